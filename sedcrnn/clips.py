@@ -1,0 +1,69 @@
+"""Manifest -> clip records. A clip is ten seconds (or so) of one scene at one location, with sound and picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sedcrnn.errors import DataError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of one scene.
+
+    Attributes:
+        id: name without folder or suffix, unique in its data set: `airport-lisbon-1000-40000`.
+        audio: file with the sound.
+        video: file with the picture; may be the same file.
+        scene: label; one of the data set's scenes.
+        city: city of the recording.
+        location: place of the recording, unique over cities: `lisbon-1000`. Folds never share a location.
+        fold: `train` or `test`, as the data set's own lists say.
+    """
+
+    id: str
+    audio: Path
+    video: Path
+    scene: str
+    city: str
+    location: str
+    fold: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All clips of a data set, with its scenes in label order.
+
+    Raises:
+        DataError: no clips, two clips with one id, or a label that is not among the scenes.
+    """
+
+    name: str
+    scenes: tuple[str, ...]
+    clips: tuple[Clip, ...]
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise DataError(
+                f"The data set '{self.name}' lists no clips",
+                "At least one clip per scene is needed",
+                "Check data.root and the lists in its evaluation_setup folder",
+            )
+        seen: set[str] = set()
+        for clip in self.clips:
+            if clip.scene not in self.scenes:
+                raise DataError(
+                    f"Clip '{clip.id}' of data set '{self.name}' has the label '{clip.scene}'",
+                    f"Labels are spelt exactly as in: {', '.join(self.scenes)}",
+                    "Correct the label in the data set's lists, or add the scene to data.source.scenes",
+                )
+            if clip.id in seen:
+                raise DataError(
+                    f"The data set '{self.name}' lists the clip '{clip.id}' more than once",
+                    "Every clip belongs to one fold, once",
+                    "Remove the repeated row from the data set's lists",
+                )
+            seen.add(clip.id)
+
+    def fold(self, name: str) -> tuple[Clip, ...]:
+        """The clips of one of the data set's own folds, in the order of its list."""
+        return tuple(clip for clip in self.clips if clip.fold == name)

@@ -1,0 +1,35 @@
+"""Errors that a user can mend: each says what was found, what is allowed and what to do next."""
+
+
+class SedcrnnError(Exception):
+    """A user's mistake or bad input, told in one paragraph. Commands print it without a traceback and exit with 1.
+
+    Args:
+        found: what was found, with the file, key or value concerned.
+        allowed: what would have been right.
+        remedy: what to do next.
+    """
+
+    def __init__(self, found: str, allowed: str, remedy: str) -> None:
+        self.found, self.allowed, self.remedy = found, allowed, remedy
+        super().__init__(found, allowed, remedy)  # all three, so that the error survives a trip between processes
+
+    def __str__(self) -> str:
+        return " ".join(sentence.rstrip(".") + "." for sentence in (self.found, self.allowed, self.remedy))
+
+
+class ConfigError(SedcrnnError):
+    """A config value, key or choice that does not exist or does not fit."""
+
+
+class DataError(SedcrnnError):
+    """A data set, list or fold that cannot be used as it is."""
+
+
+class ClipError(DataError):
+    """One clip's media that cannot be read, or are not what the data set declares. The only error that the policy
+    for unreadable clips (`data.unreadable`) may turn into a skipped and listed clip."""
+
+
+class CheckpointError(SedcrnnError):
+    """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""

@@ -8,7 +8,7 @@ The data flow, which is also the order in which to read the package:
     datamodule   aligned 1-s windows of both, in batches of named tensors
     networks     pure torch: audio (scSE CNN), visual (VGG16 + BiGRU), fusion (early and late)
     modules      the LightningModules: one shared base, and what audio, visual and fusion add to it
-    training     one stage, from a resolved config to a run folder (checkpoints, runs: what that folder holds)
+    train        one stage, from a resolved config to a run folder (checkpoints, runs: what that folder holds)
     pipeline     the stages in order, each reused when nothing that made it has changed
     evaluation   predictions per window and clip, DCASE's metrics, the table beside the published figures
 """

@@ -1,0 +1,1 @@
+"""Where clips come from: folders in TAU layout, downloaded or rendered."""

@@ -1,0 +1,37 @@
+# Everything a fresh clone needs: `make demo` and `make test` set themselves up.
+PYTHON := .venv/bin/python
+LOCKED := .venv/.locked
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+setup: $(LOCKED)  ## uv, .venv and the locked dependencies
+
+$(LOCKED): requirements.lock pyproject.toml
+	@command -v uv >/dev/null || python3 -m pip install --quiet uv
+	@echo "Setting up .venv from requirements.lock (about 5 GB with the CUDA build of torch)"
+	@test -x $(PYTHON) || uv venv --quiet --python '>=3.11,<3.14' .venv
+	@uv pip sync --quiet --python $(PYTHON) requirements.lock
+	@uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@touch $(LOCKED)
+
+demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set, in ten minutes at most on 2 cores
+	@$(PYTHON) -m sedcrnn.pipeline stages=demo
+
+test: $(LOCKED)  ## the whole test suite
+	@$(PYTHON) -m pytest
+
+check: $(LOCKED)  ## lint, format and types
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+lock:  ## renew requirements.lock from pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --custom-compile-command 'make lock' \
+		pyproject.toml --output-file requirements.lock
+
+clean:  ## remove runs, caches and the environment; data stay
+	rm -rf runs .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,122 @@
+"""Checkpoint files -> networks, rebuilt from what the checkpoint itself says, and from nothing else."""
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sedcrnn.config import instantiate
+from sedcrnn.errors import CheckpointError
+from sedcrnn.networks import SceneNetwork
+
+BEST = Path("checkpoints") / "best.ckpt"  # within a run folder: best by the monitored metric
+LAST = Path("checkpoints") / "last.ckpt"  # for resuming
+
+# The network's weights have this prefix in a LightningModule's state.
+_PREFIX = "network."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of itself, and its weights.
+
+    Attributes:
+        path: the file.
+        network: config of the network, complete.
+        scenes: label order.
+        features: configs of the features it takes, by name.
+        data: config of the data it was trained on.
+        seed: seed of its training.
+        weights: state of the network.
+    """
+
+    path: Path
+    network: dict[str, Any]
+    scenes: tuple[str, ...]
+    features: dict[str, Any]
+    data: dict[str, Any]
+    seed: int
+    weights: dict[str, Tensor]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights by name, the same on every machine and for every file that holds them."""
+        state = hashlib.blake2b(digest_size=16)
+        for name, value in sorted(self.weights.items()):
+            state.update(name.encode())
+            state.update(value.contiguous().numpy().tobytes())
+        return state.hexdigest()
+
+    @property
+    def stage(self) -> str:
+        """`audio`, `visual` or `fusion`: the kind of network."""
+        return str(self.network["_target_"]).rsplit(".", 1)[-1].removesuffix("Network").lower()
+
+    def build(self) -> SceneNetwork:
+        """The network with these weights, in evaluation mode."""
+        network: SceneNetwork = instantiate(self.network)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+
+def checkpoint_path(run: str) -> Path:
+    """The best checkpoint of a run folder, or the checkpoint file itself.
+
+    Raises:
+        CheckpointError: neither is there.
+    """
+    path = Path(run)
+    file = path / BEST if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint at {file}" + ("" if path.exists() else f" ({path} does not exist)"),
+            f"A run is named by its folder, which holds {BEST}, or by a checkpoint file",
+            "Check the path, or train the stage first",
+        )
+    return file
+
+
+def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
+    """Read the best checkpoint of a run, on the CPU and without executing anything stored in it.
+
+    Args:
+        run: a run folder or a checkpoint file.
+        stage: the kind of network that it has to hold; None: any.
+
+    Raises:
+        CheckpointError: missing, unreadable, not one of this package, or of another stage.
+    """
+    path = checkpoint_path(run)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        described = content["hyper_parameters"]
+        checkpoint = Checkpoint(
+            path=path,
+            network=described["network"],
+            scenes=tuple(described["scenes"]),
+            features=described["features"],
+            data=described["data"],
+            seed=described["seed"],
+            weights={
+                name.removeprefix(_PREFIX): value
+                for name, value in content["state_dict"].items()
+                if name.startswith(_PREFIX)
+            },
+        )
+    except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint of sedcrnn: {type(error).__name__}: {str(error).splitlines()[0]}",
+            "It is a file that sedcrnn.train wrote, whole",
+            "Name another run, or train the stage again",
+        ) from error
+    if stage is not None and checkpoint.stage != stage:
+        raise CheckpointError(
+            f"{path} holds a network of the stage '{checkpoint.stage}'",
+            f"A checkpoint of the stage '{stage}' is needed here",
+            f"Name a run whose model is '{stage}'",
+        )
+    return checkpoint

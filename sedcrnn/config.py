@@ -1,0 +1,196 @@
+"""Config files and command-line overrides -> one checked config: every key known, every target allowed.
+
+The dataclasses below are the one home of the config's shape. Nodes with a `_target_` (typed `Node`) are checked
+against the signature of what they build, so a misspelt key is an error wherever it stands.
+"""
+
+import difflib
+import hashlib
+import inspect
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from sedcrnn.errors import ConfigError
+
+Node = dict[str, Any]
+
+_PACKAGE = Path(__file__).resolve().parent
+# An installed wheel carries conf/ inside the package; a checkout has it beside the package.
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+
+# What a config (or a checkpoint, which stores one) may build.
+ALLOWED_TARGETS = ("sedcrnn.", "torch.optim.", "pytorch_lightning.")
+_HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+
+
+@dataclass
+class DataConfig:
+    """Which clips, and how the training fold is divided."""
+
+    source: Node = MISSING
+    selection: str = MISSING
+    validation_share: float = MISSING
+    unreadable: str = MISSING
+    workers: int = MISSING
+    loader_workers: int = MISSING
+
+
+@dataclass
+class FeaturesConfig:
+    """How sound and picture are turned into what the networks take; null in a stage that does not take it."""
+
+    spectrogram: Node | None = MISSING
+    frames: Node | None = MISSING
+
+
+@dataclass
+class RecipeConfig:
+    """How a stage is trained (paper.md's recipe table); see conf/recipe for the meaning of each value."""
+
+    batch_size: int = MISSING
+    optimizer: Node = MISSING
+    mixup_alpha: float = MISSING
+    head_weights: dict[str, float] = MISSING
+    frozen: list[str] = MISSING
+    l2: dict[str, float] = MISSING
+    plateau_factor: float = MISSING
+    plateau_patience: int = MISSING
+    early_stopping_patience: int = MISSING
+
+
+@dataclass
+class StartConfig:
+    """Runs (or checkpoints) whose best weights a stage starts from; null: none."""
+
+    audio: str | None = MISSING
+    visual: str | None = MISSING
+    fusion: str | None = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """One training stage."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    data: DataConfig = MISSING
+    features: FeaturesConfig = MISSING
+    model: Node = MISSING
+    recipe: RecipeConfig = MISSING
+    start_from: StartConfig = MISSING
+    trainer: Node = MISSING
+    logger: Node | None = MISSING  # beside metrics.csv, which every run writes
+    runs: str = MISSING
+    store: str = MISSING
+
+
+def checked(config: DictConfig, shape: type = TrainConfig) -> Any:
+    """The resolved config as an instance of its dataclass.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest valid one), a value of the wrong type, a mandatory value that
+            is missing, or a target that is not allowed.
+    """
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(shape), config)
+        result = OmegaConf.to_object(merged)
+    except MissingMandatoryValue as error:
+        raise ConfigError(
+            f"The config value '{error.full_key}' is not set",
+            "It is mandatory",
+            f"Give it: {error.full_key}=<value>",
+        ) from error
+    except ConfigKeyError as error:
+        known = list(dotted_keys(OmegaConf.structured(shape)))
+        raise unknown_key(str(error.full_key), known) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"The config value '{error.full_key}' does not fit: {str(error).splitlines()[0]}",
+            f"The config's shape is {shape.__name__} in sedcrnn/config.py",
+            "Correct the value",
+        ) from error
+    check_targets(OmegaConf.to_container(merged, resolve=True), "")
+    return result
+
+
+def check_targets(node: Any, path: str) -> None:
+    """Check every `_target_` below a node: allowed, existing, and given only arguments that it takes."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            check_targets(item, f"{path}[{index}]")
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        parameters = inspect.signature(_resolve_target(node["_target_"], path)).parameters
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            for key in node.keys() - _HYDRA_KEYS - parameters.keys():
+                prefix = f"{path}." if path else ""
+                raise unknown_key(prefix + key, [prefix + name for name in parameters])
+    for key, value in node.items():
+        check_targets(value, f"{path}.{key}" if path else str(key))
+
+
+def _resolve_target(target: str, path: str) -> Any:
+    if not target.startswith(ALLOWED_TARGETS):
+        raise ConfigError(
+            f"'{path}._target_' is '{target}'",
+            f"Targets start with {', '.join(ALLOWED_TARGETS)}",
+            "Use one of the project's classes, or an optimiser, trainer or logger of these packages",
+        )
+    try:
+        return get_object(target)
+    except Exception as error:
+        raise ConfigError(
+            f"'{path}._target_' is '{target}', which cannot be imported: {error}",
+            "A target is the full dotted name of a class or function",
+            "Correct the name",
+        ) from error
+
+
+def instantiate(node: Mapping[str, Any], **arguments: Any) -> Any:
+    """Build what a config node names, after the same checks as at start-up.
+
+    The arguments go past Hydra, which would copy the tensors and callbacks among them.
+    """
+    check_targets(dict(node), "")
+    return hydra_instantiate({**node, "_partial_": True}, _convert_="all")(**arguments)
+
+
+def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
+    """The error for a key that does not exist, with the nearest ones that do."""
+    return ConfigError(
+        f"There is no config key '{key}'",
+        f"The nearest valid key is {nearest(key, known)}",
+        "Correct the spelling; `python -m sedcrnn.train --cfg job` prints every key with its value",
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names closest to a misspelt one, quoted."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5) or known[:8]
+    return " or ".join(f"'{match}'" for match in close)
+
+
+def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a config as `a.b.c`, groups included."""
+    if isinstance(node, DictConfig | dict):
+        for key in node:
+            name = prefix + str(key)
+            yield name
+            value = node._get_node(key) if isinstance(node, DictConfig) else node[key]
+            yield from dotted_keys(value, f"{name}.")
+
+
+def digest(value: Any) -> str:
+    """A stable hash of plain data: 16 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,217 @@
+"""Data set -> features in the store -> folds -> batches of aligned 1-s windows, for all three models.
+
+A batch is a dict of tensors:
+
+    spectrogram   (batch, channel=3, band, frame=50) float32 in [-1, 1], each window scaled by itself
+    frames        (batch, time=5, channel=3, height, width) uint8, RGB
+    scene         (batch,) int64, index into the data set's scenes
+    clip          (batch,) int64, index into the fold's clips
+    window        (batch,) int64, second of the clip at which the window starts, rounded down
+
+with `spectrogram` and `frames` only where the network takes them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sedcrnn.clips import Clip, Manifest
+from sedcrnn.config import DataConfig, digest, instantiate
+from sedcrnn.errors import DataError
+from sedcrnn.features.extraction import Unreadable, extract_all
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.features.store import FeatureStore
+from sedcrnn.folds import Folds, make_folds
+from sedcrnn.windows import (
+    SPECTROGRAM_FRAMES_PER_STEP,
+    STEPS_PER_SECOND,
+    STEPS_PER_WINDOW,
+    ConsecutiveWindows,
+    RandomWindows,
+    Window,
+)
+
+Batch = dict[str, Tensor]
+
+
+class WindowDataset(Dataset[Batch]):
+    """The clips of one fold; indexed by a whole batch of windows at a time.
+
+    Args:
+        clips: the fold.
+        scenes: label order.
+        features: `spectrogram`, `frames` or both.
+        store: where their values lie.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        scenes: Sequence[str],
+        features: Mapping[str, Feature],
+        store: FeatureStore,
+    ) -> None:
+        self.clips = clips
+        self.features = features
+        self.store = store
+        self.scene = torch.tensor([scenes.index(clip.scene) for clip in clips])
+        self.steps = [self._count_steps(clip) for clip in clips]
+
+    def __getitem__(self, windows: list[Window]) -> Batch:
+        batch = {
+            "scene": self.scene[[window.clip for window in windows]],
+            "clip": torch.tensor([window.clip for window in windows]),
+            "window": torch.tensor([window.step // STEPS_PER_SECOND for window in windows]),
+        }
+        if feature := self.features.get("spectrogram"):
+            stored = np.stack([self._spectrogram(window) for window in windows])
+            decibels = feature.decode(stored.transpose(0, 2, 3, 1))
+            batch["spectrogram"] = torch.from_numpy(scale_window(decibels))
+        if "frames" in self.features:
+            frames = np.stack([self._frames(window) for window in windows])
+            batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
+        return batch
+
+    def _spectrogram(self, window: Window) -> np.ndarray:
+        start = window.step * SPECTROGRAM_FRAMES_PER_STEP
+        stop = start + STEPS_PER_WINDOW * SPECTROGRAM_FRAMES_PER_STEP
+        return self._read(window.clip, "spectrogram")[start:stop]
+
+    def _frames(self, window: Window) -> np.ndarray:
+        return self._read(window.clip, "frames")[window.step : window.step + STEPS_PER_WINDOW]
+
+    def _read(self, clip: int, name: str) -> np.ndarray:
+        feature = self.features[name]
+        return self.store.read(feature.source(self.clips[clip]), feature)
+
+    def _count_steps(self, clip: Clip) -> int:
+        """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
+        per_step = {"spectrogram": SPECTROGRAM_FRAMES_PER_STEP, "frames": 1}
+        return min(
+            len(self.store.read(feature.source(clip), feature)) // per_step[name]
+            for name, feature in self.features.items()
+        )
+
+
+class SceneDataModule(LightningDataModule):
+    """Folds of a data set as batches of windows.
+
+    Args:
+        data: source, selection protocol, policy for unreadable clips, loader workers.
+        features: the features that the network takes, by name.
+        store: where they are kept.
+        batch_size: windows per batch and process.
+        seed: seed of the validation draw, of the training windows and of their order.
+    """
+
+    manifest: Manifest
+    folds: Folds
+    skipped: tuple[Unreadable, ...]
+
+    def __init__(
+        self,
+        data: DataConfig,
+        features: Mapping[str, Feature],
+        store: FeatureStore,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.data, self.features, self.store = data, features, store
+        self.batch_size, self.seed = batch_size, seed
+        self._datasets: dict[str, WindowDataset] = {}
+        self._ready = False
+
+    def prepare_data(self) -> None:
+        """Make what is missing: the data set itself where it is generated, and the features of all clips."""
+        if self._ready:
+            return
+        source = instantiate(self.data.source)
+        source.prepare()
+        manifest: Manifest = source.manifest()
+        self.skipped = extract_all(
+            manifest.clips, list(self.features.values()), self.store, self.data.workers, self.data.unreadable
+        )
+        left_out = {unreadable.clip for unreadable in self.skipped}
+        readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
+        self.manifest = Manifest(manifest.name, manifest.scenes, readable)
+        self.folds = make_folds(self.manifest, self.data.selection, self.data.validation_share, self.seed)
+        self._ready = True
+
+    def setup(self, stage: str | None = None) -> None:
+        """Nothing beyond `prepare_data`, which every process runs for itself: what it makes is found, not made."""
+        self.prepare_data()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the data are: their name and a digest of every clip's labels, fold and feature contents."""
+        rows = [
+            [clip.id, clip.scene, clip.location, clip.fold]
+            + [self.store.key(feature.source(clip), feature) for feature in self.features.values()]
+            for clip in self.manifest.clips
+        ]
+        return {
+            "name": self.manifest.name,
+            "clips": len(rows),
+            "digest": digest([self.manifest.scenes, rows]),
+        }
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """One random window of every training clip per epoch."""
+        dataset = self.dataset("train")
+        ids = [clip.id for clip in dataset.clips]
+        return self._loader(dataset, RandomWindows(ids, dataset.steps, self.batch_size, self.seed, *self._place()))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """All windows of the clips that select the checkpoint."""
+        return self.evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """All windows of the clips that are reported."""
+        return self.evaluation_loader("test")
+
+    def evaluation_loader(self, fold: str) -> DataLoader[Batch]:
+        """All consecutive windows of every clip of a fold, once."""
+        dataset = self.dataset(fold)
+        return self._loader(dataset, ConsecutiveWindows(dataset.steps, self.batch_size, *self._place()))
+
+    def dataset(self, fold: str) -> WindowDataset:
+        """The clips of a fold with their features.
+
+        Raises:
+            DataError: the fold has no clips (left).
+        """
+        if fold not in self._datasets:
+            clips: tuple[Clip, ...] = getattr(self.folds, fold)
+            if not clips:
+                raise DataError(
+                    f"The {fold} fold of the data set '{self.manifest.name}' has no clips"
+                    + (f" ({len(self.skipped)} clips were skipped as unreadable)" if self.skipped else ""),
+                    "Every fold needs at least one clip",
+                    "Check the data set's lists and its media files",
+                )
+            self._datasets[fold] = WindowDataset(clips, self.manifest.scenes, self.features, self.store)
+        return self._datasets[fold]
+
+    def _place(self) -> tuple[int, int]:
+        """This process's rank and the number of processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _loader(self, dataset: WindowDataset, batches: RandomWindows | ConsecutiveWindows) -> DataLoader[Batch]:
+        # The sampler yields whole batches, so the loader neither batches nor collates; Lightning finds
+        # `sampler.set_epoch` there by itself.
+        workers = self.data.loader_workers
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=batches,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )

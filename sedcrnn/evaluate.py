@@ -1,0 +1,139 @@
+"""Evaluate a trained network, rebuilt from its checkpoint alone: predictions.csv and metrics.json.
+
+python -m sedcrnn.evaluate run=<run folder or checkpoint>
+"""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig
+
+from sedcrnn.checkpoints import Checkpoint, load_checkpoint
+from sedcrnn.commands import command
+from sedcrnn.config import DataConfig, checked, instantiate
+from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.evaluation.metrics import SceneScores
+from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, predict, write_predictions
+from sedcrnn.evaluation.table import results_table
+from sedcrnn.features.store import FeatureStore
+from sedcrnn.files import write_json
+from sedcrnn.folds import Folds
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.summary import count_head_parameters
+
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+
+
+@dataclass
+class EvaluateConfig:
+    """What to evaluate, and on what; see conf/evaluate.yaml."""
+
+    run: str = MISSING
+    fold: str = MISSING
+    root: str | None = MISSING
+    batch_size: int = MISSING
+    workers: int = MISSING
+    store: str = MISSING
+    device: str = MISSING
+
+
+def evaluate(
+    run: str,
+    fold: str = "test",
+    root: str | None = None,
+    batch_size: int = 32,
+    workers: int = 2,
+    store: str = "data/store",
+    device: str = "cpu",
+) -> Path:
+    """Predict and score a fold, unless the same weights have been scored on the same data before.
+
+    Args:
+        run: run folder or checkpoint file.
+        fold: `train`, `validation` or `test`.
+        root: where the data set lies now; None: where it lay in training.
+        batch_size: windows at a time; the result does not depend on it.
+        workers: processes that make missing features.
+        store: where features are kept.
+        device: torch device.
+
+    Returns:
+        metrics.json, with predictions.csv beside it.
+    """
+    names = [field.name for field in fields(Folds)]
+    if fold not in names:
+        raise ConfigError(f"fold is '{fold}'", f"It may be {', '.join(names)}", "Correct the name")
+    checkpoint = load_checkpoint(run)
+    datamodule = _data_of(checkpoint, root, batch_size, workers, store)
+    if datamodule.manifest.scenes != checkpoint.scenes:
+        raise CheckpointError(
+            f"{checkpoint.path} was trained for the scenes {', '.join(checkpoint.scenes)}",
+            f"The data set has {', '.join(datamodule.manifest.scenes)}",
+            "Evaluate on the data set that it was trained on",
+        )
+    folder = _evaluation_folder(checkpoint, fold)
+    asked = {"checkpoint": checkpoint.digest, "data": datamodule.identity, "fold": fold}
+    if (folder / METRICS).is_file() and json.loads((folder / METRICS).read_text())["of"] == asked:
+        return folder / METRICS
+    network = checkpoint.build()
+    clips = datamodule.dataset(fold).clips
+    predictions = predict(network, datamodule.evaluation_loader(fold), device)
+    write_predictions(folder / PREDICTIONS, predictions, clips, checkpoint.scenes)
+    report = {
+        "of": asked,
+        "stage": checkpoint.stage,
+        "selection": checkpoint.data["selection"],
+        "clips": len(clips),
+        "skipped_clips": [clip.clip for clip in datamodule.skipped],
+        "heads": _score(network, predictions, checkpoint.scenes),
+    }
+    write_json(folder / METRICS, report)
+    return folder / METRICS
+
+
+def _data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
+    """The data that a checkpoint was trained on, with the same folds."""
+    data = DataConfig(**{**checkpoint.data, "workers": workers})
+    if root is not None:
+        data.source = {**data.source, "root": root}
+    features = {name: instantiate(node) for name, node in checkpoint.features.items()}
+    datamodule = SceneDataModule(data, features, FeatureStore(Path(store)), batch_size, checkpoint.seed)
+    datamodule.prepare_data()
+    return datamodule
+
+
+def _evaluation_folder(checkpoint: Checkpoint, fold: str) -> Path:
+    """Inside the run folder; beside the file for a checkpoint that lies elsewhere."""
+    parent = checkpoint.path.parent
+    run = parent.parent if (parent.parent / "record.json").is_file() else parent / checkpoint.path.stem
+    return run / "evaluation" / fold
+
+
+def _score(network: SceneNetwork, predictions: Predictions, scenes: tuple[str, ...]) -> dict[str, Any]:
+    """Every head's scores per 1-s window and per clip."""
+    levels = {"window": predictions, "clip": predictions.per_clip()}
+    scored: dict[str, Any] = {}
+    for head in network.head_names:
+        scored[head] = {"parameters": count_head_parameters(network, head)}
+        for level, examples in levels.items():
+            scores = SceneScores(len(scenes))
+            scores.update(examples.log_probabilities[head], examples.scene)
+            scored[head][level] = scores.report(scenes)
+        scored[head]["clip"]["aggregator"] = AGGREGATOR
+    return scored
+
+
+@command("evaluate")
+def main(config: DictConfig) -> None:
+    """Evaluate the run that the command line names."""
+    options: EvaluateConfig = checked(config, EvaluateConfig)
+    metrics = evaluate(**vars(options))
+    print(results_table([metrics]))
+    print(f"\n{metrics}\n{metrics.with_name(PREDICTIONS)}")
+
+
+if __name__ == "__main__":
+    main()

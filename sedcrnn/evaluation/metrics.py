@@ -1,0 +1,91 @@
+"""Log-probabilities and labels -> the scores of DCASE 2021 Task 1B; also the one home of metric names."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+# Names of the scores, as they are logged (`validation/<name>`) and written to metrics.json.
+MACRO_ACCURACY = "macro_accuracy"  # mean over scenes of the accuracy on that scene's examples
+MACRO_LOG_LOSS = "macro_log_loss"  # mean over scenes of the mean log loss on that scene's examples
+ACCURACY = "accuracy"  # over examples
+LOG_LOSS = "log_loss"  # over examples; what training minimises
+
+# What selects the checkpoint, and what steers the learning rate and stops the training (paper.md, Recipe).
+CHECKPOINT_MONITOR = f"validation/{MACRO_ACCURACY}"
+PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
+
+# dcase_util clips probabilities here before the logarithm, so that one sure mistake does not cost infinity.
+LOWEST_PROBABILITY = 1e-15
+
+
+class SceneScores(Metric):
+    """Counts and log-loss sums per scene over any number of uneven batches and processes.
+
+    Scores are means over all examples seen, never means over batches. A scene without examples takes no part
+    in the means over scenes; its own scores are NaN.
+
+    Args:
+        scenes: number of scenes.
+    """
+
+    full_state_update = False
+    confusion: Tensor
+    log_loss_sum: Tensor
+
+    def __init__(self, scenes: int) -> None:
+        super().__init__()
+        self.scenes = scenes
+        double = torch.float64
+        self.add_state("confusion", torch.zeros(scenes, scenes, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("log_loss_sum", torch.zeros(scenes, dtype=double), dist_reduce_fx="sum")
+
+    def update(self, log_probabilities: Tensor, scene: Tensor) -> None:
+        """Take in a batch.
+
+        Args:
+            log_probabilities: (batch, scene), normalised.
+            scene: (batch,) true class indices.
+        """
+        predicted = log_probabilities.argmax(-1)
+        pairs = torch.bincount(scene * self.scenes + predicted, minlength=self.scenes**2)
+        self.confusion += pairs.view(self.scenes, self.scenes)
+        lowest = torch.tensor(LOWEST_PROBABILITY, dtype=torch.float64, device=scene.device).log()
+        losses = -log_probabilities.double().gather(-1, scene[:, None]).squeeze(-1).maximum(lowest)
+        self.log_loss_sum.index_add_(0, scene, losses)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The four scores of this module, each a scalar."""
+        count = self.confusion.sum(-1)
+        correct = self.confusion.diagonal()
+        seen = count > 0
+        return {
+            MACRO_ACCURACY: (correct[seen] / count[seen]).mean(),
+            MACRO_LOG_LOSS: (self.log_loss_sum[seen] / count[seen]).mean(),
+            ACCURACY: correct.sum() / count.sum(),
+            LOG_LOSS: self.log_loss_sum.sum() / count.sum(),
+        }
+
+    def report(self, scenes: tuple[str, ...]) -> dict[str, Any]:
+        """The scores, the class-wise values and the confusion matrix, as plain data for metrics.json.
+
+        Args:
+            scenes: label order; rows of the confusion matrix are true scenes, columns predictions.
+        """
+        count = self.confusion.sum(-1).tolist()
+        correct = self.confusion.diagonal().tolist()
+        log_loss_sum = self.log_loss_sum.tolist()
+        return {
+            **{name: value.item() for name, value in self.compute().items()},
+            "examples": sum(count),
+            "class_wise": {
+                scene: {
+                    ACCURACY: correct[index] / count[index] if count[index] else None,
+                    LOG_LOSS: log_loss_sum[index] / count[index] if count[index] else None,
+                    "examples": count[index],
+                }
+                for index, scene in enumerate(scenes)
+            },
+            "confusion": self.confusion.tolist(),
+        }

@@ -1,0 +1,214 @@
+"""The LightningModules: batch -> network heads -> losses and scores, on one base for audio, visual and fusion."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from sedcrnn.config import instantiate, nearest
+from sedcrnn.errors import ConfigError
+from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.freezing import freeze, frozen_modules
+
+Config = Mapping[str, Any]
+
+
+class SceneModule(LightningModule):
+    """Trains one network by one recipe. All arguments are plain data and stand in every checkpoint, which
+    therefore rebuilds itself with no config, file or download (`checkpoints.load_network`).
+
+    Args:
+        network: config of the network, complete.
+        recipe: the values of `config.RecipeConfig`.
+        scenes: label order.
+        features: configs of the features that the network takes, by name.
+        data: config of the data it was trained on.
+        seed: seed of everything random in training.
+    """
+
+    stage: ClassVar[str]
+
+    def __init__(
+        self,
+        network: Config,
+        recipe: Config,
+        scenes: Sequence[str],
+        features: Config,
+        data: Config,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.network: SceneNetwork = instantiate(network)
+        self.recipe, self.seed = recipe, seed
+        self.head_weights = self._checked_head_weights(recipe["head_weights"])
+        self.frozen = frozen_modules(self.network, recipe["frozen"])
+        for part in self.frozen:
+            freeze(part)
+        heads = self.network.head_names
+        self.train_loss = MeanMetric()
+        # One collection of scores per head, one clone per split.
+        self.scores = nn.ModuleDict(
+            {
+                f"{split}_scores": nn.ModuleDict({head: SceneScores(len(scenes)) for head in heads})
+                for split in ("train", "validation", "test")
+            }
+        )
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        """Loss of a batch of training windows, mixed up where the recipe says so."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """Scores of a batch of the windows that select the checkpoint."""
+        self._step(batch, "validation")
+
+    def test_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """Scores of a batch of test windows."""
+        self._step(batch, "test")
+
+    def _step(self, batch: dict[str, Tensor], split: str) -> Tensor:
+        inputs = {name: batch[name] for name in self.network.inputs}
+        target = F.one_hot(batch["scene"], self.network.scenes).float()
+        if split == "train" and self.recipe["mixup_alpha"] > 0:
+            inputs, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
+        log_probabilities = {
+            head: logits.float().log_softmax(-1) for head, logits in self.network.heads(**inputs).items()
+        }
+        # Under mixup the scores of the training split count the heavier label as the true one.
+        for head, values in log_probabilities.items():
+            self._scores(split)[head].update(values.detach(), target.argmax(-1))
+        losses = {head: -(target * values).sum(-1).mean() for head, values in log_probabilities.items()}
+        loss = sum(weight * losses[head] for head, weight in self.head_weights.items()) + self.l2_penalty()
+        if split == "train":
+            self.train_loss.update(loss.detach(), weight=len(target))
+        return loss
+
+    def l2_penalty(self) -> Tensor:
+        """The recipe's L2 terms: coefficient times the sum of squared kernels (not biases) of each named part,
+        added to the loss as Keras' `kernel_regularizer` does."""
+        terms = [
+            coefficient * weight.square().sum()
+            for part, coefficient in self.recipe["l2"].items()
+            for weight in trainable_kernels(self.network.get_submodule(part))
+        ]
+        return torch.stack(terms).sum() if terms else torch.zeros((), device=self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Reseed, so that an epoch's dropout and mixup do not depend on whether the run was interrupted before."""
+        key = [self.seed, self.current_epoch, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training loss and scores."""
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
+        self._log_scores("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's validation scores, which select the checkpoint and steer the learning rate."""
+        self._log_scores("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test scores."""
+        self._log_scores("test")
+
+    def _log_scores(self, split: str) -> None:
+        answer = self.network.head_names[-1]
+        for head, scores in self._scores(split).items():
+            prefix = split if head == answer else f"{split}/{head}"
+            # The states are already reduced over processes by compute().
+            self.log_dict({f"{prefix}/{name}": value.float() for name, value in scores.compute().items()})
+            scores.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The recipe's optimiser over what is not frozen, and its plateau schedule."""
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = instantiate(self.recipe["optimizer"], params=parameters)
+        schedule = ReduceLROnPlateau(
+            optimizer,
+            factor=self.recipe["plateau_factor"],
+            patience=self.recipe["plateau_patience"] - 1,  # torch waits one epoch longer than Keras
+            threshold=1e-4,
+            threshold_mode="abs",  # Keras' min_delta
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": PLATEAU_MONITOR}}
+
+    def train(self, mode: bool = True) -> "SceneModule":
+        """Switch training mode; frozen parts stay in evaluation mode, so their BN statistics stay as they are."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
+
+    def _scores(self, split: str) -> nn.ModuleDict:
+        scores = self.scores[f"{split}_scores"]
+        assert isinstance(scores, nn.ModuleDict)
+        return scores
+
+    def _checked_head_weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+        names = self.network.head_names
+        for name in weights:
+            if name not in names:
+                raise ConfigError(
+                    f"recipe.head_weights names the head '{name}'",
+                    f"The heads of a {self.stage} network are {', '.join(names)}; the nearest is {nearest(name, names)}",
+                    "Correct the name",
+                )
+        return dict(weights) or {names[-1]: 1.0}
+
+
+class AudioModule(SceneModule):
+    """The squeeze-excitation CNN on spectrograms."""
+
+    stage = "audio"
+
+
+class VisualModule(SceneModule):
+    """The frame encoder with a bidirectional GRU on frames."""
+
+    stage = "visual"
+
+
+class FusionModule(SceneModule):
+    """Both subnetworks with early and late fusion; the loss may weigh every head (`recipe.head_weights`)."""
+
+    stage = "fusion"
+
+
+def draw_mixup_weights(batch: int, alpha: float) -> Tensor:
+    """(batch,) weights of the examples themselves against their partners, from Beta(alpha, alpha)."""
+    return torch.distributions.Beta(alpha, alpha).sample((batch,))
+
+
+def mixup(
+    inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor, partners: Tensor | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Convex combinations of examples and of their labels (Zhang et al. 2018, 1710.09412; paper.md, Recipe).
+
+    Args:
+        inputs: named tensors (batch, ...); all are mixed alike.
+        target: (batch, scene) label distributions.
+        weights: (batch,) weight of each example against its partner.
+        partners: (batch,) index of each example's partner; a random permutation unless given.
+    """
+    order = torch.randperm(len(target)) if partners is None else partners
+    order, weights = order.to(target.device), weights.to(target.device)
+
+    def mix(values: Tensor) -> Tensor:
+        share = weights.view(-1, *[1] * (values.ndim - 1))
+        return share * values + (1 - share) * values[order]
+
+    return {name: mix(values) for name, values in inputs.items()}, mix(target)
+
+
+def trainable_kernels(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Weights of convolutions, dense layers and GRUs below a module that are being trained; no biases or BN."""
+    return (p for p in module.parameters() if p.requires_grad and p.ndim > 1)

@@ -1,0 +1,210 @@
+"""Run folders: what a finished, running or killed training stage leaves on disk, keyed by all that made it.
+
+runs/<name>-s<seed>-<key>/
+    config.yaml          resolved config
+    record.json          status, key, inputs with hashes, versions, git commit, seed, best scores
+    metrics.csv          one row per epoch
+    checkpoints/         best.ckpt, last.ckpt
+    evaluation/<fold>/   predictions.csv, metrics.json (written by sedcrnn.evaluate)
+"""
+
+import csv
+import fcntl
+import json
+import platform
+import subprocess
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers.logger import Logger
+
+import sedcrnn
+from sedcrnn.config import TrainConfig, digest
+from sedcrnn.errors import CheckpointError
+from sedcrnn.files import write_json, write_text
+
+# Keys of the config that say where things lie or how fast they are made; results do not depend on them.
+_PLACES = {"runs", "store", "logger", "start_from"}
+_DATA_PLACES = {"root", "workers", "loader_workers"}
+
+_RECORDED_PACKAGES = ("torch", "pytorch-lightning", "timm", "torchvision", "numpy", "scipy", "av", "soxr")
+
+
+def stage_config(config: TrainConfig) -> dict[str, Any]:
+    """The part of a stage's config that its result depends on, as plain data."""
+    plain = {key: value for key, value in asdict(config).items() if key not in _PLACES}
+    data = {key: value for key, value in plain["data"].items() if key not in _DATA_PLACES}
+    data["source"] = {key: value for key, value in data["source"].items() if key not in _DATA_PLACES}
+    return {**plain, "data": data}
+
+
+class Run:
+    """One training stage on disk.
+
+    Args:
+        config: the stage's resolved config.
+        inputs: what went in beside the config: data and starting checkpoints, with digests.
+    """
+
+    def __init__(self, config: TrainConfig, inputs: Mapping[str, Any]) -> None:
+        self.config, self.inputs = config, inputs
+        self.key = digest([stage_config(config), inputs, sedcrnn.__version__])
+        name = config.name.replace("/", "-")
+        self.folder = Path(config.runs) / f"{name}-s{config.seed}-{self.key[:8]}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether this very stage has been trained to its end."""
+        record = read_record(self.folder)
+        return record is not None and record["status"] == "finished" and record["key"] == self.key
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, so that no other command trains the same stage at the same time.
+
+        Only the first process of a distributed run takes the lock.
+
+        Raises:
+            CheckpointError: another process holds it.
+        """
+        if not is_first_process():
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CheckpointError(
+                    f"Another process is training in {self.folder}",
+                    "One process at a time may write a run folder",
+                    "Wait for it to end, or stop it",
+                ) from error
+            yield
+
+    def start(self) -> None:
+        """Write the config and a record that says the run is under way."""
+        if not is_first_process():
+            return
+        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
+        self._write_record(status="running")
+
+    def finish(self, **results: Any) -> None:
+        """Mark the run as done, with its results."""
+        self._write_record(status="finished", finished=_now(), **results)
+
+    def _write_record(self, status: str, **more: Any) -> None:
+        if not is_first_process():
+            return
+        earlier = read_record(self.folder) or {}
+        record = {
+            "status": status,
+            "name": self.config.name,
+            "seed": self.config.seed,
+            "key": self.key,
+            "config_hash": digest(stage_config(self.config)),
+            "selection": self.config.data.selection,
+            "inputs": dict(self.inputs),
+            "versions": {"sedcrnn": sedcrnn.__version__, "python": platform.python_version()}
+            | {package: version(package) for package in _RECORDED_PACKAGES},
+            "git_commit": _git_commit(),
+            "started": earlier.get("started", _now()),
+            **more,
+        }
+        write_json(self.folder / "record.json", record)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record of a run folder; None where there is none."""
+    path = folder / "record.json"
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a (distributed) run that writes and tells."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def say(message: str) -> None:
+    """Tell the user what is going on, once however many processes there are."""
+    if is_first_process():
+        print(message, flush=True)
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that the code runs from, marked where files differ from it; None outside git."""
+    here = Path(sedcrnn.__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return told.stdout.strip() if told.returncode == 0 else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class EpochLog(Logger):
+    """Lightning's logger of `metrics.csv`: one row per epoch, rewritten atomically; a resumed run goes on in it.
+
+    Lightning's own CSVLogger deletes the file of an earlier run in the same folder.
+
+    Args:
+        save_dir: where `metrics.csv` goes.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        super().__init__()
+        self.path = Path(save_dir) / "metrics.csv"
+        self.rows: dict[int, dict[str, Any]] = {}
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+
+    @property
+    def name(self) -> str:
+        """The name of this kind of logger."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """There is one log per run folder."""
+        return ""
+
+    @property
+    def experiment(self) -> None:
+        """Nothing to expose beyond the file."""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """The run folder's config.yaml holds them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add values to their epoch's row and write the file; a repeated epoch replaces its own values."""
+        if not is_first_process():
+            return
+        values = dict(metrics)
+        epoch = int(values.pop("epoch"))
+        # A resumed run makes the epochs after its checkpoint again.
+        self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
+        self.rows.setdefault(epoch, {"epoch": epoch}).update({"step": step, **values})
+        columns = [
+            "epoch",
+            "step",
+            *sorted({key for row in self.rows.values() for key in row} - {"epoch", "step"}),
+        ]
+        lines = [",".join(columns)]
+        lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
+        write_text(self.path, "\n".join(lines) + "\n")

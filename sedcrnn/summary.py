@@ -1,0 +1,54 @@
+"""Print the layers of a network: shapes, parameters, multiply-adds.
+
+python -m sedcrnn.summary model=fusion
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from sedcrnn.commands import command
+from sedcrnn.config import CONF, FeaturesConfig, Node, checked, instantiate
+from sedcrnn.networks.summary import layer_table
+from sedcrnn.starts import PARTS, complete_network
+from sedcrnn.windows import SPECTROGRAM_FRAMES_PER_STEP, STEPS_PER_WINDOW
+
+
+@dataclass
+class SummaryConfig:
+    """Which network, for which inputs; see conf/summary.yaml."""
+
+    features: FeaturesConfig = MISSING
+    model: Node = MISSING
+    scenes: int = MISSING
+
+
+def summarise(config: SummaryConfig) -> str:
+    """The layer table of a network for one second of a scene, freshly built."""
+    node = {**config.model["network"]}
+    for part in PARTS:
+        if part in node and node[part] is None:  # left to checkpoints in training; here, as conf/ has it
+            node[part] = _network_of(part)
+    network = instantiate(complete_network(node, {}, config.scenes))
+    spectrogram, frames = asdict(config.features).values()
+    inputs = {
+        "spectrogram": torch.zeros(1, 3, spectrogram["bands"], STEPS_PER_WINDOW * SPECTROGRAM_FRAMES_PER_STEP),
+        "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, frames["height"], frames["width"]),
+    }
+    return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})
+
+
+def _network_of(model: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(CONF / "model" / f"{model}.yaml"))["network"]  # type: ignore[call-overload,index]
+
+
+@command("summary")
+def main(config: DictConfig) -> None:
+    """Print the table of the network that the command line describes."""
+    print(summarise(checked(config, SummaryConfig)))
+
+
+if __name__ == "__main__":
+    main()

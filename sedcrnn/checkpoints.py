@@ -107,7 +107,7 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
                 if name.startswith(_PREFIX)
             },
         )
-    except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (KeyError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint of sedcrnn: {type(error).__name__}: {str(error).splitlines()[0]}",
             "It is a file that sedcrnn.train wrote, whole",

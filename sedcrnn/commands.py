@@ -1,5 +1,6 @@
 """What every command shares: a Hydra entry point whose user errors are one paragraph and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
         def main() -> None:
             # Otherwise Hydra prints what the task raises in its own way, and drops the cause.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            # Its notes on devices and its tips say nothing about this run.
+            logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
             try:
                 task()
             except (SedcrnnError, HydraException, OmegaConfBaseException) as error:

@@ -190,7 +190,7 @@ def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(value, f"{name}.")
 
 
-def digest(value: Any) -> str:
-    """A stable hash of plain data: 16 hexadecimal digits."""
+def digest(value: Any, size: int = 8) -> str:
+    """A stable hash of plain data, of so many bytes, in hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()

@@ -24,18 +24,11 @@ from sedcrnn.clips import Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
 from sedcrnn.errors import DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
-from sedcrnn.features.feature import Feature
+from sedcrnn.features.feature import COLUMNS_PER_STEP, STEPS_PER_SECOND, Feature
 from sedcrnn.features.spectrogram import scale_window
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.folds import Folds, make_folds
-from sedcrnn.windows import (
-    SPECTROGRAM_FRAMES_PER_STEP,
-    STEPS_PER_SECOND,
-    STEPS_PER_WINDOW,
-    ConsecutiveWindows,
-    RandomWindows,
-    Window,
-)
+from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 Batch = dict[str, Tensor]
 
@@ -59,9 +52,11 @@ class WindowDataset(Dataset[Batch]):
     ) -> None:
         self.clips = clips
         self.features = features
-        self.store = store
+        self.entries = {
+            name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
+        }
         self.scene = torch.tensor([scenes.index(clip.scene) for clip in clips])
-        self.steps = [self._count_steps(clip) for clip in clips]
+        self.steps = [self._count_steps(clip) for clip in range(len(clips))]
 
     def __getitem__(self, windows: list[Window]) -> Batch:
         batch = {
@@ -79,24 +74,20 @@ class WindowDataset(Dataset[Batch]):
         return batch
 
     def _spectrogram(self, window: Window) -> np.ndarray:
-        start = window.step * SPECTROGRAM_FRAMES_PER_STEP
-        stop = start + STEPS_PER_WINDOW * SPECTROGRAM_FRAMES_PER_STEP
+        start = window.step * COLUMNS_PER_STEP
+        stop = start + STEPS_PER_WINDOW * COLUMNS_PER_STEP
         return self._read(window.clip, "spectrogram")[start:stop]
 
     def _frames(self, window: Window) -> np.ndarray:
         return self._read(window.clip, "frames")[window.step : window.step + STEPS_PER_WINDOW]
 
     def _read(self, clip: int, name: str) -> np.ndarray:
-        feature = self.features[name]
-        return self.store.read(feature.source(self.clips[clip]), feature)
+        return FeatureStore.open(self.entries[name][clip])
 
-    def _count_steps(self, clip: Clip) -> int:
+    def _count_steps(self, clip: int) -> int:
         """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
-        per_step = {"spectrogram": SPECTROGRAM_FRAMES_PER_STEP, "frames": 1}
-        return min(
-            len(self.store.read(feature.source(clip), feature)) // per_step[name]
-            for name, feature in self.features.items()
-        )
+        per_step = {"spectrogram": COLUMNS_PER_STEP, "frames": 1}
+        return min(len(self._read(clip, name)) // per_step[name] for name in self.features)
 
 
 class SceneDataModule(LightningDataModule):

@@ -22,7 +22,7 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.files import write_json
 from sedcrnn.folds import Folds
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.summary import count_head_parameters
+from sedcrnn.networks.summary import count_parameters
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
@@ -117,7 +117,7 @@ def _score(network: SceneNetwork, predictions: Predictions, scenes: tuple[str, .
     levels = {"window": predictions, "clip": predictions.per_clip()}
     scored: dict[str, Any] = {}
     for head in network.head_names:
-        scored[head] = {"parameters": count_head_parameters(network, head)}
+        scored[head] = {"parameters": count_parameters(*network.parts_of(head)).keras}
         for level, examples in levels.items():
             scores = SceneScores(len(scenes))
             scores.update(examples.log_probabilities[head], examples.scene)

@@ -1,7 +1,7 @@
 """The LightningModules: batch -> network heads -> losses and scores, on one base for audio, visual and fusion."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class SceneModule(LightningModule):
         self.frozen = frozen_modules(self.network, recipe["frozen"])
         for part in self.frozen:
             freeze(part)
+        self.l2 = dict(zip(frozen_modules(self.network, list(recipe["l2"])), recipe["l2"].values(), strict=True))
         heads = self.network.head_names
         self.train_loss = MeanMetric()
         # One collection of scores per head, one clone per split.
@@ -97,20 +98,27 @@ class SceneModule(LightningModule):
         added to the loss as Keras' `kernel_regularizer` does."""
         terms = [
             coefficient * weight.square().sum()
-            for part, coefficient in self.recipe["l2"].items()
-            for weight in trainable_kernels(self.network.get_submodule(part))
+            for part, coefficient in self.l2.items()
+            for weight in trainable_kernels(part)
         ]
         return torch.stack(terms).sum() if terms else torch.zeros((), device=self.device)
 
-    def on_train_epoch_start(self) -> None:
-        """Reseed, so that an epoch's dropout and mixup do not depend on whether the run was interrupted before."""
-        key = [self.seed, self.current_epoch, self.global_rank]
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Reseed, so that a batch's dropout and mixup do not depend on whether the run was interrupted before."""
+        key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's training loss and scores."""
+        """Log the epoch's learning rate, training loss and scores."""
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         self._log_scores("train")
+        schedule = cast(ReduceLROnPlateau, self.lr_schedulers())
+        schedule.step(self.trainer.callback_metrics[PLATEAU_MONITOR].item())
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Done in `on_train_epoch_end`, before the epoch's checkpoint: Lightning's place for it is after the
+        checkpoint, where a resumed run would miss it."""
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores, which select the checkpoint and steer the learning rate."""
@@ -148,10 +156,8 @@ class SceneModule(LightningModule):
             part.eval()
         return self
 
-    def _scores(self, split: str) -> nn.ModuleDict:
-        scores = self.scores[f"{split}_scores"]
-        assert isinstance(scores, nn.ModuleDict)
-        return scores
+    def _scores(self, split: str) -> dict[str, SceneScores]:
+        return dict(cast(nn.ModuleDict, self.scores[f"{split}_scores"]).items())  # type: ignore[arg-type]
 
     def _checked_head_weights(self, weights: Mapping[str, float]) -> dict[str, float]:
         names = self.network.head_names
@@ -159,7 +165,7 @@ class SceneModule(LightningModule):
             if name not in names:
                 raise ConfigError(
                     f"recipe.head_weights names the head '{name}'",
-                    f"The heads of a {self.stage} network are {', '.join(names)}; the nearest is {nearest(name, names)}",
+                    f"A {self.stage} network has {', '.join(names)}; the nearest is {nearest(name, names)}",
                     "Correct the name",
                 )
         return dict(weights) or {names[-1]: 1.0}

@@ -11,9 +11,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from sedcrnn.commands import command
 from sedcrnn.config import CONF, FeaturesConfig, Node, checked, instantiate
+from sedcrnn.features.feature import COLUMNS_PER_STEP
 from sedcrnn.networks.summary import layer_table
 from sedcrnn.starts import PARTS, complete_network
-from sedcrnn.windows import SPECTROGRAM_FRAMES_PER_STEP, STEPS_PER_WINDOW
+from sedcrnn.windows import STEPS_PER_WINDOW
 
 
 @dataclass
@@ -34,7 +35,7 @@ def summarise(config: SummaryConfig) -> str:
     network = instantiate(complete_network(node, {}, config.scenes))
     spectrogram, frames = asdict(config.features).values()
     inputs = {
-        "spectrogram": torch.zeros(1, 3, spectrogram["bands"], STEPS_PER_WINDOW * SPECTROGRAM_FRAMES_PER_STEP),
+        "spectrogram": torch.zeros(1, 3, spectrogram["bands"], STEPS_PER_WINDOW * COLUMNS_PER_STEP),
         "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, frames["height"], frames["width"]),
     }
     return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})

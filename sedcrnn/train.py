@@ -11,7 +11,7 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from sedcrnn.checkpoints import BEST, LAST, Checkpoint
 from sedcrnn.commands import command
@@ -76,7 +76,7 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         save_weights_only=True,
         enable_version_counter=False,
     )
-    # Written after the plateau schedule has seen the epoch, so that a resumed run misses nothing.
+    # At the very end of the epoch, when the module has stepped its schedule: a resumed run misses nothing.
     last = ModelCheckpoint(
         run.folder / LAST.parent,
         filename=LAST.stem,
@@ -85,7 +85,6 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
     )
     callbacks: list[Callback] = [
         EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0),
-        LearningRateMonitor("epoch"),
         best,
         last,
     ]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-STEPS_PER_SECOND = 5
-STEPS_PER_WINDOW = 5
-SPECTROGRAM_FRAMES_PER_STEP = 10
+from sedcrnn.features.feature import STEPS_PER_SECOND
+
+STEPS_PER_WINDOW = STEPS_PER_SECOND  # one second
 
 
 class Window(NamedTuple):

@@ -1,0 +1,120 @@
+"""Clips -> entries of the store: makes what is missing or damaged, in parallel, and resumes after a kill."""
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+
+from tqdm import tqdm
+
+from sedcrnn.clips import Clip
+from sedcrnn.errors import ClipError, ConfigError
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.store import FeatureStore
+
+POLICIES = ("stop", "skip")
+
+Task = tuple[Clip, Feature]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A clip that was left out, by its id, and why."""
+
+    clip: str
+    message: str
+
+
+def extract_all(
+    clips: Sequence[Clip], features: Sequence[Feature], store: FeatureStore, workers: int, unreadable: str
+) -> tuple[Unreadable, ...]:
+    """Make sure that the store holds every feature of every readable clip.
+
+    Every entry is whole or not there, so that a run that was killed is resumed by running it again.
+
+    Args:
+        clips: whose features.
+        features: which features.
+        store: where they are kept; what is there is verified (once, until it changes) and made again if damaged.
+        workers: processes, of one thread each; 0 works in this process.
+        unreadable: `stop` at the first clip that cannot be read, or `skip` such clips.
+
+    Returns:
+        The skipped clips in their order, each once, with the first feature's message.
+
+    Raises:
+        ClipError: under `stop`, of the first clip that cannot be read; work under way is finished and kept.
+        ConfigError: another policy.
+    """
+    if unreadable not in POLICIES:
+        raise ConfigError(
+            f"data.unreadable={unreadable}", f"It is one of: {', '.join(POLICIES)}", "Set data.unreadable=stop"
+        )
+    failures: dict[str, str] = {}
+    to_do = [
+        (clip, feature) for feature in features for clip in clips if not store.knows(feature.source(clip), feature)
+    ]
+    if not to_do:
+        print(f"All features of {len(clips)} clips are in {store.root}.", file=sys.stderr)
+    outcomes = _prepare_all(to_do, store, workers)
+    # Closed at once when a clip stops the run, and not when the error's traceback is forgotten.
+    with tqdm(total=len(to_do), unit="file", disable=not to_do) as progress, closing(outcomes):
+        for (clip, feature), error in outcomes:
+            progress.set_description(f"Preparing {feature.name}", refresh=False)
+            progress.update()
+            if error is not None and unreadable == "stop":
+                raise error
+            if error is not None:
+                failures.setdefault(clip.id, str(error))
+    return tuple(Unreadable(clip.id, failures[clip.id]) for clip in clips if clip.id in failures)
+
+
+def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Generator[tuple[Task, ClipError | None]]:
+    """Every task with what was wrong with its clip, as soon as it is done."""
+    if workers == 0:
+        for task in tasks:
+            yield task, _prepare(task, store)
+        return
+    # Not a fork of this process, which would copy its threads (torch, Lightning, tqdm) in whatever state they are.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload(["__main__", *{type(feature).__module__ for _, feature in tasks}])
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
+    try:
+        futures = {pool.submit(_prepare, task, store): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare(task: Task, store: FeatureStore) -> ClipError | None:
+    """Make one entry unless it is there and whole."""
+    clip, feature = task
+    source = feature.source(clip)
+    try:
+        if not store.verify(store.path(source, feature)):
+            store.write(source, feature, feature.extract(source))
+    except ClipError as error:
+        return error
+    return None
+
+
+def _start_worker() -> None:
+    """One thread per worker, and an end with the process that started it, even if that was killed."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when a feature first imports it
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

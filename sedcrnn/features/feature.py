@@ -1,0 +1,68 @@
+"""Clip -> one of its files -> array: what every feature of a clip can do, and how long a clip counts as."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from sedcrnn.clips import Clip
+from sedcrnn.errors import ClipError
+
+STEPS_PER_SECOND = 5
+"""Sound and picture meet on this grid: one step is one frame of the picture ..."""
+
+COLUMNS_PER_STEP = 10
+"""... and ten columns of the spectrogram (paper.md, Inputs)."""
+
+
+class Feature(Protocol):
+    """What the store, the extraction and the data module need to know of a feature.
+
+    Attributes:
+        name: short name, also the beginning of its folder in the store: `spectrogram`, `frames`.
+    """
+
+    name: str
+
+    def source(self, clip: Clip) -> Path:
+        """The clip's file that the feature is made from."""
+        ...
+
+    def parameters(self) -> dict[str, object]:
+        """Everything that determines the output for given file content, as JSON types: the method, an integer
+        `version` that is raised whenever the method changes its output, and all arguments."""
+        ...
+
+    def extract(self, path: Path) -> NDArray[Any]:
+        """Make the feature of one file, as it is stored; time is the first axis.
+
+        Raises:
+            ClipError: the file cannot be read or is not what the data set declares.
+        """
+        ...
+
+    def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Stored values, with the axes in any order, as the values that they stand for."""
+        ...
+
+
+def count_steps(seconds: float | Fraction, path: Path, rate: float = STEPS_PER_SECOND) -> int:
+    """Length of a clip in steps, to the nearest: TAU's ten seconds are 479,999 to 480,001 samples, and 50 steps.
+
+    Args:
+        seconds: measured length.
+        path: the file, for the message.
+        rate: steps per second.
+
+    Raises:
+        ClipError: less than one second, the length of a window.
+    """
+    steps = round(seconds * rate)
+    if steps < rate:
+        raise ClipError(
+            f"'{path}' lasts {float(seconds):.2f} s",
+            "A clip lasts at least one second",
+            "Remove the clip from the data set's lists, or choose data.unreadable=skip",
+        )
+    return steps

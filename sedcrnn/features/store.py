@@ -1,0 +1,177 @@
+"""Features on disk, addressed by content: the key covers the media file's bytes and every parameter.
+
+    <root>/known.sqlite                              what is known of files, so that each is read once
+    <root>/<feature>-<parameters>/parameters.json
+    <root>/<feature>-<parameters>/<key>.npy          one array, then 8 bytes: the digest of all before them
+
+One file per clip: clips differ in length, parallel writers need no locks, and an entry is whole or not there.
+"""
+
+import hashlib
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sedcrnn.errors import ClipError, DataError
+from sedcrnn.features.feature import Feature
+from sedcrnn.files import atomic, write_json
+
+SEAL = 8
+"""Bytes at the end of an entry: the digest of those before them. `np.load` does not look at them."""
+
+
+class FeatureStore:
+    """Where features are kept. May be pickled and used by any number of processes at a time.
+
+    Args:
+        root: folder; made when absent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._known = _KnownFiles(self.root / "known.sqlite")
+
+    def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
+        return FeatureStore, (self.root,)
+
+    def key(self, source: Path, feature: Feature) -> str:
+        """Name of an entry: 32 hexadecimal digits from the file's content and the feature's name and parameters.
+
+        Raises:
+            ClipError: the file is absent or cannot be read.
+        """
+        return _digest([self._content(source), feature.name, feature.parameters()], 16)
+
+    def path(self, source: Path, feature: Feature) -> Path:
+        """Where the entry lies, or would; errors as `key`."""
+        return self._folder(feature) / f"{self.key(source, feature)}.npy"
+
+    def write(self, source: Path, feature: Feature, values: NDArray[Any]) -> Path:
+        """Add an entry, whole or not at all; returns where."""
+        entry = self.path(source, feature)
+        described = entry.parent / "parameters.json"
+        if not described.exists():
+            write_json(described, feature.parameters())
+        array = io.BytesIO()
+        np.save(array, values, allow_pickle=False)
+        seal = hashlib.blake2b(array.getbuffer(), digest_size=SEAL).digest()
+        with atomic(entry) as temporary, temporary.open("wb") as file:
+            file.write(array.getbuffer())
+            file.write(seal)
+        state = _state(entry)
+        self._known.remember(entry, state, seal.hex())
+        return entry
+
+    def read(self, source: Path, feature: Feature) -> NDArray[Any]:
+        """The array, time first, mapped from disk and not copied; errors as `key` and `open`."""
+        return self.open(self.path(source, feature))
+
+    @staticmethod
+    def open(entry: Path) -> NDArray[Any]:
+        """The array of an entry, mapped from disk: only what is indexed is read.
+
+        Raises:
+            DataError: the entry was not made, or was removed.
+        """
+        try:
+            values: NDArray[Any] = np.load(entry, mmap_mode="r")
+        except FileNotFoundError as error:
+            raise DataError(
+                f"The feature '{entry}' is not in the store",
+                "Features are made before they are read",
+                "Run the command again: it makes what is missing",
+            ) from error
+        return values
+
+    def verify(self, entry: Path) -> bool:
+        """Whether an entry is there and is to the last bit what was written; reads all of it."""
+        try:
+            state = _state(entry)
+            content = memoryview(entry.read_bytes())
+        except FileNotFoundError:
+            return False
+        seal = hashlib.blake2b(content[:-SEAL], digest_size=SEAL).digest()
+        whole = len(content) > SEAL and seal == content[-SEAL:]
+        if whole:
+            self._known.remember(entry, state, seal.hex())
+        return whole
+
+    def knows(self, source: Path, feature: Feature) -> bool:
+        """Whether the entry is known to be whole from before, without reading either file."""
+        if self._known.recall(source) is None:
+            return False
+        return self._known.recall(self.path(source, feature)) is not None
+
+    def _folder(self, feature: Feature) -> Path:
+        return self.root / f"{feature.name}-{_digest(feature.parameters(), 8)}"
+
+    def _content(self, source: Path) -> str:
+        """Digest of a file's bytes; remembered until the file changes."""
+        if (known := self._known.recall(source)) is not None:
+            return known
+        try:
+            state = _state(source)
+            with source.open("rb") as file:
+                content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        except OSError as error:
+            absent = isinstance(error, FileNotFoundError)
+            raise ClipError(
+                f"The file '{source}' " + ("is listed but absent" if absent else f"cannot be read: {error}"),
+                "Every listed clip has its sound and its video file",
+                "Complete the data set, or choose data.unreadable=skip",
+            ) from error
+        self._known.remember(source, state, content)
+        return content
+
+
+class _KnownFiles:
+    """Path and state of a file -> digest, for all processes and later runs; it holds while the state is the same."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self.recent: dict[Path, tuple[str, str]] = {}
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with self._connect() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
+
+    def recall(self, path: Path) -> str | None:
+        try:
+            state = _state(path)
+        except OSError:
+            return None
+        if self.recent.get(path, ("", ""))[0] != state:  # another process may know more
+            with self._connect() as connection:
+                query = "SELECT state, digest FROM files WHERE path = ?"
+                found = connection.execute(query, (str(path.absolute()),)).fetchone()
+            if found is None or found[0] != state:
+                return None
+            self.recent[path] = found
+        return self.recent[path][1]
+
+    def remember(self, path: Path, state: str, digest: str) -> None:
+        self.recent[path] = (state, digest)
+        with self._connect() as connection:
+            connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (str(path.absolute()), state, digest))
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        # One connection per use: connections survive neither a fork nor a trip to another thread.
+        with closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
+            yield connection
+
+
+def _state(path: Path) -> str:
+    """What changes whenever a file does; the time of the inode also tells changes that put the other time back."""
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _digest(value: object, size: int) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=size).hexdigest()

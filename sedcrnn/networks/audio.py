@@ -1,0 +1,75 @@
+"""Spectrogram -> three scSE blocks -> mean over band and frame -> dense: the audio network (323,274 parameters)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from sedcrnn.errors import ConfigError
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.initialisation import glorot
+from sedcrnn.networks.squeeze_excitation import ConvStandardPOST
+
+
+class AudioNetwork(SceneNetwork):
+    """The audio subnetwork (paper.md, "Audio subnetwork").
+
+    Args:
+        scenes: number of scenes.
+        channels: channels of the spectrogram; the authors' are left, right and left - right.
+        filters: channels of each block's output.
+        frame_pooling: the max-pool over frames after each block. The authors' code has (2, 2, 1); the figure in the
+            paper has (2, 2, 2), though it prints the shape that follows from (2, 2, 1).
+        ratio: of the squeeze-excitation.
+        dropout: after each block; the authors' value is 0.
+        momentum: of the running statistics of batch normalisation, in torch's sense; the authors' 0.01 (Keras' 0.99)
+            takes hundreds of steps to forget its start.
+
+    Raises:
+        ConfigError: not one pool per block.
+    """
+
+    inputs = ("spectrogram",)
+    head_names = ("audio",)
+
+    def __init__(
+        self,
+        scenes: int = 10,
+        channels: int = 3,
+        filters: Sequence[int] = (32, 64, 128),
+        frame_pooling: Sequence[int] = (2, 2, 1),
+        ratio: int = 2,
+        dropout: float = 0.0,
+        momentum: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if len(filters) != len(frame_pooling):
+            raise ConfigError(
+                f"The audio network has {len(filters)} filters {tuple(filters)} and {len(frame_pooling)} frame_pooling "
+                f"{tuple(frame_pooling)}",
+                "Every block has one of each",
+                "Give both lists the same length; a pool of 1 leaves the frames as they are",
+            )
+        self.scenes = scenes
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, (width, pool) in enumerate(zip(filters, frame_pooling, strict=True), start=1):
+            layers[f"block{number}"] = ConvStandardPOST(channels, width, ratio, momentum)
+            layers[f"pool{number}"] = nn.MaxPool2d((1, pool))
+            layers[f"dropout{number}"] = nn.Dropout(dropout)
+            channels = width
+        self.blocks = nn.Sequential(layers)
+        self.dense = glorot(nn.Linear(channels, scenes))
+
+    def embed(self, spectrogram: Tensor) -> Tensor:
+        """(batch, channel, band, frame) -> the last block's map (batch, filter, band, pooled frame)."""
+        maps: Tensor = self.blocks(spectrogram)
+        return maps
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """(batch, filter, band, pooled frame) -> (batch, scene) logits."""
+        logits: Tensor = self.dense(embedding.mean((-2, -1)))
+        return logits
+
+    def heads(self, spectrogram: Tensor) -> dict[str, Tensor]:
+        """(batch, channel, band, frame) -> {"audio": (batch, scene) logits}."""
+        return {"audio": self.classify(self.embed(spectrogram))}

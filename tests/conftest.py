@@ -1,0 +1,105 @@
+"""A data set in TAU layout with real media, small enough to train on in a test: buses are red and rumble, parks are
+green and hiss. And the config of a stage on it, with networks to match."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hydra import compose, initialize_config_dir
+from scipy.signal import lfilter
+
+from sedcrnn.config import CONF, TrainConfig, checked
+
+SECONDS, RATE, FPS = 2, 48000, 10
+
+
+def write_sound(path: Path, rumbles: bool, seed: int) -> None:
+    noise = np.random.default_rng(seed).standard_normal((SECONDS * RATE + seed % 3 - 1, 2))
+    coloured = lfilter([0.05], [1, -0.95], noise, axis=0) if rumbles else lfilter([0.5, -0.5], [1], noise, axis=0)
+    soundfile.write(path, 0.1 * coloured, RATE, subtype="PCM_24")
+
+
+def write_video(path: Path, colour: tuple[int, int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(SECONDS * FPS):
+            picture = np.clip(np.array(colour) + rng.normal(0, 20, (48, 64, 3)), 0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="session")
+def make_tau_root() -> Callable[[Path], Path]:
+    def make(root: Path) -> Path:
+        for folder in ("audio", "video", "evaluation_setup"):
+            (root / folder).mkdir(parents=True)
+        rows: dict[str, list[str]] = {"fold1_train.csv": [], "fold1_evaluate.csv": []}
+        for number in range(16):
+            scene, colour = [("bus", (180, 40, 40)), ("park", (40, 160, 40))][number % 2]
+            name = f"{scene}-lisbon-{number}-{1000 + number}"
+            write_sound(root / "audio" / f"{name}.wav", scene == "bus", number)
+            write_video(root / "video" / f"{name}.mp4", colour, number)
+            fold = "fold1_evaluate.csv" if number >= 12 else "fold1_train.csv"
+            rows[fold].append(f"audio/{name}.wav\tvideo/{name}.mp4\t{scene}")
+        for file, lines in rows.items():
+            text = "\n".join(["filename_audio\tfilename_video\tscene_label", *lines])
+            (root / "evaluation_setup" / file).write_text(text)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tau_root(make_tau_root: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by all tests: read only."""
+    return make_tau_root(tmp_path_factory.mktemp("tau"))
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def small(tau_root: Path, shared_store: Path, tmp_path: Path) -> list[str]:
+    """Overrides that make any stage small, on the shared data set; runs go to the test's own folder."""
+    return [
+        "data=tau2021",
+        f"data.source.root={tau_root}",
+        "data.workers=0",
+        "data.validation_share=0.3",
+        f"store={shared_store}",
+        f"runs={tmp_path / 'runs'}",
+        "features.frames.height=32",
+        "features.frames.width=32",
+        "trainer.max_epochs=3",
+        "trainer.enable_progress_bar=false",
+        "recipe.batch_size=4",
+    ]
+
+
+SMALL_NETWORKS = {
+    "audio": ["model.network.filters=[4,4,8]"],
+    "visual": ["model.network.backbone=test_resnet", "model.network.hidden=4"],
+    "fusion": ["model.network.hidden=4"],
+}
+
+
+@pytest.fixture
+def stage(small: list[str]) -> Callable[..., TrainConfig]:
+    """Experiment name and more overrides -> the checked config of a small stage."""
+
+    def compose_stage(experiment: str, *overrides: str) -> TrainConfig:
+        kind = experiment.split("_")[0]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *overrides]
+            config: Any = checked(compose("train", choices))
+        return config
+
+    return compose_stage

@@ -1,0 +1,158 @@
+"""Stages from config to run folder, on real media."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sedcrnn.checkpoints import BEST, LAST, load_checkpoint
+from sedcrnn.config import TrainConfig
+from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.train import train
+
+Stage = Callable[..., TrainConfig]
+
+
+def test_a_run_folder_holds_config_record_metrics_and_checkpoint(stage: Stage) -> None:
+    run = train(stage("audio"))
+    record = json.loads((run / "record.json").read_text())
+    assert record["status"] == "finished"
+    assert record["seed"] == 0
+    assert record["selection"] == "location_disjoint"
+    assert record["inputs"]["data"]["clips"] == 16
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert {"epoch", "validation/macro_accuracy", "validation/log_loss", "train/loss"} <= set(rows[0].split(","))
+    assert "mixup_alpha: 0.4" in (run / "config.yaml").read_text()
+    assert (run / BEST).is_file()
+    assert not (run / LAST).exists()
+
+
+def test_a_finished_stage_is_reused_and_a_changed_one_is_not(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    first = train(stage("audio"))
+    before = (first / BEST).stat().st_mtime_ns
+    assert train(stage("audio")) == first
+    assert (first / BEST).stat().st_mtime_ns == before
+    assert "reusing" in capsys.readouterr().out
+    # where things lie and how fast they are made changes nothing; frames are no input of the audio stage
+    assert train(stage("audio", "data.loader_workers=1", "features.frames.height=48")) == first
+    assert train(stage("audio", "recipe.mixup_alpha=0.3")) != first
+
+
+def test_two_runs_with_one_seed_are_identical_and_another_seed_differs(stage: Stage, tmp_path: Path) -> None:
+    runs = [
+        train(stage("audio", f"runs={tmp_path / name}", f"seed={seed}"))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    texts = [(run / "metrics.csv").read_text() for run in runs]
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+    digests = [load_checkpoint(str(run)).digest for run in runs]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.fixture
+def fusion_parts(stage: Stage) -> dict[str, Path]:
+    return {kind: train(stage(kind, "trainer.max_epochs=1")) for kind in ("audio", "visual")}
+
+
+def starts(parts: dict[str, Path]) -> list[str]:
+    return [f"start_from.{kind}={run}" for kind, run in parts.items()]
+
+
+def test_fusion_starts_from_both_and_is_self_contained(
+    stage: Stage, fusion_parts: dict[str, Path], tmp_path: Path
+) -> None:
+    run = train(stage("fusion", *starts(fusion_parts)))
+    # as if on another machine: one file, and nothing that it was made from
+    moved = tmp_path / "elsewhere" / "fusion.ckpt"
+    moved.parent.mkdir()
+    (run / BEST).rename(moved)
+    torch.manual_seed(0)
+    inputs = {"spectrogram": torch.rand(2, 3, 64, 50), "frames": torch.randint(0, 256, (2, 5, 3, 32, 32))}
+    loaded = load_checkpoint(str(moved), "fusion").build()
+    heads = loaded.heads(**inputs)
+    for kind, part in fusion_parts.items():
+        # the frozen subnetworks are to the bit what they were, running statistics included
+        alone = load_checkpoint(str(part), kind)
+        inside = loaded.get_submodule(kind).state_dict()
+        assert inside.keys() == alone.weights.keys()
+        assert all(torch.equal(inside[name], value) for name, value in alone.weights.items())
+        name = alone.build().inputs[0]
+        torch.testing.assert_close(heads[kind], alone.build().heads(**{name: inputs[name]})[kind])
+
+
+def test_a_round_trip_through_a_checkpoint_gives_identical_logits(stage: Stage) -> None:
+    run = train(stage("audio"))
+    spectrogram = torch.rand(3, 3, 64, 50, generator=torch.Generator().manual_seed(1))
+    first, second = (load_checkpoint(source).build() for source in (str(run), str(run / BEST)))
+    assert torch.equal(first.heads(spectrogram=spectrogram)["audio"], second.heads(spectrogram=spectrogram)["audio"])
+    assert not first.training
+
+
+def test_finetuning_takes_the_previous_weights_and_trains_all_of_them(
+    stage: Stage, fusion_parts: dict[str, Path]
+) -> None:
+    run = train(stage("visual_finetune", f"start_from.visual={fusion_parts['visual']}", "recipe.optimizer.lr=1e-3"))
+    before = load_checkpoint(str(fusion_parts["visual"])).weights
+    after = load_checkpoint(str(run)).weights
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("encoder.") for name in moved)
+    assert any(name.startswith("gru.") for name in moved)
+
+
+def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(stage: Stage, tmp_path: Path) -> None:
+    options = ["trainer.max_epochs=6", "recipe.plateau_patience=1", "recipe.optimizer.lr=0.01"]
+    options += ["model.network.dropout=0.2"]
+    whole = train(stage("audio", *options, f"runs={tmp_path / 'whole'}"))
+
+    class Killed(BaseException):
+        """Stands for a signal: nothing in training may catch it."""
+
+    from pytorch_lightning import Callback
+
+    class KillDuringEpochThree(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):  # type: ignore[no-untyped-def]
+            if trainer.current_epoch == 3:
+                raise Killed
+
+    import sedcrnn.train as module
+
+    config = stage("audio", *options, f"runs={tmp_path / 'killed'}")
+    original = module.EarlyStopping
+    try:
+        module.EarlyStopping = lambda *a, **k: KillDuringEpochThree()  # type: ignore[assignment,misc]
+        with pytest.raises(Killed):
+            train(config)
+    finally:
+        module.EarlyStopping = original  # type: ignore[misc]
+    killed = next((tmp_path / "killed").iterdir())
+    assert json.loads((killed / "record.json").read_text())["status"] == "running"
+    assert (killed / LAST).is_file()
+    assert train(stage("audio", *options, f"runs={tmp_path / 'killed'}")) == killed
+    assert (killed / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert load_checkpoint(str(killed)).digest == load_checkpoint(str(whole)).digest
+    assert len({line.split(",")[6] for line in (whole / "metrics.csv").read_text().splitlines()}) > 2
+
+
+def test_wrong_starts_are_refused(stage: Stage, fusion_parts: dict[str, Path], tmp_path: Path) -> None:
+    audio, visual = fusion_parts["audio"], fusion_parts["visual"]
+    with pytest.raises(CheckpointError, match="holds a network of the stage 'visual'"):
+        train(stage("fusion", f"start_from.audio={visual}", f"start_from.visual={visual}"))
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint at .*nowhere"):
+        train(stage("fusion", "start_from.audio=nowhere", f"start_from.visual={visual}"))
+    with pytest.raises(ConfigError, match=r"only a pipeline can tell"):
+        train(stage("fusion"))
+    with pytest.raises(ConfigError, match=r"Neither start_from\.audio nor model\.network\.audio"):
+        train(stage("fusion", "start_from.audio=null", f"start_from.visual={visual}"))
+    with pytest.raises(ConfigError, match=r"start_from\.visual is given to a stage"):
+        train(stage("audio", f"start_from.visual={visual}"))
+    with pytest.raises(CheckpointError, match=r"features.frames.height is 48, but .* was trained with 32"):
+        train(stage("fusion", *starts(fusion_parts), "features.frames.height=48"))
+    torn = tmp_path / "torn.ckpt"
+    torn.write_bytes((audio / BEST).read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        train(stage("fusion", f"start_from.audio={torn}", f"start_from.visual={visual}"))

@@ -1,0 +1,112 @@
+"""Batches of named tensors from real media."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sedcrnn.config import TrainConfig
+from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.errors import ClipError, DataError
+from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.train import make_datamodule
+
+
+@pytest.fixture
+def data(stage: Callable[..., TrainConfig]) -> SceneDataModule:
+    datamodule = make_datamodule(stage("fusion"))
+    datamodule.prepare_data()
+    return datamodule
+
+
+def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> None:
+    loader = data.train_dataloader()
+    dataset = data.dataset("train")
+    windows = next(iter(loader.sampler))
+    batch = next(iter(loader))
+    assert {name: (tuple(value.shape), value.dtype) for name, value in batch.items()} == {
+        "spectrogram": ((4, 3, 64, 50), torch.float32),
+        "frames": ((4, 5, 3, 32, 32), torch.uint8),
+        "scene": ((4,), torch.int64),
+        "clip": ((4,), torch.int64),
+        "window": ((4,), torch.int64),
+    }
+    for place, window in enumerate(windows):
+        clip = dataset.clips[window.clip]
+        frames, spectrogram = data.features["frames"], data.features["spectrogram"]
+        stored = np.asarray(data.store.read(clip.video, frames))[window.step : window.step + 5]
+        assert np.array_equal(batch["frames"][place].permute(0, 2, 3, 1).numpy(), stored)
+        columns = np.asarray(data.store.read(clip.audio, spectrogram))[10 * window.step : 10 * window.step + 50]
+        expected = scale_window(spectrogram.decode(columns.transpose(1, 2, 0)))
+        assert np.array_equal(batch["spectrogram"][place].numpy(), expected)
+        assert batch["spectrogram"][place].min() == -1
+        assert batch["spectrogram"][place].max() == 1
+        assert data.manifest.scenes[batch["scene"][place]] == clip.scene
+
+
+def test_an_epoch_has_every_training_clip_once_and_evaluation_every_second(data: SceneDataModule) -> None:
+    train = torch.cat([batch["clip"] for batch in data.train_dataloader()])
+    assert sorted(train.tolist()) == list(range(len(data.folds.train)))
+    batches = list(data.test_dataloader())
+    pairs = [pair for batch in batches for pair in zip(batch["clip"].tolist(), batch["window"].tolist(), strict=True)]
+    assert pairs == [(clip, window) for clip in range(4) for window in range(2)]
+    assert all(len(clip.id) > 0 for clip in data.folds.test)
+
+
+def test_only_what_the_network_takes_is_read(stage: Callable[..., TrainConfig]) -> None:
+    config = stage("audio")
+    datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
+    datamodule.prepare_data()
+    assert "frames" not in next(iter(datamodule.val_dataloader()))
+
+
+def test_identity_follows_content_and_labels_not_place(
+    stage: Callable[..., TrainConfig], make_tau_root: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    def identity(root: Path) -> object:
+        datamodule = make_datamodule(stage("audio", f"data.source.root={root}"))
+        datamodule.prepare_data()
+        return datamodule.identity
+
+    root = make_tau_root(tmp_path / "copy")
+    first = identity(root)
+    moved = root.rename(tmp_path / "moved")
+    assert identity(moved) == first
+    train = moved / "evaluation_setup" / "fold1_train.csv"
+    train.write_text(train.read_text().replace("\tpark", "\ttram", 1))
+    assert identity(moved) != first
+
+
+def test_an_unreadable_clip_stops_the_run_or_is_skipped_and_listed(
+    stage: Callable[..., TrainConfig], make_tau_root: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make_tau_root(tmp_path / "tau")
+    broken = root / "audio" / "bus-lisbon-0-1000.wav"
+    broken.write_bytes(broken.read_bytes()[:30])
+    (root / "video" / "park-lisbon-1-1001.mp4").unlink()
+    overrides = [f"data.source.root={root}"]
+    with pytest.raises(ClipError, match="bus-lisbon-0-1000"):
+        make_datamodule(stage("fusion", *overrides)).prepare_data()
+    datamodule = make_datamodule(stage("fusion", *overrides, "data.unreadable=skip"))
+    datamodule.prepare_data()
+    assert [skipped.clip for skipped in datamodule.skipped] == ["bus-lisbon-0-1000", "park-lisbon-1-1001"]
+    assert "absent" in datamodule.skipped[1].message
+    left = {clip.id for clip in datamodule.manifest.clips}
+    assert len(left) == 14
+    assert "bus-lisbon-0-1000" not in left
+    for path in (root / "audio").iterdir():
+        if int(path.stem.split("-")[2]) >= 12:
+            path.unlink()
+    emptied = make_datamodule(stage("fusion", *overrides, "data.unreadable=skip"))
+    emptied.prepare_data()
+    with pytest.raises(DataError, match=r"test fold .* has no clips \(6 clips were skipped"):
+        emptied.test_dataloader()
+
+
+@pytest.mark.parametrize("value", ["features.spectrogram.sample_rate=44100", "features.spectrogram.channels=1"])
+def test_files_that_are_not_as_declared_are_refused(stage: Callable[..., TrainConfig], value: str) -> None:
+    with pytest.raises(ClipError, match=r"48,?000 Hz|2 channel|48000"):
+        make_datamodule(stage("audio", value)).prepare_data()

@@ -10,9 +10,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from sedcrnn.checkpoints import BEST
 from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
-from sedcrnn.evaluate import evaluate
+from sedcrnn.evaluate import PREDICTIONS, evaluate
 from sedcrnn.evaluation.table import results_table
 from sedcrnn.runs import say
 from sedcrnn.starts import PREVIOUS
@@ -64,6 +65,9 @@ def main(config: DictConfig) -> None:
     say("\nEvaluating on the test fold")
     results = [evaluate(str(run), fold="test", store=config.store) for run in runs.values()]
     say(results_table(results))
+    say("\nFiles")
+    for run, metrics in zip(runs.values(), results, strict=True):
+        say(f"  {run / BEST}\n  {metrics}\n  {metrics.with_name(PREDICTIONS)}")
 
 
 if __name__ == "__main__":

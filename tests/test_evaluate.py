@@ -1,0 +1,94 @@
+"""Evaluation from a checkpoint alone: files, values, and independence from batches and places."""
+
+import csv
+import json
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sedcrnn.checkpoints import BEST
+from sedcrnn.config import TrainConfig
+from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.evaluate import evaluate
+from sedcrnn.evaluation.table import results_table
+from sedcrnn.train import train
+
+Stage = Callable[..., TrainConfig]
+
+
+@pytest.fixture
+def fusion_run(stage: Stage) -> Path:
+    starts = [f"start_from.{kind}={train(stage(kind, 'trainer.max_epochs=2'))}" for kind in ("audio", "visual")]
+    return train(stage("fusion", *starts))
+
+
+def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
+    fusion_run: Path, shared_store: Path, tmp_path: Path
+) -> None:
+    metrics = evaluate(str(fusion_run), workers=0, store=str(shared_store))
+    assert metrics == fusion_run / "evaluation" / "test" / "metrics.json"
+    report = json.loads(metrics.read_text())
+    assert list(report["heads"]) == ["audio", "visual", "early", "late"]
+    assert (report["of"]["fold"], report["selection"], report["clips"]) == ("test", "location_disjoint", 4)
+    with metrics.with_name("predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * 4 * 2  # heads, clips of 2 s, windows
+    scenes = list(rows[0])[4:]
+    assert scenes[:2] == ["airport", "bus"]
+    for head in report["heads"]:
+        losses, hits, means = defaultdict(list), defaultdict(list), defaultdict(list)
+        for row in (row for row in rows if row["head"] == head):
+            probabilities = [float(row[scene]) for scene in scenes]
+            assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+            losses[row["label"]].append(-math.log(float(row[row["label"]])))
+            hits[row["label"]].append(scenes[probabilities.index(max(probabilities))] == row["label"])
+            means[row["clip"], row["label"]].append(float(row[row["label"]]))
+        window, clip = report["heads"][head]["window"], report["heads"][head]["clip"]
+        macro = [sum(values) / len(values) for values in losses.values()]
+        assert window["macro_log_loss"] == pytest.approx(sum(macro) / 2, rel=1e-4)
+        assert window["macro_accuracy"] == pytest.approx(sum(sum(h) / len(h) for h in hits.values()) / 2)
+        assert (window["examples"], clip["examples"]) == (8, 4)
+        expected = sum(-math.log(sum(values) / 2) for values in means.values()) / 4
+        assert clip["log_loss"] == pytest.approx(expected, rel=1e-4)
+        assert clip["aggregator"] == "mean of the windows' probabilities"
+    table = results_table([metrics])
+    assert "not comparable" in table
+    assert "late fusion" in table
+    assert f"{100 * report['heads']['late']['window']['macro_accuracy']:.1f}" in table
+
+
+def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(
+    fusion_run: Path, shared_store: Path, tau_root: Path, tmp_path: Path
+) -> None:
+    first = evaluate(str(fusion_run), workers=0, store=str(shared_store))
+    alone = tmp_path / "moved.ckpt"
+    shutil.copy(fusion_run / BEST, alone)
+    root = shutil.copytree(tau_root, tmp_path / "other")
+    second = evaluate(str(alone), root=str(root), batch_size=3, workers=0, store=str(tmp_path / "store"))
+    assert second == tmp_path / "moved" / "evaluation" / "test" / "metrics.json"
+
+    def probabilities(metrics: Path) -> list[float]:
+        with metrics.with_name("predictions.csv").open(newline="") as file:
+            return [float(value) for row in csv.DictReader(file) for value in list(row.values())[4:]]
+
+    assert probabilities(second) == pytest.approx(probabilities(first), abs=2e-6)
+
+
+def test_scores_are_reused_until_the_weights_or_the_data_change(stage: Stage, shared_store: Path) -> None:
+    run = train(stage("audio"))
+    metrics = evaluate(str(run), workers=0, store=str(shared_store))
+    written = metrics.stat().st_mtime_ns
+    assert evaluate(str(run), workers=0, store=str(shared_store)).stat().st_mtime_ns == written
+    other = evaluate(str(run), fold="validation", workers=0, store=str(shared_store))
+    assert json.loads(other.read_text())["of"]["fold"] == "validation"
+
+
+def test_what_cannot_be_evaluated_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        evaluate(str(tmp_path))
+    with pytest.raises(ConfigError, match="fold is 'tset'"):
+        evaluate(str(tmp_path), fold="tset")

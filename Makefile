@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo demo-seeds test check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -20,6 +20,9 @@ $(LOCKED): requirements.lock pyproject.toml
 
 demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set, in ten minutes at most on 2 cores
 	@$(PYTHON) -m sedcrnn.pipeline stages=demo
+
+demo-seeds: $(LOCKED)  ## the demo for five seeds, with mean and spread: what fusion gains
+	@$(PYTHON) -m sedcrnn.pipeline stages=demo 'seeds=[0,1,2,3,4]'
 
 test: $(LOCKED)  ## the whole test suite
 	@$(PYTHON) -m pytest

@@ -11,8 +11,8 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.types import TaskFunction
 from omegaconf.errors import OmegaConfBaseException
 
-from sedcrnn.config import CONF, dotted_keys, nearest, unknown_key
-from sedcrnn.errors import SedcrnnError
+from sedcrnn.config import CONF, dotted_keys, unknown_key
+from sedcrnn.errors import SedcrnnError, nearest
 
 
 def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:

@@ -4,7 +4,6 @@ The dataclasses below are the one home of the config's shape. Nodes with a `_tar
 against the signature of what they build, so a misspelt key is an error wherever it stands.
 """
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -18,7 +17,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, nearest
 
 Node = dict[str, Any]
 
@@ -171,13 +170,6 @@ def unknown_key(key: str, known: Iterable[str]) -> ConfigError:
         f"The nearest valid key is {nearest(key, known)}",
         "Correct the spelling; `python -m sedcrnn.train --cfg job` prints every key with its value",
     )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names closest to a misspelt one, quoted."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5) or known[:8]
-    return " or ".join(f"'{match}'" for match in close)
 
 
 def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:

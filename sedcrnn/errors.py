@@ -1,5 +1,8 @@
 """Errors that a user can mend: each says what was found, what is allowed and what to do next."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class SedcrnnError(Exception):
     """A user's mistake or bad input, told in one paragraph. Commands print it without a traceback and exit with 1.
@@ -33,3 +36,10 @@ class ClipError(DataError):
 
 class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names closest to a misspelt one, quoted."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5) or known[:8]
+    return " or ".join(f"'{match}'" for match in close)

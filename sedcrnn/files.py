@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`, moved to `path` when the block ends well and removed when not.
 
-    Its name keeps the suffix (writers choose the format by it) and holds the process id, so that two processes
-    that make the same file do not meet.
+    Its name keeps the suffix (writers choose the format by it) and is random, so that two processes that make the
+    same file do not meet.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

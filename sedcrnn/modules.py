@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from sedcrnn.config import instantiate, nearest
-from sedcrnn.errors import ConfigError
+from sedcrnn.config import instantiate
+from sedcrnn.errors import ConfigError, nearest
 from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import freeze, frozen_modules

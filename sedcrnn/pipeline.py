@@ -1,6 +1,6 @@
 """The stages in order, each from the ones before it; then the evaluation and the table.
 
-python -m sedcrnn.pipeline [stages=demo] [any override of sedcrnn.train, for every stage]
+python -m sedcrnn.pipeline [stages=demo] [seeds=[0,1,2]] [any override of sedcrnn.train, for every stage]
 """
 
 import time
@@ -14,41 +14,43 @@ from sedcrnn.checkpoints import BEST
 from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
 from sedcrnn.evaluate import PREDICTIONS, evaluate
-from sedcrnn.evaluation.table import results_table
+from sedcrnn.evaluation.table import results_table, spread_table
 from sedcrnn.runs import say
 from sedcrnn.starts import PREVIOUS
 from sedcrnn.train import train
 
-_OWN_KEYS = ("stages", "hydra")  # overrides that are the pipeline's, not the stages'
+_OWN_KEYS = ("stages", "seeds", "note", "hydra")  # overrides that are the pipeline's, not the stages'
 
 
-def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> dict[str, Path]:
-    """Train every stage, or find it trained.
+def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Path]:
+    """Train every stage, or find it trained; evaluate the last run of each kind of network on the test fold.
 
     Args:
         stages: experiment name -> overrides of that stage alone.
         overrides: overrides of every stage.
 
     Returns:
-        The latest run folder of each kind of network, in training order.
+        The metrics.json of each evaluated run.
     """
     configs = {stage: compose_stage(stage, [*overrides, *own]) for stage, own in stages.items()}
     runs: dict[str, Path] = {}
+    store = ""
     for number, (stage, config) in enumerate(configs.items(), start=1):
-        say(f"\n[{number}/{len(configs)}] {stage}")
+        say(f"\n[{number}/{len(configs)}] {stage}, seed {config.seed}")
         started = time.monotonic()
         for kind, run in runs.items():
             if getattr(config.start_from, kind) == PREVIOUS:
                 setattr(config.start_from, kind, str(run))
         kind = str(config.model["_target_"]).rsplit(".", 1)[-1].removesuffix("Module").lower()
-        runs.pop(kind, None)
-        runs[kind] = train(config)
+        runs.pop(kind, None)  # the latest comes last
+        runs[kind], store = train(config), config.store
         say(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")
-    return runs
+    say("\nEvaluating on the test fold")
+    return [evaluate(str(run), fold="test", store=store) for run in runs.values()]
 
 
 def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
-    """The checked config of one stage of a running pipeline."""
+    """The checked config of one stage, composed as `sedcrnn.train` would."""
     config: TrainConfig = checked(hydra.compose("train", [f"experiment={stage}", *overrides]))
     return config
 
@@ -56,18 +58,24 @@ def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
 @command("pipeline")
 def main(config: DictConfig) -> None:
     """Train the stages that the command line describes, evaluate the last of each kind, print the table."""
+    say(config.note)
     overrides = [
         override
         for override in HydraConfig.get().overrides.task
         if override.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] not in _OWN_KEYS
     ]
-    runs = run_pipeline({str(stage): list(own) for stage, own in config.stages.items()}, overrides)
-    say("\nEvaluating on the test fold")
-    results = [evaluate(str(run), fold="test", store=config.store) for run in runs.values()]
-    say(results_table(results))
-    say("\nFiles")
-    for run, metrics in zip(runs.values(), results, strict=True):
-        say(f"  {run / BEST}\n  {metrics}\n  {metrics.with_name(PREDICTIONS)}")
+    stages = {str(stage): list(own) for stage, own in config.stages.items()}
+    results: list[list[Path]] = []
+    for seed in config.seeds or [config.seed]:
+        metrics = run_pipeline(stages, [*overrides, f"seed={seed}"])
+        say("\n" + results_table(metrics))
+        say("\nFiles")
+        for path in metrics:
+            run = path.parents[2]
+            say(f"  {run / BEST}\n  {path}\n  {path.with_name(PREDICTIONS)}")
+        results.append(metrics)
+    if len(results) > 1:
+        say("\n" + spread_table(results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""metrics.json files -> one table of heads, beside the figures that the paper publishes."""
+"""metrics.json files -> a table of heads beside the figures that the paper publishes; over seeds, mean and spread."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS
@@ -31,39 +32,68 @@ PUBLISHED = {
     "early": Published(89.2, None, None),
     "late": Published(90.0, 0.556, 15_416_148),
 }
+SINGLE = ("audio", "visual")
 LABELS = {"audio": "audio", "visual": "visual", "early": "early fusion", "late": "late fusion"}
 
 
 def results_table(metrics: Iterable[Path]) -> str:
-    """One row per head. A head that several files have (a subnetwork alone and inside a fusion network) is
-    taken from the first, where it was trained as a network of its own."""
-    heads: dict[str, dict[str, Any]] = {}
+    """One row per head of some evaluated runs, with the published figures and what must be known to read both."""
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in metrics]
-    for report in reports:
-        heads = {**report["heads"], **heads}
-    fold = reports[0]["of"]["fold"]
-    data = reports[0]["of"]["data"]["name"]
+    heads = _heads(reports)
+    of = reports[0]["of"]
     lines = [
-        f"{'':14}{'this run: ' + data + ', ' + fold + ' fold':^44}{'published: TAU 2021, not comparable':^40}",
+        f"{'':14}{'this run: ' + of['data']['name'] + ', ' + of['fold'] + ' fold':^40}"
+        f"{'published: TAU 2021, not comparable':^40}",
         f"{'':14}" + 2 * f"{'accuracy %':>12}{'log loss':>12}{'parameters':>16}",
     ]
-    for head, label in LABELS.items():
-        if head not in heads:
-            continue
-        scores = heads[head]["window"]
-        ours = _cells(100 * scores[MACRO_ACCURACY], scores[MACRO_LOG_LOSS], heads[head]["parameters"])
-        told = PUBLISHED[head]
-        lines.append(f"{label:14}{ours}{_cells(told.accuracy, told.log_loss, told.parameters)}")
-    examples = {report["heads"][head]["window"]["examples"] for report in reports for head in report["heads"]}
+    for head, scored in heads.items():
+        scores, told = scored["window"], PUBLISHED[head]
+        ours = _cells(100 * scores[MACRO_ACCURACY], scores[MACRO_LOG_LOSS], scored["parameters"])
+        lines.append(f"{LABELS[head]:14}{ours}{_cells(told.accuracy, told.log_loss, told.parameters)}")
+    windows = {scored["window"]["examples"] for scored in heads.values()}
+    selections = {report["selection"] for report in reports}
     lines += [
         "",
-        f"Accuracy and log loss are means over scenes, on {' and '.join(map(str, sorted(examples)))} windows of 1 s.",
-        "Published: arXiv 2107.13180 on TAU Urban Audio-Visual Scenes 2021 (development test fold, which also "
+        f"Accuracy and log loss are means over scenes, on {' and '.join(map(str, sorted(windows)))} windows of 1 s.",
+        f"Checkpoints of this run were selected by: {' and '.join(sorted(selections))}.",
+        "Published: arXiv 2107.13180, on TAU Urban Audio-Visual Scenes 2021 (development test fold, which also",
         "selected its checkpoints): another, real data set.",
     ]
-    selections = {report["selection"] for report in reports}
-    lines.append(f"Checkpoints of this run were selected by: {' and '.join(sorted(selections))}.")
     return "\n".join(lines)
+
+
+def spread_table(results: Sequence[Sequence[Path]]) -> str:
+    """Mean and standard deviation of each head over seeds, and what fusion gains over the better single modality.
+
+    Args:
+        results: the metrics.json files of each seed, two or more.
+    """
+    seeds = [_heads([json.loads(path.read_text(encoding="utf-8")) for path in metrics]) for metrics in results]
+    lines = [f"{len(seeds)} seeds{'':7}{'accuracy %, mean and SD':>26}{'log loss, mean and SD':>26}"]
+    for head in seeds[0]:
+        accuracy = [100 * heads[head]["window"][MACRO_ACCURACY] for heads in seeds]
+        log_loss = [heads[head]["window"][MACRO_LOG_LOSS] for heads in seeds]
+        lines.append(
+            f"{LABELS[head]:14}{mean(accuracy):>18.1f} +- {stdev(accuracy):4.1f}"
+            f"{mean(log_loss):>18.3f} +- {stdev(log_loss):.3f}"
+        )
+    for head in (head for head in ("early", "late") if head in seeds[0]):
+        gains = [
+            100 * (heads[head]["window"][MACRO_ACCURACY] - max(heads[one]["window"][MACRO_ACCURACY] for one in SINGLE))
+            for heads in seeds
+        ]
+        told = " ".join(f"{gain:+.1f}" for gain in gains)
+        lines.append(f"{LABELS[head]} over the better single modality, by seed: {told} points")
+    return "\n".join(lines)
+
+
+def _heads(reports: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The heads of some reports, in the order of `LABELS`. One that several have (a subnetwork alone and inside a
+    fusion network) is taken from the first, where it was trained as a network of its own."""
+    found: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        found = {**report["heads"], **found}
+    return {head: found[head] for head in LABELS if head in found}
 
 
 def _cells(accuracy: float, log_loss: float | None, parameters: int | None) -> str:

@@ -7,8 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from sedcrnn.config import nearest
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sedcrnn.config import nearest
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, nearest
 
 
 def frozen_modules(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:

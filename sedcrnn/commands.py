@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 import hydra
@@ -13,6 +14,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sedcrnn.config import CONF, dotted_keys, unknown_key
 from sedcrnn.errors import SedcrnnError, nearest
+
+# Warnings about what is meant to be so: frozen parts, resumed runs, a few large batches; and Lightning's own upkeep.
+_EXPECTED = (
+    ".*module\\(s\\) in eval mode at the start of training.*",
+    "Checkpoint directory .* exists and is not empty.*",
+    ".*does not have many workers.*",
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+)
 
 
 def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
@@ -30,6 +39,8 @@ def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
             os.environ["HYDRA_FULL_ERROR"] = "1"
             # Its notes on devices and its tips say nothing about this run.
             logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+            for message in _EXPECTED:
+                warnings.filterwarnings("ignore", message)
             try:
                 task()
             except (SedcrnnError, HydraException, OmegaConfBaseException) as error:

@@ -57,7 +57,7 @@ class FusionNetwork(SceneNetwork):
         audio, visual = self.audio.classify(audio_embedding), self.visual.classify(visual_embedding)
         states, _ = self.gru(self._aligned(audio_embedding, visual_embedding))
         early = self.early(states.mean(1))
-        predictions = [logits.softmax(-1) for logits in (early, audio, visual)]
+        predictions = [logits.float().softmax(-1) for logits in (early, audio, visual)]
         return {"audio": audio, "visual": visual, "early": early, "late": self.late(torch.cat(predictions, -1))}
 
     def _aligned(self, audio_embedding: Tensor, visual_embedding: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class VisualNetwork(SceneNetwork):
     def classify(self, embedding: Tensor) -> Tensor:
         """(batch, time, embedding) -> (batch, scene) log-probabilities: those of the mean probability over time."""
         states, _ = self.gru(embedding)
-        per_frame = self.dense(self.dropout(states)).log_softmax(-1)
+        per_frame = self.dense(self.dropout(states)).float().log_softmax(-1)
         return torch.logsumexp(per_frame, dim=1) - math.log(per_frame.shape[1])
 
     def heads(self, frames: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,39 @@
+"""The tables, character by character where it matters."""
+
+import json
+from pathlib import Path
+
+from sedcrnn.evaluation.table import results_table, spread_table
+
+
+def write_metrics(path: Path, **accuracy: float) -> Path:
+    heads = {
+        head: {"parameters": 1234567, "window": {"macro_accuracy": value, "macro_log_loss": 1 - value, "examples": 20}}
+        for head, value in accuracy.items()
+    }
+    of = {"fold": "test", "data": {"name": "synthetic"}}
+    path.write_text(json.dumps({"of": of, "selection": "location_disjoint", "heads": heads}))
+    return path
+
+
+def test_rows_are_ours_beside_what_the_paper_published(tmp_path: Path) -> None:
+    audio = write_metrics(tmp_path / "a.json", audio=0.5)
+    fusion = write_metrics(tmp_path / "f.json", audio=0.4, visual=0.6, early=0.7, late=0.75)
+    lines = results_table([audio, fusion]).splitlines()
+    assert lines[2].split() == ["audio", "50.0", "0.500", "1,234,567", "69.0", "0.969", "323,274"]  # trained alone
+    assert lines[3].split() == ["visual", "60.0", "0.400", "1,234,567", "87.0", "0.616", "14,820,170"]
+    assert lines[4].split() == ["early", "fusion", "70.0", "0.300", "1,234,567", "89.2", "-", "-"]
+    assert lines[5].split() == ["late", "fusion", "75.0", "0.250", "1,234,567", "90.0", "0.556", "15,416,148"]
+    assert "published: TAU 2021, not comparable" in lines[0]
+    assert "location_disjoint" in lines[8]
+
+
+def test_spread_over_seeds_by_hand(tmp_path: Path) -> None:
+    first = write_metrics(tmp_path / "1.json", audio=0.5, visual=0.6, early=0.7, late=0.8)
+    second = write_metrics(tmp_path / "2.json", audio=0.7, visual=0.6, early=0.7, late=0.9)
+    lines = spread_table([[first], [second]]).splitlines()
+    assert lines[0].startswith("2 seeds")
+    assert lines[1].split() == ["audio", "60.0", "+-", "14.1", "0.400", "+-", "0.141"]
+    assert lines[4].split() == ["late", "fusion", "85.0", "+-", "7.1", "0.150", "+-", "0.071"]
+    assert lines[5].endswith("by seed: +10.0 +0.0 points")
+    assert lines[6].endswith("by seed: +20.0 +20.0 points")

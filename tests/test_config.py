@@ -131,6 +131,17 @@ def test_a_misspelt_argument_ends_the_command_with_one_paragraph(
     assert all(words in paragraph for words in expected)
 
 
+def test_a_missing_data_set_ends_the_command_with_one_paragraph(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small: list[str], tmp_path: Path
+) -> None:
+    assert run_train(monkeypatch, *small, f"data.source.root={tmp_path / 'nowhere'}") == 1
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert "does not exist" in told
+    assert "Set data.source.root=<folder>" in told
+    assert not (tmp_path / "runs").exists()
+
+
 def test_targets_outside_the_allowed_packages_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"'logger\._target_' is 'os\.system'"):
         check_targets({"logger": {"_target_": "os.system", "command": "true"}}, "")

@@ -8,9 +8,9 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
@@ -108,8 +108,7 @@ def checked(config: DictConfig, shape: type = TrainConfig) -> Any:
             f"Give it: {error.full_key}=<value>",
         ) from error
     except ConfigKeyError as error:
-        known = list(dotted_keys(OmegaConf.structured(shape)))
-        raise unknown_key(str(error.full_key), known) from error
+        raise unknown_key(str(error.full_key), _keys_of(shape)) from error
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"The config value '{error.full_key}' does not fit: {str(error).splitlines()[0]}",
@@ -135,6 +134,14 @@ def check_targets(node: Any, path: str) -> None:
                 raise unknown_key(prefix + key, [prefix + name for name in parameters])
     for key, value in node.items():
         check_targets(value, f"{path}.{key}" if path else str(key))
+
+
+def _keys_of(shape: type, prefix: str = "") -> Iterator[str]:
+    """Every key of a config's dataclass, and of those in it, as `a.b`."""
+    for name, kind in get_type_hints(shape).items():
+        yield prefix + name
+        if is_dataclass(kind):
+            yield from _keys_of(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
 
 
 def _resolve_target(target: str, path: str) -> Any:

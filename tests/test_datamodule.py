@@ -76,7 +76,7 @@ def test_identity_follows_content_and_labels_not_place(
     moved = root.rename(tmp_path / "moved")
     assert identity(moved) == first
     train = moved / "evaluation_setup" / "fold1_train.csv"
-    train.write_text(train.read_text().replace("\tpark", "\ttram", 1))
+    train.write_text(train.read_text().replace("\tpark", "\tbus", 1))
     assert identity(moved) != first
 
 

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 # Small networks that learn sixty clips in seconds; otherwise the demo's own stages.
 STAGES = [
-    "stages.demo/audio=[model.network.filters=[16,24,32],trainer.max_epochs=16]",
-    "stages.demo/visual=[model.network.backbone=resnet10t,recipe.optimizer.lr=1e-3,trainer.max_epochs=8]",
-    "stages.demo/fusion=[trainer.max_epochs=8,recipe.optimizer.lr=3e-3]",
+    'stages.demo_audio=["model.network.filters=[16,24,32]","trainer.max_epochs=16"]',
+    'stages.demo_visual=["model.network.backbone=resnet10t","recipe.optimizer.lr=1e-3","trainer.max_epochs=8"]',
+    'stages.demo_fusion=["trainer.max_epochs=10"]',
 ]
 
 
@@ -44,7 +44,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 
 def run_folder(arguments: list[str], stage: str) -> Path:
     runs = Path(next(a for a in arguments if a.startswith("runs=")).removeprefix("runs="))
-    (folder,) = runs.glob(f"demo-{stage}-s0-*")
+    (folder,) = runs.glob(f"demo_{stage}-s0-*")
     return folder
 
 
@@ -54,7 +54,7 @@ def finished(arguments: list[str]) -> str:
     killed = start(arguments)
     runs = Path(next(a for a in arguments if a.startswith("runs=")).removeprefix("runs="))
     deadline = time.monotonic() + 400
-    while not list(runs.glob("demo-visual-*/checkpoints/last.ckpt")):
+    while not list(runs.glob("demo_visual-*/checkpoints/last.ckpt")):
         assert time.monotonic() < deadline, "the visual stage never wrote a checkpoint"
         assert killed.poll() is None, killed.communicate()[1]
         time.sleep(0.1)
@@ -67,9 +67,9 @@ def finished(arguments: list[str]) -> str:
 
 
 def test_a_killed_pipeline_goes_on_where_it_was(finished: str, arguments: list[str]) -> None:
-    assert "demo/audio: nothing has changed since it was trained; reusing" in finished
-    assert "demo/visual: resuming in" in finished
-    assert "demo/fusion: training in" in finished
+    assert "demo_audio: nothing has changed since it was trained; reusing" in finished
+    assert "demo_visual: resuming in" in finished
+    assert "demo_fusion: training in" in finished
     for stage in ("audio", "visual", "fusion"):
         record = json.loads((run_folder(arguments, stage) / "record.json").read_text())
         assert record["status"] == "finished"

@@ -21,8 +21,8 @@ $(LOCKED): requirements.lock pyproject.toml
 demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set, in ten minutes at most on 2 cores
 	@$(PYTHON) -m sedcrnn.pipeline stages=demo
 
-demo-seeds: $(LOCKED)  ## the demo for five seeds, with mean and spread: what fusion gains
-	@$(PYTHON) -m sedcrnn.pipeline stages=demo 'seeds=[0,1,2,3,4]'
+demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: what fusion gains, mean and spread
+	@$(PYTHON) -m sedcrnn.pipeline stages=demo_small 'seeds=[0,1,2,3,4]'
 
 test: $(LOCKED)  ## the whole test suite
 	@$(PYTHON) -m pytest

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,18 @@ class Checkpoint:
     @property
     def stage(self) -> str:
         """`audio`, `visual` or `fusion`: the kind of network."""
-        return str(self.network["_target_"]).rsplit(".", 1)[-1].removesuffix("Network").lower()
+        return network_kind(self.network)
 
     def build(self) -> SceneNetwork:
         """The network with these weights, in evaluation mode."""
         network: SceneNetwork = instantiate(self.network)
         network.load_state_dict(self.weights)
         return network.eval()
+
+
+def network_kind(node: Mapping[str, Any]) -> str:
+    """`audio`, `visual` or `fusion`, from the config of a network."""
+    return str(node["_target_"]).rsplit(".", 1)[-1].removesuffix("Network").lower()
 
 
 def checkpoint_path(run: str) -> Path:

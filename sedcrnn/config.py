@@ -37,6 +37,7 @@ class DataConfig:
     source: Node = MISSING
     selection: str = MISSING
     validation_share: float = MISSING
+    validation_seed: int = MISSING
     unreadable: str = MISSING
     workers: int = MISSING
     loader_workers: int = MISSING

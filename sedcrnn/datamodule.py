@@ -94,11 +94,11 @@ class SceneDataModule(LightningDataModule):
     """Folds of a data set as batches of windows.
 
     Args:
-        data: source, selection protocol, policy for unreadable clips, loader workers.
+        data: source, selection protocol and its seed, policy for unreadable clips, loader workers.
         features: the features that the network takes, by name.
         store: where they are kept.
         batch_size: windows per batch and process.
-        seed: seed of the validation draw, of the training windows and of their order.
+        seed: seed of the training windows and of their order.
     """
 
     manifest: Manifest
@@ -132,7 +132,9 @@ class SceneDataModule(LightningDataModule):
         left_out = {unreadable.clip for unreadable in self.skipped}
         readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
         self.manifest = Manifest(manifest.name, manifest.scenes, readable)
-        self.folds = make_folds(self.manifest, self.data.selection, self.data.validation_share, self.seed)
+        self.folds = make_folds(
+            self.manifest, self.data.selection, self.data.validation_share, self.data.validation_seed
+        )
         self._ready = True
 
     def setup(self, stage: str | None = None) -> None:

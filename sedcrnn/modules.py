@@ -1,7 +1,7 @@
 """The LightningModules: batch -> network heads -> losses and scores, on one base for audio, visual and fusion."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ Config = Mapping[str, Any]
 
 class SceneModule(LightningModule):
     """Trains one network by one recipe. All arguments are plain data and stand in every checkpoint, which
-    therefore rebuilds itself with no config, file or download (`checkpoints.load_network`).
+    therefore rebuilds itself with no config, file or download (`checkpoints.Checkpoint.build`).
 
     Args:
         network: config of the network, complete.
@@ -33,8 +33,6 @@ class SceneModule(LightningModule):
         data: config of the data it was trained on.
         seed: seed of everything random in training.
     """
-
-    stage: ClassVar[str]
 
     def __init__(
         self,
@@ -165,7 +163,7 @@ class SceneModule(LightningModule):
             if name not in names:
                 raise ConfigError(
                     f"recipe.head_weights names the head '{name}'",
-                    f"A {self.stage} network has {', '.join(names)}; the nearest is {nearest(name, names)}",
+                    f"A {type(self.network).__name__} has {', '.join(names)}; the nearest is {nearest(name, names)}",
                     "Correct the name",
                 )
         return dict(weights) or {names[-1]: 1.0}
@@ -174,19 +172,13 @@ class SceneModule(LightningModule):
 class AudioModule(SceneModule):
     """The squeeze-excitation CNN on spectrograms."""
 
-    stage = "audio"
-
 
 class VisualModule(SceneModule):
     """The frame encoder with a bidirectional GRU on frames."""
 
-    stage = "visual"
-
 
 class FusionModule(SceneModule):
     """Both subnetworks with early and late fusion; the loss may weigh every head (`recipe.head_weights`)."""
-
-    stage = "fusion"
 
 
 def draw_mixup_weights(batch: int, alpha: float) -> Tensor:

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from sedcrnn.checkpoints import BEST
+from sedcrnn.checkpoints import BEST, network_kind
 from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
 from sedcrnn.evaluate import PREDICTIONS, evaluate
@@ -41,7 +41,7 @@ def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Pat
         for kind, run in runs.items():
             if getattr(config.start_from, kind) == PREVIOUS:
                 setattr(config.start_from, kind, str(run))
-        kind = str(config.model["_target_"]).rsplit(".", 1)[-1].removesuffix("Module").lower()
+        kind = network_kind(config.model["network"])
         runs.pop(kind, None)  # the latest comes last
         runs[kind], store = train(config), config.store
         say(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")

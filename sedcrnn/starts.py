@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from sedcrnn.checkpoints import Checkpoint, load_checkpoint
+from sedcrnn.checkpoints import Checkpoint, load_checkpoint, network_kind
 from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.networks import SceneNetwork
@@ -29,7 +29,7 @@ def load_starts(config: TrainConfig) -> Starts:
         CheckpointError: a run that is missing or holds another kind of network.
     """
     named = {kind: run for kind, run in asdict(config.start_from).items() if run is not None}
-    stage = get_object(config.model["_target_"]).stage
+    stage = network_kind(config.model["network"])
     places = {stage, *(part for part in PARTS if part in config.model["network"])}
     for kind in named:
         if kind not in places:
@@ -48,7 +48,8 @@ def load_starts(config: TrainConfig) -> Starts:
 
 
 def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...]) -> None:
-    """Refuse a start that was trained for other scenes or on other features.
+    """Refuse a start that was trained for other scenes, on other features, or with another validation draw: it would
+    have been trained on clips that are to select this stage's checkpoint.
 
     Raises:
         CheckpointError: naming both values.
@@ -60,6 +61,8 @@ def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...]) -
                 f"The data set has {', '.join(scenes)}",
                 f"Name a run on this data set in start_from.{kind}",
             )
+        for name in ("selection", "validation_share", "validation_seed"):
+            _check_agreement(f"data.{name}", getattr(config.data, name), start.data[name], start)
         features = asdict(config.features)
         for name, node in start.features.items():
             _check_agreement(f"features.{name}", features[name], node, start)
@@ -72,7 +75,7 @@ def complete_network(node: Mapping[str, Any], starts: Starts, scenes: int) -> di
         ConfigError: a part that neither the config nor a checkpoint describes.
         CheckpointError: a part that both describe, differently.
     """
-    kind = get_object(node["_target_"]).__name__.removesuffix("Network").lower()
+    kind = network_kind(node)
     if kind in starts:
         _check_agreement("model.network", node, starts[kind].network, starts[kind])
         return starts[kind].network

@@ -37,6 +37,8 @@ def train(config: TrainConfig) -> Path:
     starts = load_starts(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
+    for clip in datamodule.skipped:
+        say(f"Skipped {clip.clip}: {clip.message}")
     scenes = datamodule.manifest.scenes
     check_starts(config, starts, scenes)
     run = Run(config, inputs=_describe_inputs(datamodule, starts))

@@ -93,6 +93,11 @@ def test_a_round_trip_through_a_checkpoint_gives_identical_logits(stage: Stage) 
     assert not first.training
 
 
+def test_another_training_seed_may_share_the_validation_draw(stage: Stage, fusion_parts: dict[str, Path]) -> None:
+    run = train(stage("fusion", *starts(fusion_parts), "seed=7", "data.validation_seed=0", "trainer.max_epochs=1"))
+    assert "-s7-" in run.name
+
+
 def test_finetuning_takes_the_previous_weights_and_trains_all_of_them(
     stage: Stage, fusion_parts: dict[str, Path]
 ) -> None:
@@ -152,6 +157,9 @@ def test_wrong_starts_are_refused(stage: Stage, fusion_parts: dict[str, Path], t
         train(stage("audio", f"start_from.visual={visual}"))
     with pytest.raises(CheckpointError, match=r"features.frames.height is 48, but .* was trained with 32"):
         train(stage("fusion", *starts(fusion_parts), "features.frames.height=48"))
+    # with another draw, the subnetworks would have been trained on clips that select the fusion's checkpoint
+    with pytest.raises(CheckpointError, match=r"data.validation_seed is 7, but .* was trained with 0"):
+        train(stage("fusion", *starts(fusion_parts), "seed=7"))
     torn = tmp_path / "torn.ckpt"
     torn.write_bytes((audio / BEST).read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):

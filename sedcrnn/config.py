@@ -52,12 +52,20 @@ class FeaturesConfig:
 
 
 @dataclass
+class AugmentationConfig:
+    """Random changes of training windows; null where there are none."""
+
+    spectrogram: Node | None = MISSING
+
+
+@dataclass
 class RecipeConfig:
     """How a stage is trained (paper.md's recipe table); see conf/recipe for the meaning of each value."""
 
     batch_size: int = MISSING
     optimizer: Node = MISSING
     mixup_alpha: float = MISSING
+    augmentation: AugmentationConfig = MISSING
     head_weights: dict[str, float] = MISSING
     frozen: list[str] = MISSING
     l2: dict[str, float] = MISSING

@@ -2,7 +2,7 @@
 
 A batch is a dict of tensors:
 
-    spectrogram   (batch, channel=3, band, frame=50) float32 in [-1, 1], each window scaled by itself
+    spectrogram   (batch, channel, band, frame) float32 in [-1, 1], each window scaled by itself
     frames        (batch, time=5, channel=3, height, width) uint8, RGB
     scene         (batch,) int64, index into the data set's scenes
     clip          (batch,) int64, index into the fold's clips
@@ -20,12 +20,13 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sedcrnn.augmentation import SpectrogramAugmentation
 from sedcrnn.clips import Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
 from sedcrnn.errors import DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
-from sedcrnn.features.feature import COLUMNS_PER_STEP, STEPS_PER_SECOND, Feature
-from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
+from sedcrnn.features.spectrogram import Spectrogram, scale_window
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.folds import Folds, make_folds
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
@@ -41,6 +42,7 @@ class WindowDataset(Dataset[Batch]):
         scenes: label order.
         features: `spectrogram`, `frames` or both.
         store: where their values lie.
+        augmentation: of the spectrograms of windows that have a `draw`.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class WindowDataset(Dataset[Batch]):
         scenes: Sequence[str],
         features: Mapping[str, Feature],
         store: FeatureStore,
+        augmentation: SpectrogramAugmentation | None = None,
     ) -> None:
         self.clips = clips
         self.features = features
+        self.augmentation = augmentation
         self.entries = {
             name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
         }
@@ -65,29 +69,33 @@ class WindowDataset(Dataset[Batch]):
             "window": torch.tensor([window.step // STEPS_PER_SECOND for window in windows]),
         }
         if feature := self.features.get("spectrogram"):
-            stored = np.stack([self._spectrogram(window) for window in windows])
+            stored = np.stack([self._cut(window, "spectrogram") for window in windows])
             decibels = feature.decode(stored.transpose(0, 2, 3, 1))
-            batch["spectrogram"] = torch.from_numpy(scale_window(decibels))
+            batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
         if "frames" in self.features:
-            frames = np.stack([self._frames(window) for window in windows])
+            frames = np.stack([self._cut(window, "frames") for window in windows])
             batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
         return batch
 
-    def _spectrogram(self, window: Window) -> np.ndarray:
-        start = window.step * COLUMNS_PER_STEP
-        stop = start + STEPS_PER_WINDOW * COLUMNS_PER_STEP
-        return self._read(window.clip, "spectrogram")[start:stop]
+    def _cut(self, window: Window, name: str) -> np.ndarray:
+        per_step = self.features[name].per_step
+        return self._read(window.clip, name)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
 
-    def _frames(self, window: Window) -> np.ndarray:
-        return self._read(window.clip, "frames")[window.step : window.step + STEPS_PER_WINDOW]
+    def _augmented(self, decibels: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
+        if self.augmentation is None:
+            return decibels
+        changed = [
+            one if window.draw is None else self.augmentation(one, window.draw)
+            for one, window in zip(torch.from_numpy(decibels), windows, strict=True)
+        ]
+        return torch.stack(changed).numpy()
 
     def _read(self, clip: int, name: str) -> np.ndarray:
         return FeatureStore.open(self.entries[name][clip])
 
     def _count_steps(self, clip: int) -> int:
         """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
-        per_step = {"spectrogram": COLUMNS_PER_STEP, "frames": 1}
-        return min(len(self._read(clip, name)) // per_step[name] for name in self.features)
+        return min(len(self._read(clip, name)) // feature.per_step for name, feature in self.features.items())
 
 
 class SceneDataModule(LightningDataModule):
@@ -99,6 +107,10 @@ class SceneDataModule(LightningDataModule):
         store: where they are kept.
         batch_size: windows per batch and process.
         seed: seed of the training windows and of their order.
+        augmentation: of the training windows' spectrograms.
+
+    Raises:
+        ConfigError: an augmentation that does not fit the spectrograms.
     """
 
     manifest: Manifest
@@ -112,8 +124,13 @@ class SceneDataModule(LightningDataModule):
         store: FeatureStore,
         batch_size: int,
         seed: int,
+        augmentation: SpectrogramAugmentation | None = None,
     ) -> None:
         super().__init__()
+        sound = features.get("spectrogram")
+        if augmentation is not None and isinstance(sound, Spectrogram):
+            augmentation.check(sound.layout, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step)
+        self.augmentation = augmentation
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
         self._datasets: dict[str, WindowDataset] = {}
@@ -155,6 +172,13 @@ class SceneDataModule(LightningDataModule):
             "digest": digest([self.manifest.scenes, rows]),
         }
 
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """What the data decide of a network's shape: `scenes`, and the `channels` of the spectrogram."""
+        sound = self.features.get("spectrogram")
+        channels = {"channels": len(sound.layout.names)} if isinstance(sound, Spectrogram) else {}
+        return {"scenes": len(self.manifest.scenes), **channels}
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """One random window of every training clip per epoch."""
         dataset = self.dataset("train")
@@ -189,7 +213,9 @@ class SceneDataModule(LightningDataModule):
                     "Every fold needs at least one clip",
                     "Check the data set's lists and its media files",
                 )
-            self._datasets[fold] = WindowDataset(clips, self.manifest.scenes, self.features, self.store)
+            self._datasets[fold] = WindowDataset(
+                clips, self.manifest.scenes, self.features, self.store, self.augmentation
+            )
         return self._datasets[fold]
 
     def _place(self) -> tuple[int, int]:

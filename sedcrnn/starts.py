@@ -68,8 +68,9 @@ def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...]) -
             _check_agreement(f"features.{name}", features[name], node, start)
 
 
-def complete_network(node: Mapping[str, Any], starts: Starts, scenes: int) -> dict[str, Any]:
-    """The config from which the stage's network can be built: with parts from checkpoints, and scenes counted.
+def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mapping[str, int]) -> dict[str, Any]:
+    """The config from which the stage's network can be built: with parts from checkpoints, and what the data decide
+    (`scenes`, and the spectrogram's `channels`) filled in.
 
     Raises:
         ConfigError: a part that neither the config nor a checkpoint describes.
@@ -91,10 +92,9 @@ def complete_network(node: Mapping[str, Any], starts: Starts, scenes: int) -> di
             )
         if part in starts:
             _check_agreement(f"model.network.{part}", node[part], starts[part].network, starts[part])
-        complete[part] = starts[part].network if part in starts else complete_network(node[part], {}, scenes)
-    if "scenes" in inspect.signature(get_object(node["_target_"])).parameters:
-        complete["scenes"] = scenes
-    return complete
+        complete[part] = starts[part].network if part in starts else complete_network(node[part], {}, dimensions)
+    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    return complete | {name: size for name, size in dimensions.items() if name in parameters}
 
 
 def load_weights(network: SceneNetwork, starts: Starts) -> None:

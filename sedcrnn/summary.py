@@ -11,7 +11,6 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from sedcrnn.commands import command
 from sedcrnn.config import CONF, FeaturesConfig, Node, checked, instantiate
-from sedcrnn.features.feature import COLUMNS_PER_STEP
 from sedcrnn.networks.summary import layer_table
 from sedcrnn.starts import PARTS, complete_network
 from sedcrnn.windows import STEPS_PER_WINDOW
@@ -32,11 +31,12 @@ def summarise(config: SummaryConfig) -> str:
     for part in PARTS:
         if part in node and node[part] is None:  # left to checkpoints in training; here, as conf/ has it
             node[part] = _network_of(part)
-    network = instantiate(complete_network(node, {}, config.scenes))
-    spectrogram, frames = asdict(config.features).values()
+    sound, picture = (instantiate(feature) for feature in asdict(config.features).values())
+    channels = len(sound.layout.names)
+    network = instantiate(complete_network(node, {}, {"scenes": config.scenes, "channels": channels}))
     inputs = {
-        "spectrogram": torch.zeros(1, 3, spectrogram["bands"], STEPS_PER_WINDOW * COLUMNS_PER_STEP),
-        "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, frames["height"], frames["width"]),
+        "spectrogram": torch.zeros(1, channels, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step),
+        "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, picture.height, picture.width),
     }
     return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})
 

@@ -50,7 +50,7 @@ def train(config: TrainConfig) -> Path:
         seed_everything(config.seed, workers=True, verbose=False)
         module: SceneModule = instantiate(
             {"_target_": config.model["_target_"]},
-            network=complete_network(config.model["network"], starts, len(scenes)),
+            network=complete_network(config.model["network"], starts, datamodule.dimensions),
             recipe=asdict(config.recipe),
             scenes=list(scenes),
             features=_used(config.features),
@@ -66,7 +66,15 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
     """The data of a stage: the features that its config still names, in the store that it names."""
     features = {name: instantiate(node) for name, node in _used(config.features).items()}
     store = FeatureStore(Path(config.store))
-    return SceneDataModule(config.data, features, store, config.recipe.batch_size, config.seed)
+    augmentation = config.recipe.augmentation.spectrogram
+    return SceneDataModule(
+        config.data,
+        features,
+        store,
+        config.recipe.batch_size,
+        config.seed,
+        None if augmentation is None else instantiate(augmentation),
+    )
 
 
 def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDataModule) -> None:

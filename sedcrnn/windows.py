@@ -22,17 +22,24 @@ class Window(NamedTuple):
     Attributes:
         clip: index of the clip in its fold.
         step: first step of the window, in 1/5 s from the start of the clip.
+        draw: number that the window's augmentation is drawn from; None: it is not augmented.
     """
 
     clip: int
     step: int
+    draw: int | None = None
+
+
+def random_number(seed: int, epoch: int, clip_id: str, purpose: str = "") -> int:
+    """64 random bits for a clip in an epoch: a function of these values alone, so that they depend neither on other
+    clips nor on the processes, nor on whether a run was interrupted."""
+    key = f"{seed}/{epoch}/{clip_id}{purpose}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
 
 def random_step(steps: int, seed: int, epoch: int, clip_id: str) -> int:
-    """The first step of a clip's training window in an epoch: uniform, and a function of these values alone."""
-    key = f"{seed}/{epoch}/{clip_id}".encode()
-    draw = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
-    return draw % (steps - STEPS_PER_WINDOW + 1)
+    """The first step of a clip's training window in an epoch, uniform."""
+    return random_number(seed, epoch, clip_id) % (steps - STEPS_PER_WINDOW + 1)
 
 
 class RandomWindows(Sampler[list[Window]]):
@@ -72,13 +79,14 @@ class RandomWindows(Sampler[list[Window]]):
     def __iter__(self) -> Iterator[list[Window]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.clip_ids))
         for batch in np.array_split(order[self.rank :: self.world_size], self.batches):
-            yield [Window(clip, self._step(clip)) for clip in batch.tolist()]
+            yield [self._window(clip) for clip in batch.tolist()]
 
     def __len__(self) -> int:
         return self.batches
 
-    def _step(self, clip: int) -> int:
-        return random_step(self.steps[clip], self.seed, self.epoch, self.clip_ids[clip])
+    def _window(self, clip: int) -> Window:
+        key = self.seed, self.epoch, self.clip_ids[clip]
+        return Window(clip, random_step(self.steps[clip], *key), random_number(*key, "/augmentation"))
 
 
 class ConsecutiveWindows(Sampler[list[Window]]):

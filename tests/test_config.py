@@ -44,7 +44,7 @@ def test_every_experiment_composes_instantiates_and_changes_only_keys_that_exist
     for part in ("audio", "visual"):
         if part in node and node[part] is None:
             node[part] = composed(f"model={part}", *(["features=small"])).model["network"]
-    network = instantiate(complete_network(node, {}, 10))
+    network = instantiate(complete_network(node, {}, {"scenes": 10, "channels": 3}))
     assert isinstance(network, SceneNetwork)
     for part in [*stage.recipe.frozen, *stage.recipe.l2]:
         network.get_submodule(part)

@@ -10,10 +10,8 @@ from sedcrnn.clips import Clip
 from sedcrnn.errors import ClipError
 
 STEPS_PER_SECOND = 5
-"""Sound and picture meet on this grid: one step is one frame of the picture ..."""
-
-COLUMNS_PER_STEP = 10
-"""... and ten columns of the spectrogram (paper.md, Inputs)."""
+"""Sound and picture meet on this grid: one step is one frame of the picture and, in the paper, ten columns of the
+spectrogram (paper.md, Inputs)."""
 
 
 class Feature(Protocol):
@@ -24,6 +22,11 @@ class Feature(Protocol):
     """
 
     name: str
+
+    @property
+    def per_step(self) -> int:
+        """Rows of its array per step."""
+        ...
 
     def source(self, clip: Clip) -> Path:
         """The clip's file that the feature is made from."""

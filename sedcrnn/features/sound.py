@@ -1,6 +1,12 @@
-"""Sound file -> waveform (channel, sample), checked against what the data set declares -> another sample rate."""
+"""Sound file, or sound track of a video -> blocks of stereo waveform, checked -> another sample rate.
+
+libsndfile reads what it knows (wav, flac, ogg, mp3 ...), FFmpeg everything else. Everything is a stream of blocks, so
+that an hour of sound needs no more memory than a minute.
+"""
 
 import re
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +15,13 @@ import soxr
 from numpy.typing import NDArray
 
 from sedcrnn.errors import ClipError
+from sedcrnn.features.sound_track import decode_sound_track
+
+Floats = NDArray[np.float64]
+Blocks = Generator[Floats, None, None]
+
+BLOCK = 1 << 19
+"""Samples per block: eleven seconds at 48 kHz, so that a clip is one block."""
 
 LOUDEST = 8.0
 """Float files may pass full scale a little; a peak of 18 dB above it means integers that were stored as floats."""
@@ -16,21 +29,51 @@ LOUDEST = 8.0
 STREAMED = 0x7FFFF000
 """Programs that write wav to a pipe declare about this many bytes or more, because they cannot know better."""
 
+UNRECOGNISED = 1
+"""libsndfile's error code for a format that it does not know (SF_ERR_UNRECOGNISED_FORMAT)."""
 
-def read_waveform(path: Path, sample_rate: int, channels: int) -> NDArray[np.float64]:
-    """Read a whole sound file, of any format that libsndfile knows.
 
-    Args:
+class Sound:
+    """An open sound, to be read once.
+
+    Attributes:
         path: the file.
-        sample_rate: in Hz, as the data set declares it.
-        channels: number of channels, as the data set declares it.
+        sample_rate: in Hz.
+        samples: how many have been read.
+    """
 
-    Returns:
-        (channel, sample) in [-1, 1]; float files may pass full scale a little.
+    def __init__(self, path: Path, sample_rate: int, blocks: Iterable[Floats]) -> None:
+        self.path, self.sample_rate, self.samples = path, sample_rate, 0
+        self._blocks = blocks
+
+    def blocks(self) -> Iterator[Floats]:
+        """Left and right, (2, sample) in [-1, 1]; float files may pass full scale a little. Mono is both.
+
+        Raises:
+            ClipError: what is damaged further on, a sound without samples, or samples that are not finite or not
+                scaled to [-1, 1].
+        """
+        for block in self._blocks:
+            self.samples += block.shape[1]
+            _check_samples(self.path, block)
+            yield block if len(block) == 2 else np.repeat(block, 2, axis=0)
+        if self.samples == 0:
+            raise ClipError(
+                f"'{self.path}' holds 0 samples of sound",
+                "A clip holds at least one second of sound",
+                "Fetch the file again, or choose data.unreadable=skip",
+            )
+
+
+@contextmanager
+def open_sound(path: Path) -> Iterator[Sound]:
+    """Open a sound file or the sound track of a video.
+
+    More than two channels are mixed down to stereo by FFmpeg's rule: centre and surround channels go to their side
+    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum is scaled so that it cannot clip.
 
     Raises:
-        ClipError: the file is absent, unreadable, truncated or empty, has another sample rate or another number of
-            channels, or holds samples that are not finite or not scaled to [-1, 1].
+        ClipError: the file is absent, unreadable or truncated, or has no sound track.
     """
     if not path.is_file():
         raise ClipError(
@@ -39,49 +82,61 @@ def read_waveform(path: Path, sample_rate: int, channels: int) -> NDArray[np.flo
             "Complete the data set, or remove the clip from its lists",
         )
     try:
-        with soundfile.SoundFile(path) as file:
-            _check_layout(path, file, sample_rate, channels)
-            waveform: NDArray[np.float64] = file.read(dtype="float64", always_2d=True).T
-    except (soundfile.SoundFileError, OSError) as error:
-        raise ClipError(
-            f"The sound file '{path}' cannot be read: {error}",
-            "Sound is read by libsndfile: wav, flac and the like",
-            "Fetch or convert the file again, or choose data.unreadable=skip",
-        ) from error
-    _check_samples(path, waveform)
-    return waveform
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        if error.code != UNRECOGNISED:
+            raise _unreadable(path, error) from error
+        file = None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if file is not None and file.channels <= 2:
+        with file:
+            _check_length(path, file)
+            yield Sound(path, file.samplerate, _soundfile_blocks(path, file))
+        return
+    if file is not None:
+        file.close()
+    with decode_sound_track(path, BLOCK) as (sample_rate, blocks):
+        yield Sound(path, sample_rate, blocks)
 
 
-def resample(waveform: NDArray[np.float64], from_hz: int, to_hz: int) -> NDArray[np.float64]:
+def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Floats]:
     """Change the sample rate with soxr's HQ recipe; equal rates change nothing.
 
     Args:
-        waveform: (channel, sample).
-        from_hz: its sample rate.
+        blocks: (2, sample), of any lengths.
+        from_hz: their sample rate.
         to_hz: the wanted sample rate.
 
-    Returns:
-        (channel, sample * to_hz / from_hz, rounded to whole samples).
+    Yields:
+        (2, sample); all together as many as went in times to_hz / from_hz, rounded.
     """
     if from_hz == to_hz:
-        return waveform
-    resampled: NDArray[np.float64] = soxr.resample(np.ascontiguousarray(waveform.T), from_hz, to_hz, quality="HQ")
-    return np.ascontiguousarray(resampled.T)
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(from_hz, to_hz, num_channels=2, dtype="float64", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block.T)).T
+    yield stream.resample_chunk(np.empty((0, 2)), last=True).T
 
 
-def _check_layout(path: Path, file: soundfile.SoundFile, sample_rate: int, channels: int) -> None:
-    if file.samplerate != sample_rate:
-        raise ClipError(
-            f"'{path}' has a sample rate of {file.samplerate} Hz",
-            f"The data set declares {sample_rate} Hz",
-            f"Resample the file to {sample_rate} Hz, or correct features.spectrogram.sample_rate",
-        )
-    if file.channels != channels:
-        raise ClipError(
-            f"'{path}' has {file.channels} channel(s)",
-            f"The data set declares {channels}",
-            f"Convert the file to {channels} channel(s), or correct features.spectrogram.channels",
-        )
+def _soundfile_blocks(path: Path, file: soundfile.SoundFile) -> Blocks:
+    try:
+        for block in file.blocks(BLOCK, dtype="float64", always_2d=True):
+            yield block.T
+    except (soundfile.SoundFileError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ClipError:
+    return ClipError(
+        f"The sound file '{path}' cannot be read: {error}",
+        "Sound is read by libsndfile (wav, flac and the like) or, from videos, by FFmpeg",
+        "Fetch or convert the file again, or choose data.unreadable=skip",
+    )
+
+
+def _check_length(path: Path, file: soundfile.SoundFile) -> None:
     # libsndfile reads what is left of a truncated wav without an error; only its log tells.
     cut = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
     if cut and int(cut[2]) < int(cut[1]) < STREAMED:
@@ -92,21 +147,15 @@ def _check_layout(path: Path, file: soundfile.SoundFile, sample_rate: int, chann
         )
 
 
-def _check_samples(path: Path, waveform: NDArray[np.float64]) -> None:
-    if waveform.size == 0:
-        raise ClipError(
-            f"'{path}' holds 0 samples",
-            "A clip holds at least one second of sound",
-            "Fetch the file again, or choose data.unreadable=skip",
-        )
-    finite = np.isfinite(waveform)
+def _check_samples(path: Path, block: Floats) -> None:
+    finite = np.isfinite(block)
     if not finite.all():
         raise ClipError(
             f"'{path}' holds {finite.size - np.count_nonzero(finite)} samples that are not finite",
             f"All of its {finite.size} samples are finite numbers",
             "Export the file again, or choose data.unreadable=skip",
         )
-    peak = np.abs(waveform).max()
+    peak = np.abs(block).max(initial=0.0)
     if peak > LOUDEST:
         raise ClipError(
             f"'{path}' has a peak of {peak:g}, so it seems to hold integers stored as floats",

@@ -1,9 +1,9 @@
-"""Sound file -> stereo at the analysis rate -> gammatone RMS of L, R and L - R -> decibels, kept as int16.
+"""Sound -> stereo at the analysis rate -> bank of filters -> decibels per band and column, kept as int16.
 
-The stored array is (frame, channel=3, band): time first, so that a window is one contiguous piece of the file.
+The stored array is (column, channel, band): time first, so that a window is one contiguous piece of the file.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,103 +12,124 @@ from numpy.typing import NDArray
 
 from sedcrnn.clips import Clip
 from sedcrnn.errors import ConfigError
-from sedcrnn.features.feature import COLUMNS_PER_STEP, STEPS_PER_SECOND, count_steps
-from sedcrnn.features.gammatone import gammatone_rms
-from sedcrnn.features.sound import read_waveform, resample
+from sedcrnn.features.channels import ChannelLayout, channel_layout
+from sedcrnn.features.feature import STEPS_PER_SECOND, count_steps
+from sedcrnn.features.filterbanks import FilterBank, Floats
+from sedcrnn.features.sound import open_sound, resampled
 
 UNITS_PER_DECIBEL = 200
 """int16 spans +-163 dB with this; after scaling the rounding error stays below 4e-4 (frontend.md)."""
+
+LOWEST_FLOOR = 1e-8
+"""-160 dB, the last whole ten decibels that int16 spans."""
 
 FLAT = 1e-6
 """A window whose values span no more than this, in dB, has nothing to scale."""
 
 
-@dataclass(frozen=True)
-class GammatoneSpectrogram:
-    """The paper's spectrogram: ERB-spaced gammatone filters, RMS per window, 20 log10.
+@dataclass(frozen=True, kw_only=True)
+class Spectrogram:
+    """The sound as the audio network takes it: RMS amplitudes of a bank of filters, 20 log10.
+
+    Any sample rate, and any number of channels (`open_sound` says how more than two are mixed down); mono counts as
+    two equal channels, whose difference lies at the floor.
 
     The authors first divide a clip's waveform by its max - min. That moves all decibels by one constant, which the
     min-max scaling of each window (`scale_window`) takes out again, so it is left out here.
 
     Args:
-        sample_rate: of the files, in Hz; a file with another one is an error.
-        channels: of the files, 1 or 2; mono counts as two equal channels, whose difference lies at the floor.
+        bank: the filters.
+        channels: `left_right_difference` (the paper's), `left_right`, `mid_side` or `mono`.
         analysis_rate: in Hz; sound is resampled to it.
-        bands: number of filters.
-        window: seconds per spectrogram column.
-        hop: seconds from one column to the next; ten columns go with one frame of the picture.
-        low_hz: centre frequency of the lowest band.
+        hop: seconds from one column to the next; a frame of the picture (1/5 s) is a whole number of columns.
         floor: RMS amplitude under which everything counts as equally silent; 1e-7 is -140 dB.
 
     Raises:
-        ConfigError: channels other than 1 or 2, or a hop that does not give ten columns per 1/5 s.
+        ConfigError: an unknown channel layout, a hop or a floor that does not fit.
     """
 
-    sample_rate: int
-    channels: int
+    bank: FilterBank
+    channels: str = "left_right_difference"
     analysis_rate: int = 44100
-    bands: int = 64
-    window: float = 0.04
     hop: float = 0.02
-    low_hz: float = 0.0
     floor: float = 1e-7
 
     name = "spectrogram"
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 2):
-            raise ConfigError(
-                f"features.spectrogram.channels={self.channels}",
-                "Sound is mono (1) or stereo (2)",
-                "Mix the files down to stereo first",
-            )
-        wanted = 1 / (STEPS_PER_SECOND * COLUMNS_PER_STEP)
-        if abs(self.hop - wanted) > 1e-9:
+        channel_layout(self.channels)
+        columns = 1 / (STEPS_PER_SECOND * self.hop) if self.hop > 0 else 0
+        if columns < 1 or abs(columns - round(columns)) > 1e-6:
             raise ConfigError(
                 f"features.spectrogram.hop={self.hop}",
-                f"{COLUMNS_PER_STEP} columns go with one video frame of 1/{STEPS_PER_SECOND} s",
-                f"Set features.spectrogram.hop={wanted}",
+                f"A video frame of 1/{STEPS_PER_SECOND} s is a whole number of columns",
+                "Set features.spectrogram.hop=0.02, for ten",
+            )
+        if not LOWEST_FLOOR <= self.floor < 1:
+            raise ConfigError(
+                f"features.spectrogram.floor={self.floor:g}",
+                f"It is an amplitude from {LOWEST_FLOOR:g} (what the store can hold) to 1",
+                "Set features.spectrogram.floor=1e-7",
             )
 
+    @property
+    def per_step(self) -> int:
+        """Columns per 1/5 s."""
+        return round(1 / (STEPS_PER_SECOND * self.hop))
+
+    @property
+    def layout(self) -> ChannelLayout:
+        """The channels and how they are made of left and right."""
+        return channel_layout(self.channels)
+
     def source(self, clip: Clip) -> Path:
-        """The clip's sound file."""
+        """The clip's file with the sound."""
         return clip.audio
 
     def parameters(self) -> dict[str, object]:
-        """All arguments, the method and its version."""
-        return {"method": "gammatone", "version": 1, **asdict(self)}
+        """All that determines the output."""
+        return {
+            "version": 2,
+            "bank": self.bank.parameters(),
+            "channels": self.channels,
+            "analysis_rate": self.analysis_rate,
+            "hop": self.hop,
+            "floor": self.floor,
+        }
 
     def extract(self, path: Path) -> NDArray[np.int16]:
-        """Make the spectrogram of a sound file.
+        """Make the spectrogram of a sound, block by block.
 
         Returns:
-            (frame, channel=3, band) in 1/200 dB; channels L, R, L - R; highest band first; 10 frames per 1/5 s of
-            sound: filtering 10 s gives 499, and the last one is repeated.
+            (column, channel, band) in 1/200 dB, highest band first; `per_step` columns per 1/5 s of sound: a window of
+            two hops fits 499 times into 10 s, and the last column is repeated.
 
         Raises:
-            ClipError: as `read_waveform`, or the sound lasts less than a second.
+            ClipError: as `open_sound` and `Sound.blocks`, or the sound lasts less than a second.
         """
-        waveform = read_waveform(path, self.sample_rate, self.channels)
-        steps = count_steps(waveform.shape[1] / self.sample_rate, path)
-        if self.channels == 1:
-            waveform = np.repeat(waveform, 2, axis=0)
-        waveform = resample(waveform, self.sample_rate, self.analysis_rate)
-        rms = gammatone_rms(waveform, self.analysis_rate, self.bands, self.window, self.hop, self.low_hz)
-        decibels = 20 * np.log10(np.maximum(rms, self.floor))
-        columns = np.minimum(np.arange(steps * COLUMNS_PER_STEP), rms.shape[-1] - 1)
-        stored = np.round(UNITS_PER_DECIBEL * decibels[:, :, columns]).astype(np.int16)
-        return np.ascontiguousarray(stored.transpose(2, 0, 1))
+        with open_sound(path) as sound:
+            blocks = resampled(sound.blocks(), sound.sample_rate, self.analysis_rate)
+            amplitudes = self.bank.columns(blocks, self.analysis_rate, self.hop, self.layout)
+            stored = [self._encode(amplitude) for amplitude in amplitudes]
+        steps = count_steps(sound.samples / sound.sample_rate, path)
+        columns = np.concatenate(stored)
+        return columns[np.minimum(np.arange(steps * self.per_step), len(columns) - 1)]
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Stored values as decibels, float32, in the same shape."""
         return stored.astype(np.float32) / np.float32(UNITS_PER_DECIBEL)
 
+    def _encode(self, amplitude: Floats) -> NDArray[np.int16]:
+        """RMS (channel, band, column) -> (column, channel, band) in 1/200 dB."""
+        decibels = 20 * np.log10(np.maximum(amplitude, self.floor))
+        return np.round(UNITS_PER_DECIBEL * decibels).astype(np.int16).transpose(2, 0, 1)
+
 
 def scale_window(decibels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each window to [-1, 1] by its own minimum and maximum, jointly over channel, band and frame.
+    """Scale each window to [-1, 1] by its own minimum and maximum, jointly over channel, band and column.
 
     Args:
-        decibels: (..., channel, band, frame) of one second each.
+        decibels: (..., channel, band, column) of one second each.
 
     Returns:
         The same shape; a window whose values are all alike (max - min <= 1e-6 dB) becomes all -1.

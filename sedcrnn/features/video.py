@@ -51,6 +51,11 @@ class Frames:
                 f"Set features.frames.rate={float(STEPS_PER_SECOND)}",
             )
 
+    @property
+    def per_step(self) -> int:
+        """One frame per 1/5 s."""
+        return 1
+
     def source(self, clip: Clip) -> Path:
         """The clip's video file."""
         return clip.video

@@ -16,7 +16,7 @@ class AudioNetwork(SceneNetwork):
 
     Args:
         scenes: number of scenes.
-        channels: channels of the spectrogram; the authors' are left, right and left - right.
+        channels: of the spectrogram (`features.spectrogram.channels`); the authors' are left, right and left - right.
         filters: channels of each block's output.
         frame_pooling: the max-pool over frames after each block. The authors' code has (2, 2, 1); the figure in the
             paper has (2, 2, 2), though it prints the shape that follows from (2, 2, 1).

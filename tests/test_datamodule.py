@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sedcrnn.config import TrainConfig
+from sedcrnn.config import TrainConfig, instantiate
 from sedcrnn.datamodule import SceneDataModule
-from sedcrnn.errors import ClipError, DataError
+from sedcrnn.errors import ClipError, ConfigError, DataError
 from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.starts import complete_network
 from sedcrnn.train import make_datamodule
 
 
@@ -106,7 +107,61 @@ def test_an_unreadable_clip_stops_the_run_or_is_skipped_and_listed(
         emptied.test_dataloader()
 
 
-@pytest.mark.parametrize("value", ["features.spectrogram.sample_rate=44100", "features.spectrogram.channels=1"])
-def test_files_that_are_not_as_declared_are_refused(stage: Callable[..., TrainConfig], value: str) -> None:
-    with pytest.raises(ClipError, match=r"48,?000 Hz|2 channel|48000"):
-        make_datamodule(stage("audio", value)).prepare_data()
+@pytest.mark.parametrize(
+    ("override", "shape"),
+    [
+        ("features/spectrogram=mel", (3, 64, 50)),
+        ("features/spectrogram=cqt", (3, 64, 50)),
+        ("features/spectrogram=gammatone_stft", (3, 64, 50)),
+        ("features/spectrogram=gammatone_fourier", (3, 64, 50)),
+        ("features.spectrogram.channels=mid_side", (2, 64, 50)),
+        ("features.spectrogram.hop=0.01", (3, 64, 100)),
+        ("features.spectrogram.bank.bands=40", (3, 40, 50)),
+    ],
+)
+def test_every_spectrogram_is_one_override_away_and_fits_the_network(
+    stage: Callable[..., TrainConfig], override: str, shape: tuple[int, ...]
+) -> None:
+    config = stage("audio", override)
+    datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
+    datamodule.prepare_data()
+    batch = next(iter(datamodule.train_dataloader()))
+    assert batch["spectrogram"].shape[1:] == shape
+    assert (batch["spectrogram"].amin((1, 2, 3)) == -1).all()
+    assert (batch["spectrogram"].amax((1, 2, 3)) == 1).all()
+    network = instantiate(complete_network(config.model["network"], {}, datamodule.dimensions))
+    assert network(batch["spectrogram"]).shape == (4, 10)
+
+
+def test_only_training_windows_are_augmented_alike_in_every_process_and_order(
+    stage: Callable[..., TrainConfig],
+) -> None:
+    loud = ["recipe.augmentation.spectrogram.gain=12", "recipe.augmentation.spectrogram.band_masks=2"]
+    plain, augmented = (
+        make_datamodule(replace(config, features=replace(config.features, frames=None)))
+        for config in (stage("audio"), stage("audio", *loud))
+    )
+    for datamodule in (plain, augmented):
+        datamodule.prepare_data()
+    for fold in ("validation", "test"):
+        for one, two in zip(plain.evaluation_loader(fold), augmented.evaluation_loader(fold), strict=True):
+            assert torch.equal(one["spectrogram"], two["spectrogram"])
+    batch, other = (next(iter(datamodule.train_dataloader())) for datamodule in (plain, augmented))
+    assert torch.equal(batch["clip"], other["clip"])
+    assert not torch.equal(batch["spectrogram"], other["spectrogram"])
+    assert (other["spectrogram"].amax((1, 2, 3)) == 1).all()
+    torch.manual_seed(99)
+    windows = next(iter(augmented.train_dataloader().sampler))
+    again = augmented.dataset("train")[windows[::-1]]
+    assert torch.equal(again["spectrogram"].flip(0), other["spectrogram"])
+    next_epoch = augmented.train_dataloader()
+    next_epoch.sampler.set_epoch(1)
+    assert {window.draw for window in windows}.isdisjoint(window.draw for window in next(iter(next_epoch.sampler)))
+
+
+def test_an_augmentation_that_does_not_fit_is_refused_before_anything_is_made(
+    stage: Callable[..., TrainConfig],
+) -> None:
+    swap = "recipe.augmentation.spectrogram.swap=0.5"
+    with pytest.raises(ConfigError, match="mid and side, which do not change"):
+        make_datamodule(stage("audio", swap, "features.spectrogram.channels=mid_side"))

@@ -70,7 +70,7 @@ def open_sound(path: Path) -> Iterator[Sound]:
     """Open a sound file or the sound track of a video.
 
     More than two channels are mixed down to stereo by FFmpeg's rule: centre and surround channels go to their side
-    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum is scaled so that it cannot clip.
+    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum may pass full scale.
 
     Raises:
         ClipError: the file is absent, unreadable or truncated, or has no sound track.

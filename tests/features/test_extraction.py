@@ -11,25 +11,27 @@ import pytest
 
 from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.features.extraction import Unreadable, extract_all
-from sedcrnn.features.spectrogram import GammatoneSpectrogram
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.features.video import Frames
 
-SPECTROGRAM = GammatoneSpectrogram(48000, 2, bands=4)
+SPECTROGRAM = Spectrogram(bank=RecursiveGammatone(bands=4))
 
 RUN_THAT_IS_KILLED = """
 import sys
 from pathlib import Path
 from sedcrnn.clips import Clip
 from sedcrnn.features.extraction import extract_all
-from sedcrnn.features.spectrogram import GammatoneSpectrogram
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 
 if __name__ == "__main__":
     media, store = map(Path, sys.argv[1:])
     sounds = sorted(media.glob("*.wav"))
     clips = [Clip(path.stem, path, path.with_suffix(".mp4"), "bus", "lisbon", "lisbon-1", "train") for path in sounds]
-    extract_all(clips, [GammatoneSpectrogram(48000, 2)], FeatureStore(store), 2, "stop")
+    extract_all(clips, [Spectrogram(bank=RecursiveGammatone(bands=800))], FeatureStore(store), 2, "stop")
 """
 
 
@@ -73,7 +75,7 @@ def test_what_is_there_is_neither_made_nor_verified_again(store, make_clips, mon
     clips = make_clips(3)
     extract_all(clips, [SPECTROGRAM], store, 0, "stop")
     capsys.readouterr()
-    monkeypatch.setattr(GammatoneSpectrogram, "extract", None)  # would fail if they were called
+    monkeypatch.setattr(Spectrogram, "extract", None)  # would fail if they were called
     monkeypatch.setattr(FeatureStore, "verify", None)
     for used in (store, FeatureStore(store.root)):
         assert extract_all(clips, [SPECTROGRAM], used, 2, "stop") == ()
@@ -84,7 +86,7 @@ def test_entries_of_an_unknown_past_are_verified_and_kept(store, make_clips, mon
     clips = make_clips(2)
     extract_all(clips, [SPECTROGRAM], store, 0, "stop")
     (store.root / "known.sqlite").unlink()
-    monkeypatch.setattr(GammatoneSpectrogram, "extract", None)
+    monkeypatch.setattr(Spectrogram, "extract", None)
     assert extract_all(clips, [SPECTROGRAM], FeatureStore(store.root), 0, "stop") == ()
 
 
@@ -146,7 +148,7 @@ def test_other_errors_are_never_taken_for_unreadable_clips(store, make_clips, mo
     def fail(self, path):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(GammatoneSpectrogram, "extract", fail)
+    monkeypatch.setattr(Spectrogram, "extract", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         extract_all(make_clips(1), [SPECTROGRAM], store, 0, policy)
 
@@ -158,7 +160,7 @@ def test_other_policies_are_refused(store, make_clips):
 
 def test_a_killed_run_is_resumed(store, tmp_path, make_clips):
     clips = make_clips(12, seconds=3)
-    feature = GammatoneSpectrogram(48000, 2)
+    feature = Spectrogram(bank=RecursiveGammatone(bands=800))  # slow enough to be killed in the middle
     (tmp_path / "run.py").write_text(RUN_THAT_IS_KILLED)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "media"), str(store.root)]
     # In a session of its own, so that the kill reaches the workers too, in the middle of what they do.

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from sedcrnn.errors import ClipError, DataError
-from sedcrnn.features.spectrogram import GammatoneSpectrogram
+from sedcrnn.features.filterbanks.gammatone_fourier import FourierGammatone
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.filterbanks.short_time import CQTBank, GammatoneSTFTBank, MelBank
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.features.video import Frames
 
 VALUES = np.arange(50 * 3 * 4, dtype=np.int16).reshape(50, 3, 4)
-SPECTROGRAM = GammatoneSpectrogram(48000, 2)
+SPECTROGRAM = Spectrogram(bank=RecursiveGammatone())
 
 
 @pytest.fixture
@@ -45,17 +48,27 @@ def test_the_folder_says_what_is_in_it(store, source):
 @pytest.mark.parametrize(
     "other",
     [
-        {"sample_rate": 44100},
-        {"channels": 1},
+        {"channels": "mono"},
         {"analysis_rate": 32000},
-        {"bands": 32},
-        {"window": 0.06},
-        {"low_hz": 20.0},
+        {"hop": 0.01},
         {"floor": 1e-6},
+        {"bank": RecursiveGammatone(bands=32)},
+        {"bank": RecursiveGammatone(window=0.06)},
+        {"bank": RecursiveGammatone(low_hz=20.0)},
+        {"bank": RecursiveGammatone(high_hz=16000.0)},
+        {"bank": FourierGammatone()},
+        {"bank": FourierGammatone(dtype="float64")},
+        {"bank": FourierGammatone(piece=2.0)},
+        {"bank": GammatoneSTFTBank()},
+        {"bank": GammatoneSTFTBank(window=0.06)},
+        {"bank": MelBank()},
+        {"bank": MelBank(window=0.06)},
+        {"bank": CQTBank()},
+        {"bank": CQTBank(filter_scale=0.5)},
     ],
 )
 def test_the_key_changes_with_every_parameter_of_the_spectrogram(store, source, other):
-    changed = GammatoneSpectrogram(**{"sample_rate": 48000, "channels": 2, **other})
+    changed = Spectrogram(**{"bank": RecursiveGammatone(), **other})
     assert store.key(source, changed) != store.key(source, SPECTROGRAM)
     assert store.path(source, changed).parent != store.path(source, SPECTROGRAM).parent
 
@@ -69,9 +82,9 @@ def test_the_key_changes_with_every_parameter_of_the_frames(store, source, other
 def test_the_key_changes_with_the_name_and_the_version(store, source, monkeypatch):
     before = store.key(source, SPECTROGRAM)
     parameters = SPECTROGRAM.parameters()
-    monkeypatch.setattr(GammatoneSpectrogram, "parameters", lambda self: {**parameters, "version": 2})
+    monkeypatch.setattr(Spectrogram, "parameters", lambda self: {**parameters, "version": 3})
     newer = store.key(source, SPECTROGRAM)
-    monkeypatch.setattr(GammatoneSpectrogram, "name", "other")
+    monkeypatch.setattr(Spectrogram, "name", "other")
     assert len({before, newer, store.key(source, SPECTROGRAM)}) == 3
 
 

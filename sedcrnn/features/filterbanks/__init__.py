@@ -109,7 +109,7 @@ def pieces(blocks: Iterable[Floats], size: int, step: int, lead: int) -> Iterato
         lead: samples of a piece that come before its own ones.
 
     Yields:
-        (channel, size), zeros where the stream has not begun or has ended.
+        (channel, size), zeros where the stream has not begun; shorter where it ends.
     """
     rest: Floats | None = None
     for block in blocks:
@@ -119,7 +119,7 @@ def pieces(blocks: Iterable[Floats], size: int, step: int, lead: int) -> Iterato
             yield rest[:, :size]
             rest = rest[:, step:]
     while rest is not None and rest.shape[-1] > lead:
-        yield np.pad(rest, ((0, 0), (0, max(0, size - rest.shape[-1]))))[:, :size]
+        yield rest[:, :size]
         rest = rest[:, step:]
 
 

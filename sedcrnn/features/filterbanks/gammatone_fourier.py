@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -26,13 +27,14 @@ class FourierGammatone(GammatoneBank):
     """The gammatone bank by fast convolution (overlap-save), in torch; arguments as `GammatoneBank`, and:
 
     Args:
-        dtype: `float32` or `float64`.
+        dtype: `float32`, within 0.03 dB of the reference on every kind of sound that was tried, or `float64`, within
+            1e-6 dB.
         device: torch device.
         piece: seconds of sound per transform; one is best on a CPU, ten on a GPU.
         bands_at_once: bands per transform; bounds the memory.
     """
 
-    dtype: str = "float64"
+    dtype: str = "float32"
     device: str = "cpu"
     piece: float = 1.0
     bands_at_once: int = 8
@@ -55,7 +57,7 @@ class FourierGammatone(GammatoneBank):
     ) -> Iterator[Floats]:
         """See `GammatoneBank`."""
         hops = max(1, round(self.piece * sample_rate / samples))
-        convolution = Convolution(self, sample_rate, samples, hops)
+        convolution = _convolution(self, sample_rate, samples, hops)
         stream = Counted(blocks)
         done = 0
         for piece in pieces(stream, convolution.size, hops * samples, convolution.memory):
@@ -94,7 +96,8 @@ class Convolution:
 
     @torch.inference_mode()
     def __call__(self, sound: Tensor) -> Tensor:
-        """(..., channel, size) -> (..., channel, band, hop) energies; any leading axes, such as a batch of clips."""
+        """(..., channel, sample) -> (..., channel, band, hop) energies, as if zeros followed up to `size` samples; any
+        leading axes, such as a batch of clips."""
         # What a transform wraps around falls on the samples that only set the filters going.
         spectrum = torch.fft.rfft(sound.to(self.device, self.dtype), self.length)[..., None, :]
         energies = []
@@ -102,3 +105,9 @@ class Convolution:
             filtered = torch.fft.irfft(spectrum * response, self.length)[..., self.memory : self.size]
             energies.append(filtered.unflatten(-1, (-1, self.samples)).square().sum(-1))
         return torch.cat(energies, dim=-2)
+
+
+@cache
+def _convolution(bank: FourierGammatone, sample_rate: int, samples: int, hops: int) -> Convolution:
+    """Made once for all files."""
+    return Convolution(bank, sample_rate, samples, hops)

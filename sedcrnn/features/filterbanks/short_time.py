@@ -9,6 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -43,11 +44,13 @@ class ShortTimeBank(FilterBank):
     ) -> Iterator[Floats]:
         """RMS amplitudes; see `FilterBank.columns`."""
         samples = hop_samples(hop, sample_rate)
-        transform, width = self.transform(sample_rate, samples)
+        transform, width = _transform(self, sample_rate, samples)
         stream = Counted(blocks)
         done = 0
         size = (COLUMNS_AT_ONCE - 1) * samples + width
         for piece in pieces(stream, size, COLUMNS_AT_ONCE * samples, lead=width // 2 - samples):
+            if piece.shape[-1] < size:  # the sound ends here; the last frames reach beyond it
+                piece = np.pad(piece, ((0, 0), (0, width // 2)))
             sound = torch.from_numpy(layout.matrix @ piece).to(self.device, torch.float32)
             with torch.inference_mode():
                 amplitude = transform(sound).flip(-2)  # highest band first
@@ -105,7 +108,7 @@ class MelBank(ShortTimeBank):
 class GammatoneSTFTBank(ShortTimeBank):
     """nnAudio's gammatone spectrogram, corrected: it applies |H| to the power, where |H|^2 belongs (frontend.md).
 
-    On noise it lies within 0.7 dB (mean) and 1.5 dB of the exact bank.
+    On white noise it is 0.6 dB off the exact bank in the mean, and 5.5 dB in one place of a hundred: it smears in time.
 
     Args:
         window: length of the Hann window in seconds; twice the exact bank's window has the same effective length.
@@ -183,6 +186,12 @@ class CQTBank(ShortTimeBank):
     def centres(self, sample_rate: int) -> Floats:
         """Centre frequencies (band,) in Hz, evenly spaced in octaves."""
         return np.geomspace(self.high_end(sample_rate), self.low_hz, self.bands)
+
+
+@cache
+def _transform(bank: ShortTimeBank, sample_rate: int, samples: int) -> tuple[Transform, int]:
+    """Made once for all files: their windows and kernels take longer to make than to use."""
+    return bank.transform(sample_rate, samples)
 
 
 def _to_mean_square(window: Tensor, n_fft: int) -> float:

@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from sedcrnn.augmentation import SpectrogramAugmentation
+from sedcrnn.errors import ConfigError
+from sedcrnn.features.channels import LAYOUTS
+
+WINDOW = torch.arange(3 * 8 * 10, dtype=torch.float32).reshape(3, 8, 10) / 10 - 80
+
+
+def test_everything_is_off_by_default():
+    assert torch.equal(SpectrogramAugmentation()(WINDOW, 1), WINDOW)
+
+
+def test_the_draw_alone_decides_and_the_global_generator_is_given_back():
+    augment = SpectrogramAugmentation(gain=6, swap=0.5, band_masks=1, column_masks=1, column_mask_width=4)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    first = augment(WINDOW, 12345)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(augment(WINDOW, 12345), first)
+    assert not torch.equal(augment(WINDOW, 12346), first)
+    assert torch.equal(augment(WINDOW, 2**64 - 1), augment(WINDOW, 2**64 - 1))  # draws have 64 bits
+    assert torch.equal(WINDOW, torch.arange(240, dtype=torch.float32).reshape(3, 8, 10) / 10 - 80)  # untouched
+
+
+def test_gains_move_channels_each_by_itself_within_their_limit():
+    augment = SpectrogramAugmentation(gain=6)
+    moved = torch.stack([augment(WINDOW, draw) - WINDOW for draw in range(300)])
+    gains = moved[:, :, 0, 0]
+    torch.testing.assert_close(moved, gains[..., None, None].expand_as(moved), atol=1e-4, rtol=0)
+    assert gains.abs().max() <= 6
+    assert gains.min() < -5.5 < 5.5 < gains.max()
+    assert gains.mean(0).abs().max() < 0.6
+    assert torch.corrcoef(gains.T)[0, 1].abs() < 0.2
+
+
+def test_a_silent_channel_stays_silent():
+    window = WINDOW.clone()
+    window[2] = -140
+    assert (SpectrogramAugmentation(gain=20)(window, 3)[2] == -140).all()
+
+
+def test_left_and_right_change_places_as_often_as_asked():
+    swapped = WINDOW[[1, 0, 2]]
+    outcomes = [SpectrogramAugmentation(swap=0.3)(WINDOW, draw) for draw in range(400)]
+    assert all(torch.equal(one, WINDOW) or torch.equal(one, swapped) for one in outcomes)
+    share = sum(torch.equal(one, swapped) for one in outcomes) / 400
+    assert share == pytest.approx(0.3, abs=0.07)
+    assert torch.equal(SpectrogramAugmentation(swap=1)(WINDOW, 0), swapped)
+
+
+@pytest.mark.parametrize(("what", "axis", "width"), [("band", 1, 3), ("column", 2, 4)])
+def test_masks_are_runs_of_the_mean_alike_in_all_channels(what, axis, width):
+    augment = SpectrogramAugmentation(**{f"{what}_masks": 1, f"{what}_mask_width": width})
+    lengths = []
+    for draw in range(300):
+        masked = augment(WINDOW, draw) != WINDOW
+        hit = masked.all(0).all(2 - axis)  # bands (or columns) that are masked in every channel
+        assert masked.sum() == hit.sum() * WINDOW[0].numel() / WINDOW.shape[axis] * 3
+        places = hit.nonzero().flatten().tolist()
+        assert places == list(range(places[0], places[0] + len(places))) if places else True
+        lengths.append(len(places))
+        if places:
+            assert augment(WINDOW, draw)[masked].unique().tolist() == [pytest.approx(WINDOW.mean().item())]
+    assert set(lengths) == set(range(width))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"swap": 1.5}, r"swap=1\.5.*probability"),
+        ({"gain": -1}, r"gain=-1.*0 or more"),
+        ({"band_masks": -2}, "band_masks=-2"),
+    ],
+)
+def test_values_out_of_range_are_refused(values, words):
+    with pytest.raises(ConfigError, match=words):
+        SpectrogramAugmentation(**values)
+
+
+def test_what_has_no_effect_or_does_not_fit_is_refused():
+    with pytest.raises(ConfigError, match=r"swaps left and right.*mid, which do not change"):
+        SpectrogramAugmentation(swap=0.5).check(LAYOUTS["mono"], 64, 50)
+    with pytest.raises(ConfigError, match=r"band_mask_width=65.*64 bands"):
+        SpectrogramAugmentation(band_masks=1, band_mask_width=65).check(LAYOUTS["mono"], 64, 50)
+    SpectrogramAugmentation(band_mask_width=65).check(LAYOUTS["mono"], 64, 50)  # off
+    SpectrogramAugmentation(swap=0.5).check(LAYOUTS["left_right"], 64, 50)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from pathlib import Path
+from statistics import median_low
 from typing import Generic, TypeVar
 
 from tqdm import tqdm
@@ -13,15 +14,13 @@ from tqdm import tqdm
 from sedcrnn.clips import Clip, Manifest
 from sedcrnn.datasets.headers import PictureHeader, SoundHeader, read_picture_header, read_sound_header
 from sedcrnn.errors import ClipError, DataError
+from sedcrnn.features.feature import count_steps
 from sedcrnn.folds import make_folds
 
 FOLDS = ("train", "test")
 
 SKEW = 0.5
 """Seconds by which sound and picture of a clip may differ in length."""
-
-SHORTEST = 1.0
-"""Seconds: one window."""
 
 # Of a table's rows, and of a finding's names, so that the report fits a screen.
 _ROWS, _NAMES = 20, 3
@@ -132,17 +131,25 @@ def _check_formats(report: Report, sounds: Mapping[str, SoundHeader], pictures: 
     report.warnings += _odd("video length in seconds", {clip: header.seconds for clip, header in pictures.items()}, 0.1)
     seconds = [{clip: header.seconds for clip, header in headers.items()} for headers in (sounds, pictures)]
     for kind, lengths in zip(("sound", "picture"), seconds, strict=True):
-        short = [clip for clip, length in lengths.items() if length < SHORTEST]
-        report.errors += _found(f"{kind} shorter than {SHORTEST:g} s", short)
+        report.errors += _found(f"{kind} shorter than 1 s", [clip for clip in lengths if _is_short(lengths[clip])])
     apart = [clip for clip in seconds[0].keys() & seconds[1].keys() if abs(seconds[0][clip] - seconds[1][clip]) > SKEW]
     report.warnings += _found(f"sound and picture differ by more than {SKEW:g} s in length", sorted(apart))
+
+
+def _is_short(seconds: float) -> bool:
+    """Whether the features refuse the clip. They count in steps, so a sample less than a second is enough."""
+    try:
+        count_steps(seconds, Path())
+    except ClipError:
+        return True
+    return False
 
 
 def _odd(what: str, values: Mapping[str, float], tolerance: float = 0.0) -> list[str]:
     """The clips whose value is not the usual one, unless there is none: recordings of one's own may have any length."""
     if not values:
         return []
-    usual = Counter(values.values()).most_common(1)[0][0]
+    usual = median_low(values.values())
     odd = [clip for clip, value in values.items() if abs(value - usual) > tolerance]
     if 2 * len(odd) >= len(values) and tolerance:
         return []
@@ -205,7 +212,8 @@ def _describe(media: _Media[Header]) -> str:
     listed = f"{media.kind:<8}{len(media.headers):,} readable"
     if not formats:
         return listed
-    lengths = [header.seconds for header in media.headers.values()]
+    lengths = [f"{length:.5g}" for length in sorted(header.seconds for header in media.headers.values())]
+    span = " to ".join(dict.fromkeys((lengths[0], lengths[-1])))
     kinds = "; ".join(f"{name} ({count:,})" for name, count in formats.most_common(_NAMES))
     more = "; ..." if len(formats) > _NAMES else ""
-    return f"{listed}, {min(lengths):.5g} to {max(lengths):.5g} s: {kinds}{more}"
+    return f"{listed}, {span} s: {kinds}{more}"

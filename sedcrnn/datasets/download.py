@@ -161,8 +161,6 @@ def _work(to_do: Sequence[_Job], url: str, jobs: int, remove_archives: bool) -> 
                 except DataError as error:
                     failures.append(error)
                     _say(str(error))
-                    if isinstance(error, DiskError):
-                        stop.set()
         finally:
             stop.set()  # also when interrupted: the pool waits for its threads
     if len(failures) == 1:
@@ -180,10 +178,14 @@ def _complete(job: _Job, url: str, remove_archive: bool, received: Received, sto
     if stop.is_set():
         raise Stopped
     archive = job.archive
-    if job.to_fetch():
-        address = f"{url.rstrip('/')}/{archive.record}/files/{archive.name}"
-        fetch(address, job.path, archive.bytes, archive.md5, received, _say, stop)
-    files = unpack(job.path, job.folder, stop)
+    try:
+        if job.to_fetch():
+            address = f"{url.rstrip('/')}/{archive.record}/files/{archive.name}"
+            fetch(address, job.path, archive.bytes, archive.md5, received, _say, stop)
+        files = unpack(job.path, job.folder, stop)
+    except DiskError:
+        stop.set()
+        raise
     write_json(job.record, {"md5": archive.md5, "files": files})
     if remove_archive:
         job.path.unlink()

@@ -38,7 +38,7 @@ def download_data(config: DataCommandConfig) -> Path:
     """Download the archives that a config asks for; the folder that they are in.
 
     Raises:
-        ConfigError: a data set that is not downloaded, or a set or part that it does not have.
+        ConfigError: a data set that is not downloaded, a set or part that it does not have, or no web address.
         DataError: what `download` raises.
     """
     source = instantiate(config.data.source)
@@ -48,6 +48,8 @@ def download_data(config: DataCommandConfig) -> Path:
             "data=tau2021 has; a synthetic set is rendered where it is needed",
             "Give data=tau2021 root=<folder>",
         )
+    if not config.url.startswith(("https://", "http://")):
+        raise ConfigError(f"url={config.url}", "It begins with https:// or http://", "Leave it out, or correct it")
     archives = select(read_archives(source.archives), config.set, config.only)
     download(archives, source.root, config.url, config.jobs, config.remove_archives)
     return Path(source.root)
@@ -59,16 +61,9 @@ def check_data(config: DataCommandConfig) -> Report:
     Raises:
         DataError: lists that cannot be read.
     """
-    source = instantiate(config.data.source)
+    source, data = instantiate(config.data.source), config.data
     known = getattr(source, "known_faults", {})
-    return check(
-        source.manifest(),
-        config.data.selection,
-        config.data.validation_share,
-        config.data.validation_seed,
-        config.jobs,
-        known,
-    )
+    return check(source.manifest(), data.selection, data.validation_share, data.validation_seed, config.jobs, known)
 
 
 @command("data", word="action", lists=("only",))
@@ -84,6 +79,8 @@ def main(config: DictConfig) -> None:
     if config.root is not None:
         config.data.source.root = config.root
     options: DataCommandConfig = checked(config, DataCommandConfig)
+    if options.jobs < 1:
+        raise ConfigError(f"jobs={options.jobs}", "At least one file is worked on at a time", "Set jobs=4")
     if options.action == "download":
         print(f"All that was asked for is in {download_data(options)}.")
         return

@@ -76,14 +76,14 @@ def check(
         validation_share: share of the training clips that is to select it.
         seed: seed of that draw.
         jobs: files that are read at a time.
-        known: clip -> what is known to be wrong with its media, which is then a warning.
+        known: clip -> what is known to be wrong with its picture, which is then a warning.
     """
     report = Report(manifest)
     _check_scenes(report)
     _check_folds(report, selection, validation_share, seed)
     sounds = _read("sound", {clip.id: clip.audio for clip in manifest.clips}, read_sound_header, jobs)
     pictures = _read("picture", {clip.id: clip.video for clip in manifest.clips}, read_picture_header, jobs)
-    _check_presence(report, sounds, known)
+    _check_presence(report, sounds, known={})
     _check_presence(report, pictures, known)
     _check_formats(report, sounds.headers, pictures.headers)
     report.media = [_describe(sounds), _describe(pictures)]
@@ -146,7 +146,8 @@ def _is_short(seconds: float) -> bool:
 
 
 def _odd(what: str, values: Mapping[str, float], tolerance: float = 0.0) -> list[str]:
-    """The clips whose value is not the usual one, unless there is none: recordings of one's own may have any length."""
+    """The clips whose value is not the usual one. A value with a tolerance may have no usual one, and then nothing is
+    odd: recordings of one's own may have any length."""
     if not values:
         return []
     usual = median_low(values.values())

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sedcrnn.datasets.archives import Archive
 from sedcrnn.datasets.fetch import DiskError, Received, Stopped, fetch, partial_path
 from sedcrnn.datasets.unpack import missing_bytes, unpack
-from sedcrnn.errors import ConfigError, DataError, SedcrnnError
+from sedcrnn.errors import DataError, SedcrnnError
 from sedcrnn.files import write_json
 
 FOLDER = "archives"
@@ -92,12 +92,9 @@ def download(archives: Sequence[Archive], root: Path, url: str, jobs: int = 4, r
         remove_archives: remove each archive when it is unpacked.
 
     Raises:
-        ConfigError: no jobs.
         DataError: not enough space on the disk, another process at work in the same folder, or archives that could
             not be fetched or unpacked; all others are there.
     """
-    if jobs < 1:
-        raise ConfigError(f"jobs={jobs}", "At least one archive is fetched at a time", "Set jobs=4")
     try:
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -21,7 +21,7 @@ class Tau2021:
 
     Attributes:
         archives: list of the published archives of both sets, for `sedcrnn.data`.
-        known_faults: clip -> what is reported of its media by those who have them.
+        known_faults: clip -> what those who have the data set report of its picture.
     """
 
     archives = Path(__file__).with_name("tau2021_archives.csv")

@@ -73,6 +73,12 @@ def test_a_known_fault_is_a_warning_and_only_where_it_is(root: Path) -> None:
         assert report.warnings[0].startswith("park-lisbon-1-1001: reported to have no usable video, and so it is here")
 
 
+def test_a_known_fault_of_the_picture_excuses_no_other(root: Path) -> None:
+    (root / "audio" / "park-lisbon-1-1001.wav").unlink()
+    report = checked(manifest_of(root), {"park-lisbon-1-1001": "reported to have no usable video"})
+    assert report.errors == ["sound missing: 1 (park-lisbon-1-1001)"]
+
+
 def test_the_clip_that_is_reported_without_video_is_known() -> None:
     assert "video" in Tau2021.known_faults["airport-lyon-1095-40158"]
 

@@ -112,6 +112,9 @@ def render(*overrides: str) -> None:
         (["check", "rot=x"], "There is no config key 'rot'. The nearest valid key is 'root'"),
         (["download", "root=x", "only=vidoe"], "only=vidoe. The nearest is 'video'"),
         (["download", "root=x", "jobs=many"], "jobs"),
+        (["download", "root=x", "jobs=0"], "jobs=0. At least one"),
+        (["check", "root=x", "jobs=0"], "jobs=0. At least one"),
+        (["download", "root=x", "url=zenodo.org"], "url=zenodo.org. It begins with https://"),
         (["download", "data=synthetic", "root=x"], "Synthetic has no archives to download"),
     ],
 )

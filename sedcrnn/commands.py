@@ -2,9 +2,10 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -13,7 +14,7 @@ from hydra.types import TaskFunction
 from omegaconf.errors import OmegaConfBaseException
 
 from sedcrnn.config import CONF, dotted_keys, unknown_key
-from sedcrnn.errors import SedcrnnError, nearest
+from sedcrnn.errors import ConfigError, SedcrnnError, nearest
 
 # Warnings about what is meant to be so: frozen parts, resumed runs, a few large batches; and Lightning's own upkeep.
 _EXPECTED = (
@@ -24,11 +25,19 @@ _EXPECTED = (
 )
 
 
-def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
+def command(
+    config_name: str, *, word: str | None = None, words: str | None = None, lists: Collection[str] = ()
+) -> Callable[[TaskFunction], Callable[[], None]]:
     """Make a function of a config the main function of a command.
 
     Hydra composes `conf/<config_name>.yaml` with the overrides on the command line. A user's mistake ends the
     command with one paragraph on standard error and exit code 1; anything else is a bug and keeps its traceback.
+
+    Args:
+        config_name: of the file in `conf/`.
+        word: key that takes the first word of the command line (what is neither `key=value` nor an option).
+        words: key of a list that takes all words, or all after the first where `word` takes that.
+        lists: keys of lists that may be given as `key=a,b` too.
     """
 
     def decorate(function: TaskFunction) -> Callable[[], None]:
@@ -42,7 +51,11 @@ def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
             for message in _EXPECTED:
                 warnings.filterwarnings("ignore", message)
             try:
+                sys.argv[1:] = overrides(sys.argv[1:], word, words, lists)
                 task()
+            except KeyboardInterrupt:
+                print("\nInterrupted.", file=sys.stderr)
+                sys.exit(130)
             except (SedcrnnError, HydraException, OmegaConfBaseException) as error:
                 print(f"\nError: {_told(error, config_name)}", file=sys.stderr)
                 sys.exit(1)
@@ -50,6 +63,42 @@ def command(config_name: str) -> Callable[[TaskFunction], Callable[[], None]]:
         return main
 
     return decorate
+
+
+def overrides(
+    arguments: Sequence[str], word: str | None = None, words: str | None = None, lists: Collection[str] = ()
+) -> list[str]:
+    """Command-line arguments -> Hydra's, with words and lists as overrides; parameters as those of `command`.
+
+    Raises:
+        ConfigError: a word that no key takes.
+    """
+    plain: list[str] = []
+    result: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        key, equals, value = argument.partition("=")
+        if equals and key in lists and value != "null" and not value.startswith("["):
+            result.append(f"{key}=[{value}]")
+        # What follows an option belongs to it: --cfg job.
+        elif equals or argument.startswith(("-", "~")) or before.startswith("-"):
+            result.append(argument)
+        else:
+            plain.append(argument)
+    if word is not None and plain:
+        result.append(f"{word}={_quoted(plain.pop(0))}")
+    if words is not None and plain:
+        result.append(f"{words}=[{','.join(map(_quoted, plain))}]")
+        plain = []
+    if plain:
+        raise ConfigError(
+            f"The command line holds '{plain[0]}'", "Values are given as key=value", "`--help` lists all keys"
+        )
+    return result
+
+
+def _quoted(text: str) -> str:
+    """Text in Hydra's quotation marks; a backslash means itself unless it stands before one of them."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda match: 2 * str(match[1]) + (r"\'" if match[2] else ""), text) + "'"
 
 
 def _told(error: Exception, config_name: str) -> str:

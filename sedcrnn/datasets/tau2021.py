@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from types import MappingProxyType
 
 from sedcrnn.clips import Clip, Manifest
 from sedcrnn.errors import DataError
@@ -17,7 +18,14 @@ class Tau2021:
 
     Args:
         root: the folder; the lists may lie in a `*.meta` folder inside it.
+
+    Attributes:
+        archives: list of the published archives of both sets, for `sedcrnn.data`.
+        known_faults: clip -> what those who have the data set report of its picture.
     """
+
+    archives = Path(__file__).with_name("tau2021_archives.csv")
+    known_faults = MappingProxyType({"airport-lyon-1095-40158": "reported to have no usable video"})
 
     def __init__(self, root: str) -> None:
         self.root = Path(root)
@@ -71,20 +79,22 @@ def _lists_folder(root: Path, name: str) -> Path:
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a tab-separated list; line endings may be CR, LF or CRLF (the published files have had each)."""
+    """Rows of a list. Its columns are separated by tabs, or by commas as in the official baseline's copies; line
+    endings may be CR, LF or CRLF. Published files have had each."""
     if not path.is_file():
         raise DataError(
             f"The list {path} does not exist",
             "Both fold lists are needed",
             "Unpack the data set's meta archive again",
         )
-    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter="\t"))
+    lines = path.read_text("utf-8-sig").splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
     for row in rows:
         missing = [column for column in ("filename_audio", "filename_video", "scene_label") if not row.get(column)]
         if missing:
             raise DataError(
                 f"A row of {path} has no {', '.join(missing)}: {row}",
-                "Lists are separated by tabs, with the header filename_audio, filename_video, scene_label",
+                "Columns are separated by tabs or commas, with the header filename_audio, filename_video, scene_label",
                 "Correct the row, or restore the list from the meta archive",
             )
     return rows

@@ -1,0 +1,125 @@
+"""Media file -> what its header says of its sound or picture, without decoding."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import soundfile
+
+from sedcrnn.errors import ClipError
+
+_LIBSNDFILE = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif"}
+_STREAMED = 0x7FFFF000
+
+
+@dataclass(frozen=True)
+class SoundHeader:
+    """A sound as its file describes it.
+
+    Attributes:
+        rate: samples per second.
+        channels: number of channels.
+        samples: length.
+        coding: sample format or codec: `PCM_24`, `aac`.
+    """
+
+    rate: int
+    channels: int
+    samples: int
+    coding: str
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.rate
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """A video as its file describes it.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        rate: mean frames per second.
+        seconds: length.
+        coding: codec: `h264`.
+    """
+
+    width: int
+    height: int
+    rate: float
+    seconds: float
+    coding: str
+
+
+def read_sound_header(path: Path) -> SoundHeader:
+    """Read the header of a sound file, or of the sound in a video file.
+
+    Raises:
+        ClipError: the file cannot be read, has no sound, or ends before the end that its header declares.
+    """
+    try:
+        if path.suffix.lower() in _LIBSNDFILE:
+            info = soundfile.info(path, verbose=True)
+            # libsndfile takes what is left of a truncated file; only its log tells. (Programs that write to a pipe
+            # declare the largest size there is, because they cannot know better.)
+            cut = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
+            if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
+                raise _unreadable(path, f"is truncated: {cut[2]} bytes of sound of {cut[1]} are left")
+            header = SoundHeader(info.samplerate, info.channels, info.frames, info.subtype)
+        else:
+            with av.open(path) as container:
+                stream = container.streams.best("audio")
+                if not isinstance(stream, av.AudioStream):
+                    raise _unreadable(path, "has no sound")
+                _check_whole(path, stream)
+                samples = round(_seconds(container, stream) * stream.rate)
+                header = SoundHeader(stream.rate, stream.channels, samples, stream.codec_context.name)
+    except (soundfile.SoundFileError, av.FFmpegError, OSError, ValueError, LookupError) as error:
+        raise _unreadable(path, f"cannot be read: {error}") from error
+    if header.samples == 0:
+        raise _unreadable(path, "holds no sound")
+    return header
+
+
+def read_picture_header(path: Path) -> PictureHeader:
+    """Read the header of a video file.
+
+    Raises:
+        ClipError: the file cannot be read, has no picture, or ends before the end that its header declares.
+    """
+    try:
+        with av.open(path) as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, av.VideoStream):
+                raise _unreadable(path, "has no picture")
+            _check_whole(path, stream)
+            seconds, context = _seconds(container, stream), stream.codec_context
+            rate = float(stream.average_rate or 0)
+            header = PictureHeader(context.width, context.height, rate, seconds, context.name)
+    except (av.FFmpegError, OSError, ValueError, LookupError) as error:
+        raise _unreadable(path, f"cannot be read: {error}") from error
+    if header.seconds <= 0 or not header.rate:
+        raise _unreadable(path, "holds no pictures")
+    return header
+
+
+def _seconds(container: av.container.InputContainer, stream: av.AudioStream | av.VideoStream) -> float:
+    """Length of a stream; of the whole file where the stream does not say (mkv)."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+def _check_whole(path: Path, stream: av.AudioStream | av.VideoStream) -> None:
+    """The index in the header tells where the last packet ends (in mp4, mov and avi)."""
+    entries, size = stream.index_entries, path.stat().st_size
+    end = max((entry.pos + entry.size for entry in entries), default=0)
+    if end > size:
+        raise _unreadable(path, f"is truncated: it has {size:,} bytes, and its header names {end:,}")
+
+
+def _unreadable(path: Path, what: str) -> ClipError:
+    return ClipError(f"'{path}' {what}", "Every listed clip has sound and picture", "Fetch or convert the file again")

@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds test check lock clean
+.PHONY: help setup demo demo-seeds bench-audio test check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -23,6 +23,10 @@ demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set, in ten
 
 demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: what fusion gains, mean and spread
 	@$(PYTHON) -m sedcrnn.pipeline stages=demo_small 'seeds=[0,1,2,3,4]'
+
+bench-audio: $(LOCKED)  ## every spectrogram against the package that the authors used: CPU time and error
+	@uv pip install --quiet --python $(PYTHON) --no-deps gammatone==1.0.3
+	@$(PYTHON) -m sedcrnn.benchmarks.audio
 
 test: $(LOCKED)  ## the whole test suite
 	@$(PYTHON) -m pytest

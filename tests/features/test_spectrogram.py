@@ -170,7 +170,7 @@ def test_any_sound_is_finite_aligned_and_as_long_as_it_is(
 
 
 def test_an_hour_of_sound_needs_little_memory(tmp_path):
-    """Ten minutes against 20 s here, each in a process of its own: they may differ by what is stored, 12 MB, and copies."""
+    """Ten minutes against 20 s here, each in a process of its own: what is stored takes 12 MB, and again as a copy."""
     peaks = []
     for seconds in (20, 600):
         path = tmp_path / f"{seconds}.wav"

@@ -1,0 +1,166 @@
+"""Data set -> features of all its clips in the store, in parallel; estimated first, and bad files listed at the end.
+
+python -m sedcrnn.extract data=tau2021 data.source.root=<folder> [only=spectrogram] [data.workers=2]
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from omegaconf import MISSING, DictConfig
+
+from sedcrnn.clips import Clip
+from sedcrnn.commands import command
+from sedcrnn.config import DataConfig, FeaturesConfig, checked, instantiate
+from sedcrnn.errors import ClipError, ConfigError, DataError
+from sedcrnn.features.extraction import Unreadable, extract_all
+from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
+from sedcrnn.features.store import FeatureStore
+
+TRIED = 3
+"""Clips that are made first, for the estimate."""
+
+TAU_CLIPS, TAU_SECONDS = 12_291, 10
+"""TAU Urban Audio-Visual Scenes 2021, development set (dataset.md), for comparison."""
+
+
+@dataclass
+class ExtractConfig:
+    """Which features of which data set, and where they go; see conf/extract.yaml."""
+
+    data: DataConfig = MISSING
+    features: FeaturesConfig = MISSING
+    only: str | None = MISSING
+    store: str = MISSING
+    seed: int = MISSING
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a feature takes, measured on a few clips.
+
+    Attributes:
+        feature: its name.
+        seconds: of one process, per step of 1/5 s.
+        size: bytes per step.
+        steps: per clip.
+    """
+
+    feature: str
+    seconds: float
+    size: float
+    steps: float
+
+    def told(self, what: str, clips: int, steps: float, workers: int) -> str:
+        """A line that says how long so many clips of so many steps take, and how much room."""
+        duration = clips * steps * self.seconds / max(1, workers)
+        room = clips * steps * self.size
+        told = f"{room / 1e9:.2f} GB" if room > 1e9 else f"{room / 1e6:.1f} MB"
+        return f"  {self.feature:12} {what}: about {in_words(duration)} and {told}"
+
+
+def extract(config: ExtractConfig) -> tuple[Unreadable, ...]:
+    """Make what is missing of a data set's features.
+
+    Returns:
+        The clips that could not be read.
+
+    Raises:
+        ConfigError: `only` names no feature.
+        DataError: what the data set's lists raise, or too little room on the disk.
+    """
+    features = _chosen(config)
+    source = instantiate(config.data.source)
+    source.prepare()
+    clips: Sequence[Clip] = source.manifest().clips
+    store = FeatureStore(Path(config.store))
+    workers = config.data.workers
+    costs = []
+    for feature in features:
+        missing = [clip for clip in clips if not store.knows(feature.source(clip), feature)]
+        print(f"{feature.name}: {len(missing)} of {len(clips)} clips are to be made or verified.")
+        if missing and (cost := measure(missing, feature, store)):
+            costs.append((cost, len(missing)))
+    if costs:
+        print(f"Estimate from {TRIED} clips, on {max(1, workers)} process(es):")
+        for cost, missing_clips in costs:
+            print(cost.told(f"here, {missing_clips} clips", missing_clips, cost.steps, workers))
+            tau = f"for TAU 2021, {TAU_CLIPS:,} clips of {TAU_SECONDS} s"
+            print(cost.told(tau, TAU_CLIPS, TAU_SECONDS * STEPS_PER_SECOND, workers))
+        _check_room(sum(clips * cost.steps * cost.size for cost, clips in costs), store.root)
+    started = time.monotonic()
+    bad = extract_all(clips, features, store, workers, "skip")
+    duration = time.monotonic() - started
+    made = sum(missing_clips for _, missing_clips in costs)
+    if made:
+        print(f"{made} files took {in_words(duration)}: {made / duration:.1f} per second.")
+    return bad
+
+
+def measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Cost | None:
+    """Time a feature on the first few clips that can be read, and keep what is made; None where none can be read."""
+    seconds, steps, size, tried = 0.0, 0.0, 0, 0
+    for clip in clips:
+        source = feature.source(clip)
+        try:
+            if tried == 0:
+                feature.extract(source)  # the first time compiles and loads what the others find
+            started = time.process_time()
+            values = feature.extract(source)
+            seconds += time.process_time() - started
+            entry = store.write(source, feature, values)
+        except ClipError:
+            continue  # told by the extraction itself, with all others
+        tried, steps, size = tried + 1, steps + len(values) / feature.per_step, size + entry.stat().st_size
+        if tried == TRIED:
+            break
+    return Cost(feature.name, seconds / steps, size / steps, steps / tried) if tried else None
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _chosen(config: ExtractConfig) -> list[Feature]:
+    nodes = {name: node for name, node in asdict(config.features).items() if node is not None}
+    if config.only is not None and config.only not in nodes:
+        raise ConfigError(
+            f"only={config.only}", f"The features are {' and '.join(nodes)}", "Name one of them, or leave it out"
+        )
+    return [instantiate(node) for name, node in nodes.items() if config.only in (None, name)]
+
+
+def _check_room(needed: float, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"The features need about {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left",
+            "There has to be room for all of them",
+            "Make room, or choose another folder with store=<folder>",
+        )
+
+
+@command("extract")
+def main(config: DictConfig) -> None:
+    """Extract what the command line describes."""
+    options: ExtractConfig = checked(config, ExtractConfig)
+    bad = extract(options)
+    if bad:
+        print(f"\n{len(bad)} clip(s) could not be read:")
+        for clip in bad:
+            print(f"  {clip.clip}: {clip.message}")
+        raise DataError(
+            f"{len(bad)} clip(s) could not be read; the features of all others are in {options.store}",
+            "They are listed above",
+            "Mend them and run the command again, or train with data.unreadable=skip",
+        )
+    print(f"Everything is in {options.store}.")
+
+
+if __name__ == "__main__":
+    main()

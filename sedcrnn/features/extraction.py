@@ -83,7 +83,9 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
     # Not a fork of this process, which would copy its threads (torch, Lightning, tqdm) in whatever state they are.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(["__main__", *{type(feature).__module__ for _, feature in tasks}])
+    # What the features have loaded here, torch and numba among it, is loaded once for all workers.
+    loaded = sorted(name for name in sys.modules if name.startswith("sedcrnn.features"))
+    context.set_forkserver_preload(["__main__", *loaded])
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
         futures = {pool.submit(_prepare, task, store): task for task in tasks}

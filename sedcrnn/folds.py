@@ -116,8 +116,8 @@ def draw_locations(
         counts = (f"'{scene}' has {_told(locations_of_scene[scene])}" for scene in short)
         raise DataError(
             f"The {fold} fold cannot be drawn: {'; '.join(counts)}",
-            f"It needs a location of every scene, with {leaving} left for each scene there; a location (or group) is "
-            "never cut, and a clip without one counts as a location of its own",
+            f"It takes a location of every scene and leaves at least {leaving} of each; a location (or group) is never "
+            "cut, and a clip without one counts as a location of its own",
             f"Add clips of these scenes from other locations, or {otherwise}",
         )
     return held_out

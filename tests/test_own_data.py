@@ -13,6 +13,7 @@ import pytest
 from sedcrnn import train as train_command
 from sedcrnn.config import TrainConfig
 from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluate import evaluate
 from sedcrnn.evaluation.table import results_table
 from sedcrnn.train import make_datamodule, train
@@ -107,6 +108,24 @@ def test_three_scenes_from_training_to_the_table(
     moved = shutil.copytree(own_root, tmp_path / "moved")
     again = evaluate(str(run / "checkpoints" / "best.ckpt"), root=str(moved), workers=0, store=str(shared_store))
     assert json.loads(again.read_text())["of"] == report["of"]
+
+
+def test_a_set_that_has_grown_is_not_scored_by_what_has_seen_its_new_test_fold(
+    own_stage: Stage, own_root: Path, shared_store: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(own_root, tmp_path / "growing")
+    data = ["data=folder", f"data.source.root={root}", "trainer.max_epochs=1"]
+    audio, visual = train(own_stage("audio", *data)), train(own_stage("visual", *data))
+    evaluate(str(audio), workers=0, store=str(shared_store))
+    for scene in SCENES:
+        for suffix in (".wav", ".mp4"):
+            shutil.copy(root / scene / f"0{suffix}", root / scene / f"00{suffix}")
+    # another clip of a scene, another draw
+    with pytest.raises(CheckpointError, match=r"has learnt from \d of the locations that are to make the test fold: "):
+        evaluate(str(audio), workers=0, store=str(shared_store))
+    with pytest.raises(CheckpointError, match=r"the locations that are to select this stage's checkpoint: "):
+        train(own_stage("fusion", *data, f"start_from.audio={audio}", f"start_from.visual={visual}"))
+    evaluate(str(train(own_stage("audio", *data))), workers=0, store=str(shared_store))
 
 
 def test_sound_alone_is_enough_for_the_audio_subnetwork(

@@ -2,7 +2,8 @@
 
 The data flow, which is also the order in which to read the package:
 
-    datasets     where clips come from: a folder in TAU layout, or the synthetic set that is rendered into one
+    datasets     where clips come from: a folder in TAU layout, the synthetic set that is rendered into one, or your own
+                 recordings in class folders or listed in a table
     clips        clip records, scenes and locations; train, validation and test folds
     features     sound -> gammatone spectrogram, video -> frames at 5 fps; the content-addressed store
     datamodule   aligned 1-s windows of both, in batches of named tensors

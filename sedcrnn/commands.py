@@ -117,6 +117,8 @@ def _told(error: Exception, config_name: str) -> str:
 
 
 def _base(config_name: str) -> object:
+    """The config with what the command line chooses of its groups, and without its values."""
+    choices = [argument for argument in sys.argv[1:] if (CONF / f"{argument.replace('=', '/')}.yaml").is_file()]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config_name)
+        return hydra.compose(config_name, choices)

@@ -74,6 +74,8 @@ def evaluate(
             f"The data set has {', '.join(datamodule.manifest.scenes)}",
             "Evaluate on the data set that it was trained on",
         )
+    if fold != "train":
+        checkpoint.check_unseen(getattr(datamodule.folds, fold), f"make the {fold} fold")
     folder = _evaluation_folder(checkpoint, fold)
     asked = {"checkpoint": checkpoint.digest, "data": datamodule.identity, "fold": fold}
     if (folder / METRICS).is_file() and json.loads((folder / METRICS).read_text())["of"] == asked:

@@ -4,11 +4,21 @@ import json
 from pathlib import Path
 
 from sedcrnn.evaluation.table import results_table, spread_table
+from sedcrnn.scenes import TAU_SCENES
 
 
-def write_metrics(path: Path, **accuracy: float) -> Path:
+def write_metrics(path: Path, scenes: tuple[str, ...] = TAU_SCENES, **accuracy: float) -> Path:
+    class_wise = dict.fromkeys(scenes)
     heads = {
-        head: {"parameters": 1234567, "window": {"macro_accuracy": value, "macro_log_loss": 1 - value, "examples": 20}}
+        head: {
+            "parameters": 1234567,
+            "window": {
+                "macro_accuracy": value,
+                "macro_log_loss": 1 - value,
+                "examples": 20,
+                "class_wise": class_wise,
+            },
+        }
         for head, value in accuracy.items()
     }
     of = {"fold": "test", "data": {"name": "synthetic"}}
@@ -26,6 +36,15 @@ def test_rows_are_ours_beside_what_the_paper_published(tmp_path: Path) -> None:
     assert lines[5].split() == ["late", "fusion", "75.0", "0.250", "1,234,567", "90.0", "0.556", "15,416,148"]
     assert "published: TAU 2021, not comparable" in lines[0]
     assert "location_disjoint" in lines[8]
+
+
+def test_published_figures_stand_beside_tau_scenes_only(tmp_path: Path) -> None:
+    lines = results_table([write_metrics(tmp_path / "a.json", ("bus", "park", "tram"), audio=0.5, late=0.75)])
+    assert lines.splitlines()[2].split() == ["audio", "50.0", "0.500", "1,234,567"]
+    assert lines.splitlines()[3].split() == ["late", "fusion", "75.0", "0.250", "1,234,567"]
+    assert "ublished" not in lines
+    assert "20 windows of 1 s" in lines
+    assert lines.endswith("selected by: location_disjoint.")
 
 
 def test_spread_over_seeds_by_hand(tmp_path: Path) -> None:

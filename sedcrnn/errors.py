@@ -34,6 +34,10 @@ class ClipError(DataError):
     for unreadable clips (`data.unreadable`) may turn into a skipped and listed clip."""
 
 
+class MissingTrackError(ClipError):
+    """A file that can be opened and has no sound track, or no picture, at all: nothing is damaged."""
+
+
 class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from sedcrnn.clips import Clip
-from sedcrnn.errors import ClipError, ConfigError
+from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
 from sedcrnn.features.feature import STEPS_PER_SECOND, count_steps
 
 Pictures = NDArray[np.uint8]
@@ -90,7 +91,8 @@ def read_frames(path: Path, *, frame_rate: float = 5.0, height: int, width: int,
         (time, height, width, channel=3) uint8 RGB, rotated as the file asks; time = length * frame_rate, rounded.
 
     Raises:
-        ClipError: the file cannot be opened, has no decodable picture, is damaged anywhere, or lasts less than 1 s.
+        ClipError: the file cannot be opened, has no decodable picture, is damaged anywhere, or lasts less than 1 s;
+            of the kind MissingTrackError where it just has no picture.
     """
     pictures: list[Pictures] = []
     rate = Fraction(frame_rate)
@@ -113,6 +115,14 @@ def read_frames(path: Path, *, frame_rate: float = 5.0, height: int, width: int,
     return np.stack(pictures[:steps])
 
 
+def aspect_ratio(path: Path) -> float:
+    """Width over height of a video's picture when it is upright; errors as `read_frames`."""
+    for _, frame in _decode(path):
+        across = frame.rotation % 180 != 0
+        return frame.height / frame.width if across else frame.width / frame.height
+    raise _unreadable(path, "holds no frame")
+
+
 def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     """All frames with their times in seconds, in order of display.
 
@@ -125,8 +135,9 @@ def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         # Metadata need not be UTF-8, and is of no interest.
         with av.open(path, metadata_errors="ignore") as container:
             stream = container.streams.best("video")
-            if not isinstance(stream, av.VideoStream):
-                raise _unreadable(path, "has no picture")
+            # The cover of a piece of music is a still image, and no picture of what sounds.
+            if not isinstance(stream, av.VideoStream) or stream.disposition & Disposition.attached_pic:
+                raise _unreadable(path, "has no picture", MissingTrackError)
             if stream.codec_context is None:
                 raise _unreadable(path, "has a picture in a format that FFmpeg cannot decode")
             stream.codec_context.thread_count = 1  # the extraction runs one process per core
@@ -141,8 +152,8 @@ def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         raise _unreadable(path, f"cannot be read: {error}") from error
 
 
-def _unreadable(path: Path, what: str) -> ClipError:
-    return ClipError(
+def _unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
+    return kind(
         f"The video file '{path}' {what}",
         "Every listed clip has a whole video that FFmpeg can decode",
         "Fetch or convert the file again, or choose data.unreadable=skip",

@@ -17,18 +17,18 @@ from sedcrnn.config import CONF, TrainConfig, checked
 SECONDS, RATE, FPS = 2, 48000, 10
 
 
-def write_sound(path: Path, rumbles: bool, seed: int) -> None:
-    noise = np.random.default_rng(seed).standard_normal((SECONDS * RATE + seed % 3 - 1, 2))
+def write_sound(path: Path, rumbles: bool, seed: int, seconds: int = SECONDS) -> None:
+    noise = np.random.default_rng(seed).standard_normal((seconds * RATE + seed % 3 - 1, 2))
     coloured = lfilter([0.05], [1, -0.95], noise, axis=0) if rumbles else lfilter([0.5, -0.5], [1], noise, axis=0)
     soundfile.write(path, 0.1 * coloured, RATE, subtype="PCM_24")
 
 
-def write_video(path: Path, colour: tuple[int, int, int], seed: int) -> None:
+def write_video(path: Path, colour: tuple[int, int, int], seed: int, seconds: int = SECONDS) -> None:
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(SECONDS * FPS):
+        for _ in range(seconds * FPS):
             picture = np.clip(np.array(colour) + rng.normal(0, 20, (48, 64, 3)), 0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
@@ -59,6 +59,22 @@ def make_tau_root() -> Callable[[Path], Path]:
 def tau_root(make_tau_root: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by all tests: read only."""
     return make_tau_root(tmp_path_factory.mktemp("tau"))
+
+
+@pytest.fixture(scope="session")
+def make_evaluation_set() -> Callable[[Path, int], Path]:
+    """The challenge's evaluation set: numbered, of one second, without labels; buses and parks in turn."""
+
+    def make(root: Path, files: int) -> Path:
+        for folder in ("audio", "video"):
+            (root / folder).mkdir(parents=True)
+        for number in range(files):
+            colour = [(180, 40, 40), (40, 160, 40)][number % 2]
+            write_sound(root / "audio" / f"{number}.wav", number % 2 == 0, 100 + number, seconds=1)
+            write_video(root / "video" / f"{number}.mp4", colour, 100 + number, seconds=1)
+        return root
+
+    return make
 
 
 @pytest.fixture(scope="session")

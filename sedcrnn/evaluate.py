@@ -14,12 +14,12 @@ from omegaconf import MISSING, DictConfig
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.clips import Clip
 from sedcrnn.commands import command
-from sedcrnn.config import DataConfig, checked, instantiate
+from sedcrnn.config import DataConfig, check_at_least, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.intervals import describe_intervals
 from sedcrnn.evaluation.metrics import SceneScores
-from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, predict, write_predictions
+from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, check_device, predict, write_predictions
 from sedcrnn.evaluation.table import intervals_table, results_table
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.files import write_json
@@ -72,6 +72,9 @@ def evaluate(
     names = [field.name for field in fields(Folds)]
     if fold not in names:
         raise ConfigError(f"fold is '{fold}'", f"It may be {', '.join(names)}", "Correct the name")
+    check_at_least(1, batch_size=batch_size)
+    check_at_least(0, workers=workers)
+    check_device(device)
     checkpoint = load_checkpoint(run)
     datamodule = _data_of(checkpoint, root, batch_size, workers, store)
     if datamodule.manifest.scenes != checkpoint.scenes:

@@ -14,12 +14,12 @@ from torch import Tensor
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.clips import Clip
 from sedcrnn.commands import command
-from sedcrnn.config import Node, checked, instantiate
+from sedcrnn.config import Node, check_at_least, checked, instantiate
 from sedcrnn.datamodule import WindowDataset, window_loader
 from sedcrnn.datasets.tau2021_evaluation import Tau2021Evaluation
 from sedcrnn.errors import CheckpointError, ConfigError, SubmissionError, nearest
 from sedcrnn.evaluate import METRICS, evaluation_folder
-from sedcrnn.evaluation.prediction import predict
+from sedcrnn.evaluation.prediction import check_device, predict
 from sedcrnn.features.extraction import extract_all
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.files import atomic_folder
@@ -64,10 +64,13 @@ def submit(config: SubmitConfig) -> Path:
 
     Raises:
         CheckpointError: no checkpoint, one of other scenes, or one that has not been evaluated.
-        ConfigError: a head that the network does not have.
+        ConfigError: a head that the network does not have, a device that is not there, or a number out of range.
         DataError: the evaluation set is not all there.
         SubmissionError: the submission would break a rule of the challenge, or is there already.
     """
+    check_at_least(1, files=config.files, batch_size=config.batch_size)
+    check_at_least(0, workers=config.workers, loader_workers=config.loader_workers)
+    check_device(config.device)
     checkpoint = load_checkpoint(config.run)
     if checkpoint.scenes != TAU_SCENES:
         raise CheckpointError(
@@ -141,8 +144,10 @@ def main(config: DictConfig) -> None:
     if config.check is None:
         folder, files = submit(options := checked(config, SubmitConfig)), options.files
     else:
-        keys = [field.name for field in fields(CheckConfig)]
-        options = checked(OmegaConf.masked_copy(config, keys), CheckConfig)
+        # Without what only the making of a submission takes, which need not be given; other keys are errors as ever.
+        of_making = {field.name for field in fields(SubmitConfig)} - {field.name for field in fields(CheckConfig)}
+        kept = OmegaConf.masked_copy(config, [str(key) for key in config if key not in of_making])
+        options = checked(kept, CheckConfig)
         check_submission(Path(options.check), options.files)
         folder, files = Path(options.check).resolve(), options.files
     print(f"{folder} keeps the rules of DCASE 2021 Task 1B, for {files:,} files.")

@@ -102,3 +102,7 @@ def test_what_cannot_be_evaluated_is_refused(tmp_path: Path) -> None:
         evaluate(str(tmp_path))
     with pytest.raises(ConfigError, match="fold is 'tset'"):
         evaluate(str(tmp_path), fold="tset")
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        evaluate(str(tmp_path), batch_size=0)
+    with pytest.raises(ConfigError, match="device is 'cuda:99'"):
+        evaluate(str(tmp_path), device="cuda:99")

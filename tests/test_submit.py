@@ -204,6 +204,9 @@ def test_what_cannot_be_submitted_is_refused_and_leaves_nothing(
         (["+system.description.optimiser=Adam"], SubmissionError, "description.optimiser is no key of the form"),
         (["system.description=null"], SubmissionError, "breaks 11 rules .*description.input_channels is missing"),
         (["root=nowhere"], DataError, "does not exist: nowhere"),
+        (["files=0"], ConfigError, "files is 0.*1 or more"),
+        (["workers=-1"], ConfigError, "workers is -1.*0 or more"),
+        (["device=gpu"], ConfigError, "device is 'gpu', which torch refuses: Expected one of cpu"),
         (["files=14"], DataError, "2 of 14 files"),
     ]:
         with pytest.raises(error, match=message):
@@ -241,6 +244,7 @@ def test_what_cannot_be_submitted_is_refused_and_leaves_nothing(
         (["submission.lable=x"], ["'submission.lable'", "'submission.label'"]),
         (["check=nowhere"], ["There is no folder nowhere"]),
         (["check=nowhere", "files=many"], ["files", "many"]),
+        (["check=nowhere", "+fils=12"], ["'fils'", "'files'"]),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_paragraph(

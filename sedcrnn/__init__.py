@@ -11,7 +11,8 @@ The data flow, which is also the order in which to read the package:
     modules      the LightningModules: one shared base, and what audio, visual and fusion add to it
     train        one stage, from a resolved config to a run folder (checkpoints, runs: what that folder holds)
     pipeline     the stages in order, each reused when nothing that made it has changed
-    evaluation   predictions per window and clip, DCASE's metrics, the table beside the published figures
+    evaluation   predictions per window and clip, DCASE's metrics, their intervals, the table beside published figures
+    submission   predictions of DCASE's evaluation set in the official form, and a check of that form
 """
 
 __version__ = "0.1.0"

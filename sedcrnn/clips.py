@@ -5,6 +5,9 @@ from pathlib import Path
 
 from sedcrnn.errors import DataError
 
+UNLABELLED = ""
+"""Scene of a clip of which nobody has told it. Such a clip may be predicted, and is in no manifest."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -14,7 +17,7 @@ class Clip:
         id: name, unique in its data set: `airport-lisbon-1000-40000`.
         audio: file with the sound.
         video: file with the picture; may be the same file.
-        scene: label; one of the data set's scenes.
+        scene: label; one of the data set's scenes, or `UNLABELLED`.
         city: city of the recording; empty where nothing is known of it.
         location: place of the recording, unique over cities: `lisbon-1000`; or the group of clips that belong
             together in another way. Folds never share a location.

@@ -42,6 +42,10 @@ class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
 
 
+class SubmissionError(SedcrnnError):
+    """A challenge submission that breaks the challenge's rules."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names closest to a misspelt one, quoted."""
     known = sorted(set(known))

@@ -83,6 +83,22 @@ def own_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_evaluation_set() -> Callable[[Path, int], Path]:
+    """The challenge's evaluation set: numbered, of one second, without labels; buses and parks in turn."""
+
+    def make(root: Path, files: int) -> Path:
+        for folder in ("audio", "video"):
+            (root / folder).mkdir(parents=True)
+        for number in range(files):
+            colour = [(180, 40, 40), (40, 160, 40)][number % 2]
+            write_sound(root / "audio" / f"{number}.wav", number % 2 == 0, 100 + number, seconds=1)
+            write_video(root / "video" / f"{number}.mp4", colour, 100 + number, seconds=1)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 

@@ -35,6 +35,7 @@ PUBLISHED = {
 }
 SINGLE = ("audio", "visual")
 LABELS = {"audio": "audio", "visual": "visual", "early": "early fusion", "late": "late fusion"}
+LEVELS = {"window": "1-s window", "clip": "clip"}
 
 
 def results_table(metrics: Iterable[Path]) -> str:
@@ -66,6 +67,32 @@ def results_table(metrics: Iterable[Path]) -> str:
             "Published: arXiv 2107.13180, on TAU Urban Audio-Visual Scenes 2021 (development test fold, which also",
             "selected its checkpoints): another, real data set.",
         ]
+    return "\n".join(lines)
+
+
+def intervals_table(metrics: Path) -> str:
+    """One row per head and level of an evaluated run, with the 95 % intervals of its scores."""
+    heads = _heads([json.loads(metrics.read_text(encoding="utf-8"))])
+    lines = [
+        f"{'':28}{'accuracy with 95 % intervals':^36}{'log loss with 95 % interval':^28}",
+        f"{'':28}{'%':>10}{'as DCASE':>13}{'locations':>13}{'':14}{'locations':>14}",
+    ]
+    for head, scored in heads.items():
+        for level, label in LEVELS.items():
+            scores, intervals = scored[level], scored[level]["intervals"]
+            lines.append(
+                f"{LABELS[head] + ', per ' + label:28}{100 * scores[MACRO_ACCURACY]:>10.1f}"
+                f"{_interval(intervals['published'][MACRO_ACCURACY], 100, 1):>13}"
+                f"{_interval(intervals['locations'][MACRO_ACCURACY], 100, 1):>13}"
+                f"{scores[MACRO_LOG_LOSS]:>14.3f}"
+                f"{_interval(intervals['locations'][MACRO_LOG_LOSS], 1, 3):>14}"
+            )
+    drawn = next(iter(heads.values()))["window"]["intervals"]["locations"]
+    lines += [
+        "",
+        "As DCASE: +- 1.96 sqrt(p (1 - p) / n), which takes windows and clips for independent of each other.",
+        f"Locations: bootstrap over {drawn['locations']} locations with all their clips, {drawn['replicates']} times.",
+    ]
     return "\n".join(lines)
 
 
@@ -101,6 +128,11 @@ def _heads(reports: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for report in reports:
         found = {**report["heads"], **found}
     return {head: found[head] for head in LABELS if head in found}
+
+
+def _interval(bounds: Sequence[float], scale: float, digits: int) -> str:
+    low, high = (f"{scale * bound:.{digits}f}" for bound in bounds)
+    return f"{low}-{high}"
 
 
 def _cells(accuracy: float, log_loss: float | None, parameters: int | None) -> str:

@@ -1,0 +1,185 @@
+"""Clip dropped on a local page -> predictor -> timeline of every head, what the network sees, likeliest scenes.
+
+python -m sedcrnn.web run=<run folder, checkpoint or .onnx>
+
+The page is served to this computer alone and asks nothing of any other.
+"""
+
+import html
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING, DictConfig
+
+import sedcrnn
+from sedcrnn.commands import command
+from sedcrnn.config import FeaturesConfig, checked
+from sedcrnn.errors import ConfigError, MissingExtraError, SedcrnnError
+from sedcrnn.inference.prediction import Prediction
+from sedcrnn.inference.predictor import TRACKS, Predictor
+from sedcrnn.inspect import InspectConfig, inspect
+from sedcrnn.timeline import write_timeline
+
+if TYPE_CHECKING:
+    import gradio
+
+HOST = "127.0.0.1"
+
+TOP = 3
+"""Scenes per head in the table."""
+
+SECONDS_SEEN = 30
+"""The most of a clip of which spectrogram and frames are drawn."""
+
+# A picture that is wider than a telephone is moved sideways there, and stays legible.
+STYLE = """
+footer { display: none !important; }
+.picture .image-frame, .picture .image-container { overflow-x: auto; }
+.picture img { min-width: 720px; }
+"""
+
+
+@dataclass
+class WebConfig:
+    """Whose predictions are shown, and where; see conf/web.yaml."""
+
+    run: str = MISSING
+    port: int = MISSING
+    device: str = MISSING
+
+
+def serve(run: str, port: int = 7860, device: str = "cpu") -> None:
+    """Serve the page until the process is interrupted. What was dropped on it is removed then.
+
+    Raises:
+        CheckpointError: no run, checkpoint or ONNX file.
+        ConfigError: a port that cannot be had.
+        MissingExtraError: Gradio is not installed.
+    """
+    with TemporaryDirectory(prefix="sedcrnn-web-") as folder:
+        gradio = import_gradio(Path(folder))
+        page = build_page(gradio, sedcrnn.load(run, device), Path(folder))
+        try:
+            _, address, _ = page.launch(
+                server_name=HOST,
+                server_port=port,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                run_history=False,
+                enable_monitoring=False,
+                mcp_server=False,
+                ssr_mode=False,
+                theme=gradio.themes.Default(font="sans-serif", font_mono="monospace"),
+                css=STYLE,
+            )
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"port={port} of {HOST} cannot be had",
+                "A port is free, and one of 1024 to 65535",
+                f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
+            ) from error
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+
+
+def import_gradio(folder: Path) -> Any:
+    """Gradio without its reports to its makers, and with a folder for what is dropped on the page.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    # Gradio asks its own server whether it is up, and would do so by way of a proxy.
+    os.environ["no_proxy"] = ",".join(filter(None, (HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
+    try:
+        return importlib.import_module("gradio")
+    except ImportError as error:
+        raise MissingExtraError(
+            "The package 'gradio' is not installed",
+            "The page needs the extra 'web' of sedcrnn",
+            "Install it: pip install 'sedcrnn[web]', or in a checkout: uv pip install --editable '.[web]'",
+        ) from error
+
+
+def build_page(gradio: Any, predictor: Predictor, folder: Path) -> "gradio.Blocks":
+    """The page for one network; its pictures are written to a folder."""
+    heads = ", ".join(predictor.heads)
+    with gradio.Blocks(title="sedcrnn", analytics_enabled=False) as page:
+        gradio.Markdown(
+            "# Scenes of a clip\n"
+            "Drop a video, a sound or a silent picture, and see which scene the network hears and sees in every "
+            "second of it. Nothing leaves this computer."
+        )
+        clip = gradio.File(label="Clip", elem_id="clip", height=140)
+        with gradio.Column(visible=False) as results:
+            summary = gradio.Markdown(elem_id="summary")
+            table = gradio.Dataframe(
+                headers=["head", "takes", *(f"{place}." for place in range(1, TOP + 1))],
+                label="Likeliest scenes of the whole clip, with their mean probability (0 to 1)",
+                elem_id="table",
+                interactive=False,
+                wrap=True,
+            )
+            timeline = gradio.Image(label="Scenes over time", elem_classes="picture", elem_id="timeline")
+            inputs = gradio.Image(label="What the network gets", elem_classes="picture", elem_id="inputs")
+        gradio.Markdown(
+            f"Network: `{predictor.model.path}`, with the heads {heads}. "
+            f"Scenes, in label order: {', '.join(predictor.scenes)}.",
+        )
+
+        def show(path: str, progress: Any = gradio.Progress(track_tqdm=True)) -> tuple[Any, ...]:  # noqa: B008
+            try:
+                return gradio.Column(visible=True), *look_at(predictor, Path(path), folder)
+            except SedcrnnError as error:
+                told = html.escape(str(error).replace(path, Path(path).name))
+                raise gradio.Error(told, duration=None, print_exception=False, title="This clip cannot be shown") from error
+
+        clip.upload(show, clip, [results, summary, table, timeline, inputs], api_visibility="private")
+        clip.clear(lambda: gradio.Column(visible=False), None, results, api_visibility="private")
+    return page
+
+
+def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[list[str]], str, str]:
+    """What the page shows of a clip: a summary, the rows of the table, and the files of both pictures.
+
+    Raises:
+        ClipError: it cannot be read, lasts less than a second, or has neither sound nor picture for the network.
+    """
+    prediction = predictor.predict(clip, progress=True)
+    pictures = Path(mkdtemp(dir=folder))
+    timeline, inputs = pictures / "timeline.png", pictures / "inputs.png"
+    write_timeline(timeline, prediction, clip.name)
+    features = FeaturesConfig(**{"spectrogram": None, "frames": None, **predictor.model.features})
+    inspect(InspectConfig(str(clip), None, str(inputs), 0, SECONDS_SEEN, features))
+    return summarise(prediction), rows(predictor, prediction), str(timeline), str(inputs)
+
+
+def summarise(prediction: Prediction) -> str:
+    return f"{prediction.head} answers"
+
+
+def rows(predictor: Predictor, prediction: Prediction) -> list[list[str]]:
+    """A row per head that answers: its name, what it takes, its likeliest scenes in the whole clip."""
+    table = []
+    for head, probabilities in prediction.clip.items():
+        takes = " and ".join(TRACKS[name] for name in predictor.model.heads[head])
+        likeliest = (-probabilities).argsort(kind="stable")[:TOP]
+        table.append([head, takes, *(f"{prediction.scenes[scene]} {probabilities[scene]:.2f}" for scene in likeliest)])
+    return table
+
+
+@command("web")
+def main(config: DictConfig) -> None:
+    """Serve the page for the run that the command line names."""
+    serve(**vars(checked(config, WebConfig)))
+
+
+if __name__ == "__main__":
+    main()

@@ -34,8 +34,16 @@ class ClipError(DataError):
     for unreadable clips (`data.unreadable`) may turn into a skipped and listed clip."""
 
 
+class MissingTrackError(ClipError):
+    """A file that can be read, but has no sound or no picture in it."""
+
+
 class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
+
+
+class MissingExtraError(SedcrnnError):
+    """A package that only some commands need, and that is not installed."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from sedcrnn.errors import ClipError
+from sedcrnn.errors import ClipError, MissingTrackError
 
 Floats = NDArray[np.float64]
 Blocks = Generator[Floats, None, None]
@@ -38,7 +38,8 @@ def decode_sound_track(path: Path, block: int) -> Iterator[tuple[int, Blocks]]:
         Sample rate in Hz, and blocks (channel, sample) float64 of one or two channels; more are mixed down to stereo.
 
     Raises:
-        ClipError: the file cannot be opened, has no (decodable) sound, or is damaged or truncated anywhere.
+        MissingTrackError: the file has no sound.
+        ClipError: the file cannot be opened, its sound cannot be decoded, or is damaged or truncated anywhere.
     """
     try:
         # Metadata need not be UTF-8, and is of no interest.
@@ -48,7 +49,7 @@ def decode_sound_track(path: Path, block: int) -> Iterator[tuple[int, Blocks]]:
     with container:
         stream = container.streams.best("audio")
         if not isinstance(stream, av.AudioStream):
-            raise _unreadable(path, "has no sound")
+            raise _unreadable(path, "has no sound", MissingTrackError)
         if stream.codec_context is None:
             raise _unreadable(path, "has sound in a format that FFmpeg cannot decode")
         yield stream.sample_rate, _blocks(path, container, stream, block)
@@ -107,8 +108,8 @@ def _picture_start(container: InputContainer) -> Fraction | None:
     return None
 
 
-def _unreadable(path: Path, what: str) -> ClipError:
-    return ClipError(
+def _unreadable(path: Path, what: str, error: type[ClipError] = ClipError) -> ClipError:
+    return error(
         f"The sound file '{path}' {what}",
         "Every listed clip has whole sound that libsndfile or FFmpeg can decode",
         "Fetch or convert the file again, or choose data.unreadable=skip",

@@ -84,7 +84,7 @@ def table(prediction: Prediction, name: str, heads: Sequence[str], top: int) -> 
     """Lines for the terminal: what answered, a row per second, and one for the whole file."""
     seconds = len(prediction.seconds)
     yield f"{name}: {seconds} s, {prediction.head} head"
-    yield from _notes(prediction, heads)
+    yield from notes(prediction, heads)
     width = max(map(len, prediction.scenes))
 
     def row(label: str, scenes: Iterable[tuple[str, float]]) -> str:
@@ -96,7 +96,8 @@ def table(prediction: Prediction, name: str, heads: Sequence[str], top: int) -> 
     yield row("all", prediction.top(top))
 
 
-def _notes(prediction: Prediction, heads: Sequence[str]) -> Iterator[str]:
+def notes(prediction: Prediction, heads: Sequence[str]) -> Iterator[str]:
+    """What a reader of the answers has to know of the tracks that they rest on, in sentences."""
     tracks = prediction.tracks
     if "late" in heads and len(tracks) < len(TRACKS):
         absent = next(track for track in TRACKS.values() if track not in tracks)

@@ -8,7 +8,8 @@ The page is served to this computer alone and asks nothing of any other.
 import html
 import importlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from sedcrnn.commands import command
 from sedcrnn.config import FeaturesConfig, checked
 from sedcrnn.errors import ConfigError, MissingExtraError, SedcrnnError
 from sedcrnn.inference.prediction import Prediction
-from sedcrnn.inference.predictor import TRACKS, Predictor
+from sedcrnn.inference.predictor import Predictor
 from sedcrnn.inspect import InspectConfig, inspect
+from sedcrnn.predict import notes
 from sedcrnn.timeline import write_timeline
 
 if TYPE_CHECKING:
@@ -38,8 +40,9 @@ SECONDS_SEEN = 30
 # A picture that is wider than a telephone is moved sideways there, and stays legible.
 STYLE = """
 footer { display: none !important; }
-.picture .image-frame, .picture .image-container { overflow-x: auto; }
+.picture .image-frame { overflow-x: auto; justify-content: safe center; }
 .picture img { min-width: 720px; }
+#table * { font-family: sans-serif; }
 """
 
 
@@ -110,37 +113,39 @@ def import_gradio(folder: Path) -> Any:
 
 def build_page(gradio: Any, predictor: Predictor, folder: Path) -> "gradio.Blocks":
     """The page for one network; its pictures are written to a folder."""
-    heads = ", ".join(predictor.heads)
+    progress = gradio.Progress(track_tqdm=True)
+
+    def show(path: str, progress: Any = progress) -> tuple[Any, ...]:
+        try:
+            return gradio.Column(visible=True), *look_at(predictor, Path(path), folder)
+        except SedcrnnError as error:
+            told = str(error).replace(path, Path(path).name)
+            raise gradio.Error(html.escape(told), duration=None, print_exception=False) from error
+
     with gradio.Blocks(title="sedcrnn", analytics_enabled=False) as page:
         gradio.Markdown(
             "# Scenes of a clip\n"
-            "Drop a video, a sound or a silent picture, and see which scene the network hears and sees in every "
-            "second of it. Nothing leaves this computer."
+            "Drop a video, a sound or a silent picture, and see which scene the network hears and sees in every second "
+            "of it. Nothing leaves this computer."
         )
         clip = gradio.File(label="Clip", elem_id="clip", height=140)
         with gradio.Column(visible=False) as results:
             summary = gradio.Markdown(elem_id="summary")
             table = gradio.Dataframe(
-                headers=["head", "takes", *(f"{place}." for place in range(1, TOP + 1))],
-                label="Likeliest scenes of the whole clip, with their mean probability (0 to 1)",
+                headers=["head", "likeliest scene", "second", "third"][: TOP + 1],
+                label="Whole clip: mean probability over its seconds, from 0 to 1",
                 elem_id="table",
                 interactive=False,
-                wrap=True,
             )
-            timeline = gradio.Image(label="Scenes over time", elem_classes="picture", elem_id="timeline")
-            inputs = gradio.Image(label="What the network gets", elem_classes="picture", elem_id="inputs")
+            pictures = {"show_label": False, "buttons": ["download", "fullscreen"], "elem_classes": "picture"}
+            gradio.Markdown("## Scenes over time")
+            timeline = gradio.Image(**pictures, elem_id="timeline")
+            gradio.Markdown(f"## What the network gets\nThe first {SECONDS_SEEN} seconds, if there are more.")
+            inputs = gradio.Image(**pictures, elem_id="inputs")
         gradio.Markdown(
-            f"Network: `{predictor.model.path}`, with the heads {heads}. "
-            f"Scenes, in label order: {', '.join(predictor.scenes)}.",
+            f"Network: `{predictor.model.path}`. Heads: {', '.join(predictor.heads)}; the last is its answer. "
+            f"Scenes, in label order: {', '.join(predictor.scenes)}."
         )
-
-        def show(path: str, progress: Any = gradio.Progress(track_tqdm=True)) -> tuple[Any, ...]:  # noqa: B008
-            try:
-                return gradio.Column(visible=True), *look_at(predictor, Path(path), folder)
-            except SedcrnnError as error:
-                told = html.escape(str(error).replace(path, Path(path).name))
-                raise gradio.Error(told, duration=None, print_exception=False, title="This clip cannot be shown") from error
-
         clip.upload(show, clip, [results, summary, table, timeline, inputs], api_visibility="private")
         clip.clear(lambda: gradio.Column(visible=False), None, results, api_visibility="private")
     return page
@@ -150,29 +155,30 @@ def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[l
     """What the page shows of a clip: a summary, the rows of the table, and the files of both pictures.
 
     Raises:
-        ClipError: it cannot be read, lasts less than a second, or has neither sound nor picture for the network.
+        ClipError: it cannot be read, lasts less than a second, or lacks what the network takes.
     """
     prediction = predictor.predict(clip, progress=True)
     pictures = Path(mkdtemp(dir=folder))
-    timeline, inputs = pictures / "timeline.png", pictures / "inputs.png"
-    write_timeline(timeline, prediction, clip.name)
+    timeline, inputs = pictures / f"{clip.stem}-scenes.png", pictures / f"{clip.stem}-inputs.png"
+    write_timeline(timeline, prediction, clip.name, list(prediction.probabilities))
     features = FeaturesConfig(**{"spectrogram": None, "frames": None, **predictor.model.features})
     inspect(InspectConfig(str(clip), None, str(inputs), 0, SECONDS_SEEN, features))
-    return summarise(prediction), rows(predictor, prediction), str(timeline), str(inputs)
+    return summarise(prediction, predictor.heads), likeliest_scenes(prediction), str(timeline), str(inputs)
 
 
-def summarise(prediction: Prediction) -> str:
-    return f"{prediction.head} answers"
+def summarise(prediction: Prediction, heads: Sequence[str]) -> str:
+    """The answer in a sentence or two, as Markdown."""
+    [(scene, probability)] = prediction.top(1)
+    answer = f"**{scene}**, with a probability of {probability:.2f}, says the {prediction.head} head."
+    return " ".join([answer, *notes(prediction, heads)])
 
 
-def rows(predictor: Predictor, prediction: Prediction) -> list[list[str]]:
-    """A row per head that answers: its name, what it takes, its likeliest scenes in the whole clip."""
-    table = []
-    for head, probabilities in prediction.clip.items():
-        takes = " and ".join(TRACKS[name] for name in predictor.model.heads[head])
-        likeliest = (-probabilities).argsort(kind="stable")[:TOP]
-        table.append([head, takes, *(f"{prediction.scenes[scene]} {probabilities[scene]:.2f}" for scene in likeliest)])
-    return table
+def likeliest_scenes(prediction: Prediction) -> list[list[str]]:
+    """A row per head that answers: its name, and its likeliest scenes in the whole clip with their probabilities."""
+    return [
+        [head, *(f"{scene} {probability:.2f}" for scene, probability in replace(prediction, head=head).top(TOP))]
+        for head in prediction.probabilities
+    ]
 
 
 @command("web")

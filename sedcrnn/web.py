@@ -8,6 +8,7 @@ The page is served to this computer alone and asks nothing of any other.
 import html
 import importlib
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 
-TOP = 3
+PLACES = ("1st", "2nd", "3rd")
 """Scenes per head in the table."""
 
 SECONDS_SEEN = 30
@@ -40,6 +41,7 @@ SECONDS_SEEN = 30
 # A picture that is wider than a telephone is moved sideways there, and stays legible.
 STYLE = """
 footer { display: none !important; }
+.gradio-container main { max-width: 1000px; margin: auto; }
 .picture .image-frame { overflow-x: auto; justify-content: safe center; }
 .picture img { min-width: 720px; }
 #table * { font-family: sans-serif; }
@@ -63,31 +65,41 @@ def serve(run: str, port: int = 7860, device: str = "cpu") -> None:
         ConfigError: a port that cannot be had.
         MissingExtraError: Gradio is not installed.
     """
+    check_port(port)
     with TemporaryDirectory(prefix="sedcrnn-web-") as folder:
         gradio = import_gradio(Path(folder))
         page = build_page(gradio, sedcrnn.load(run, device), Path(folder))
-        try:
-            _, address, _ = page.launch(
-                server_name=HOST,
-                server_port=port,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                run_history=False,
-                enable_monitoring=False,
-                mcp_server=False,
-                ssr_mode=False,
-                theme=gradio.themes.Default(font="sans-serif", font_mono="monospace"),
-                css=STYLE,
-            )
-        except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"port={port} of {HOST} cannot be had",
-                "A port is free, and one of 1024 to 65535",
-                f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
-            ) from error
+        _, address, _ = page.launch(
+            server_name=HOST,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            run_history=False,
+            enable_monitoring=False,
+            mcp_server=False,
+            ssr_mode=False,
+            theme=gradio.themes.Default(font="sans-serif", font_mono="monospace"),
+            css=STYLE,
+        )
         print(f"{address}  (Ctrl-C ends it)", flush=True)
         page.block_thread()
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that cannot be had, before anything takes long.
+
+    Raises:
+        ConfigError: it is in use, or not this user's to have, or no port.
+    """
+    try:
+        socket.create_server((HOST, port or -1)).close()  # 0 would be any
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"port={port} of {HOST} cannot be had: {error}",
+            "It is a free one of 1 to 65535; those below 1024 are the system's",
+            f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
+        ) from error
 
 
 def import_gradio(folder: Path) -> Any:
@@ -97,7 +109,6 @@ def import_gradio(folder: Path) -> Any:
         MissingExtraError: it is not installed.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     # Gradio asks its own server whether it is up, and would do so by way of a proxy.
     os.environ["no_proxy"] = ",".join(filter(None, (HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
@@ -116,6 +127,7 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> "gradio.Block
     progress = gradio.Progress(track_tqdm=True)
 
     def show(path: str, progress: Any = progress) -> tuple[Any, ...]:
+        progress(0, desc="Reading")
         try:
             return gradio.Column(visible=True), *look_at(predictor, Path(path), folder)
         except SedcrnnError as error:
@@ -132,8 +144,8 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> "gradio.Block
         with gradio.Column(visible=False) as results:
             summary = gradio.Markdown(elem_id="summary")
             table = gradio.Dataframe(
-                headers=["head", "likeliest scene", "second", "third"][: TOP + 1],
-                label="Whole clip: mean probability over its seconds, from 0 to 1",
+                headers=["head", *PLACES],
+                label="Likeliest scenes of the whole clip, with their mean probability over its seconds (0 to 1)",
                 elem_id="table",
                 interactive=False,
             )
@@ -146,7 +158,8 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> "gradio.Block
             f"Network: `{predictor.model.path}`. Heads: {', '.join(predictor.heads)}; the last is its answer. "
             f"Scenes, in label order: {', '.join(predictor.scenes)}."
         )
-        clip.upload(show, clip, [results, summary, table, timeline, inputs], api_visibility="private")
+        shown = [results, summary, table, timeline, inputs]
+        clip.upload(show, clip, shown, show_progress_on=clip, api_visibility="private")
         clip.clear(lambda: gradio.Column(visible=False), None, results, api_visibility="private")
     return page
 
@@ -169,15 +182,17 @@ def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[l
 def summarise(prediction: Prediction, heads: Sequence[str]) -> str:
     """The answer in a sentence or two, as Markdown."""
     [(scene, probability)] = prediction.top(1)
-    answer = f"**{scene}**, with a probability of {probability:.2f}, says the {prediction.head} head."
-    return " ".join([answer, *notes(prediction, heads)])
+    seconds = len(prediction.seconds)
+    answer = f"The {prediction.head} head's answer, with a probability of {probability:.2f} (mean over {seconds} s)."
+    return f"## {scene}\n" + " ".join([answer, *notes(prediction, heads)])
 
 
 def likeliest_scenes(prediction: Prediction) -> list[list[str]]:
     """A row per head that answers: its name, and its likeliest scenes in the whole clip with their probabilities."""
     return [
-        [head, *(f"{scene} {probability:.2f}" for scene, probability in replace(prediction, head=head).top(TOP))]
+        [head, *(f"{scene} {probability:.2f}" for scene, probability in answer.top(len(PLACES)))]
         for head in prediction.probabilities
+        for answer in [replace(prediction, head=head)]
     ]
 
 

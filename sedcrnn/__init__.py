@@ -2,7 +2,8 @@
 
 The data flow, which is also the order in which to read the package:
 
-    datasets     where clips come from: a folder in TAU layout, or the synthetic set that is rendered into one
+    datasets     where clips come from: a folder in TAU layout, the synthetic set that is rendered into one, or your own
+                 recordings in class folders or listed in a table
     clips        clip records, scenes and locations; train, validation and test folds
     features     sound -> gammatone spectrogram, video -> frames at 5 fps; the content-addressed store
     datamodule   aligned 1-s windows of both, in batches of named tensors
@@ -10,7 +11,8 @@ The data flow, which is also the order in which to read the package:
     modules      the LightningModules: one shared base, and what audio, visual and fusion add to it
     train        one stage, from a resolved config to a run folder (checkpoints, runs: what that folder holds)
     pipeline     the stages in order, each reused when nothing that made it has changed
-    evaluation   predictions per window and clip, DCASE's metrics, the table beside the published figures
+    evaluation   predictions per window and clip, DCASE's metrics, their intervals, the table beside published figures
+    submission   predictions of DCASE's evaluation set in the official form, and a check of that form
     inference    any media file -> the scene of every second, from a checkpoint or an ONNX file
 
     sedcrnn.load("runs/...").predict("clip.mp4").top(3)

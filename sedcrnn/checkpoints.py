@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sedcrnn.clips import Clip
 from sedcrnn.config import instantiate
 from sedcrnn.errors import CheckpointError
 from sedcrnn.networks import SceneNetwork
@@ -31,6 +32,7 @@ class Checkpoint:
         scenes: label order.
         features: configs of the features it takes, by name.
         data: config of the data it was trained on.
+        locations: from which it has learnt, in this stage and in those before.
         seed: seed of its training.
         weights: state of the network.
     """
@@ -40,6 +42,7 @@ class Checkpoint:
     scenes: tuple[str, ...]
     features: dict[str, Any]
     data: dict[str, Any]
+    locations: frozenset[str]
     seed: int
     weights: dict[str, Tensor]
 
@@ -56,6 +59,25 @@ class Checkpoint:
     def stage(self) -> str:
         """`audio`, `visual` or `fusion`: the kind of network."""
         return network_kind(self.network)
+
+    def check_unseen(self, clips: Iterable[Clip], purpose: str) -> None:
+        """Refuse clips of locations that the network has learnt from.
+
+        Args:
+            clips: to be scored.
+            purpose: what they are to do, for the message: `select this stage's checkpoint`.
+
+        Raises:
+            CheckpointError: naming the first of these locations.
+        """
+        if seen := sorted({clip.location for clip in clips} & self.locations):
+            raise CheckpointError(
+                f"{self.path} has learnt from {len(seen)} of the locations that are to {purpose}: "
+                f"{', '.join(seen[:3])}{', ...' if len(seen) > 3 else ''}",
+                "What a network is scored on shares no location or group with what it was trained on; the data set's "
+                "clips or folds, or how they are drawn, have changed since",
+                "Train it again on the data as they are, or name another run",
+            )
 
     def build(self) -> SceneNetwork:
         """The network with these weights, in evaluation mode."""
@@ -106,6 +128,7 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
             scenes=tuple(described["scenes"]),
             features=described["features"],
             data=described["data"],
+            locations=frozenset(described["locations"]),
             seed=described["seed"],
             weights={
                 name.removeprefix(_PREFIX): value

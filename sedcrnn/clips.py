@@ -1,9 +1,12 @@
-"""Manifest -> clip records. A clip is ten seconds (or so) of one scene at one location, with sound and picture."""
+"""Manifest -> clip records. A clip is some seconds (TAU: ten) of one scene at one location, with sound and picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from sedcrnn.errors import DataError
+
+UNLABELLED = ""
+"""Scene of a clip of which nobody has told it. Such a clip may be predicted, and is in no manifest."""
 
 
 @dataclass(frozen=True)
@@ -11,12 +14,13 @@ class Clip:
     """One recording of one scene.
 
     Attributes:
-        id: name without folder or suffix, unique in its data set: `airport-lisbon-1000-40000`.
+        id: name, unique in its data set: `airport-lisbon-1000-40000`.
         audio: file with the sound.
         video: file with the picture; may be the same file.
-        scene: label; one of the data set's scenes.
-        city: city of the recording.
-        location: place of the recording, unique over cities: `lisbon-1000`. Folds never share a location.
+        scene: label; one of the data set's scenes, or `UNLABELLED`.
+        city: city of the recording; empty where nothing is known of it.
+        location: place of the recording, unique over cities: `lisbon-1000`; or the group of clips that belong
+            together in another way. Folds never share a location.
         fold: `train` or `test`, as the data set's own lists say.
     """
 
@@ -46,7 +50,7 @@ class Manifest:
             raise DataError(
                 f"The data set '{self.name}' lists no clips",
                 "At least one clip per scene is needed",
-                "Check data.root and the lists in its evaluation_setup folder",
+                "Check data.source.root, and the data set's lists where it has any",
             )
         seen: set[str] = set()
         for clip in self.clips:

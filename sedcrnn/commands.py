@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import TaskFunction
 from omegaconf.errors import OmegaConfBaseException
@@ -26,7 +27,7 @@ _EXPECTED = (
 
 
 def command(
-    config_name: str, *, word: str | None = None, words: str | None = None, lists: Collection[str] = ()
+    config_name: str, *, positional: Sequence[str] = (), words: str | None = None, lists: Collection[str] = ()
 ) -> Callable[[TaskFunction], Callable[[], None]]:
     """Make a function of a config the main function of a command.
 
@@ -35,8 +36,8 @@ def command(
 
     Args:
         config_name: of the file in `conf/`.
-        word: key that takes the first word of the command line (what is neither `key=value` nor an option).
-        words: key of a list that takes all words, or all after the first where `word` takes that.
+        positional: keys that take the words of the command line (what is neither `key=value` nor an option), in order.
+        words: key of a list that takes all words, or all after those of `positional`.
         lists: keys of lists that may be given as `key=a,b` too.
     """
 
@@ -51,7 +52,7 @@ def command(
             for message in _EXPECTED:
                 warnings.filterwarnings("ignore", message)
             try:
-                sys.argv[1:] = overrides(sys.argv[1:], word, words, lists)
+                sys.argv[1:] = overrides(sys.argv[1:], positional, words, lists)
                 task()
             except KeyboardInterrupt:
                 print("\nInterrupted.", file=sys.stderr)
@@ -66,7 +67,7 @@ def command(
 
 
 def overrides(
-    arguments: Sequence[str], word: str | None = None, words: str | None = None, lists: Collection[str] = ()
+    arguments: Sequence[str], positional: Sequence[str] = (), words: str | None = None, lists: Collection[str] = ()
 ) -> list[str]:
     """Command-line arguments -> Hydra's, with words and lists as overrides; parameters as those of `command`.
 
@@ -77,28 +78,33 @@ def overrides(
     result: list[str] = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
-        if equals and key in lists and value != "null" and not value.startswith("["):
+        takes_words = bool(positional) or words is not None
+        if takes_words and "=" in argument and os.path.isfile(argument):  # noqa: PTH113 - Path raises for long values
+            plain.append(argument)
+        elif equals and key in lists and value != "null" and not value.startswith("["):
             result.append(f"{key}=[{value}]")
         # What follows an option belongs to it: --cfg job.
         elif equals or argument.startswith(("-", "~")) or before.startswith("-"):
             result.append(argument)
         else:
             plain.append(argument)
-    if word is not None and plain:
-        result.append(f"{word}={_quoted(plain.pop(0))}")
+    result += [f"{key}={_quoted(word)}" for key, word in zip(positional, plain, strict=False)]
+    plain = plain[len(positional) :]
     if words is not None and plain:
         result.append(f"{words}=[{','.join(map(_quoted, plain))}]")
         plain = []
     if plain:
+        taken = f"; only {len(positional)} may be given without a key: {', '.join(positional)}" if positional else ""
         raise ConfigError(
-            f"The command line holds '{plain[0]}'", "Values are given as key=value", "`--help` lists all keys"
+            f"The command line holds '{plain[0]}'", f"Values are given as key=value{taken}", "`--help` lists all keys"
         )
     return result
 
 
-def _quoted(text: str) -> str:
-    """Text in Hydra's quotation marks; a backslash means itself unless it stands before one of them."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda match: 2 * str(match[1]) + (r"\'" if match[2] else ""), text) + "'"
+def _quoted(word: str) -> str:
+    """The word as a quoted string of Hydra's grammar that holds no interpolation of OmegaConf's."""
+    literal = re.sub(r"(\\*)\$\{", lambda dollar: f"{2 * dollar[1]}\\${{", word)
+    return QuotedString(literal, Quote.single).with_quotes()
 
 
 def _told(error: Exception, config_name: str) -> str:
@@ -117,6 +123,8 @@ def _told(error: Exception, config_name: str) -> str:
 
 
 def _base(config_name: str) -> object:
+    """The config with what the command line chooses of its groups, and without its values."""
+    choices = [argument for argument in sys.argv[1:] if (CONF / f"{argument.replace('=', '/')}.yaml").is_file()]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(config_name)
+        return hydra.compose(config_name, choices)

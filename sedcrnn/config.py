@@ -128,6 +128,17 @@ def checked(config: DictConfig, shape: type = TrainConfig) -> Any:
     return result
 
 
+def check_at_least(lowest: int, **values: int) -> None:
+    """Check config values, given by their keys, against the lowest that makes sense.
+
+    Raises:
+        ConfigError: a lower one.
+    """
+    for key, value in values.items():
+        if value < lowest:
+            raise ConfigError(f"{key} is {value}", f"It is {lowest} or more", f"Set {key}=<number>")
+
+
 def check_targets(node: Any, path: str) -> None:
     """Check every `_target_` below a node: allowed, existing, and given only arguments that it takes."""
     if isinstance(node, list):

@@ -66,7 +66,7 @@ def check_data(config: DataCommandConfig) -> Report:
     return check(source.manifest(), data.selection, data.validation_share, data.validation_seed, config.jobs, known)
 
 
-@command("data", word="action", lists=("only",))
+@command("data", positional=("action",), lists=("only",))
 def main(config: DictConfig) -> None:
     """Do what the command line names with a data set."""
     action = OmegaConf.select(config, "action")

@@ -4,7 +4,7 @@ A batch is a dict of tensors:
 
     spectrogram   (batch, channel, band, frame) float32 in [-1, 1], each window scaled by itself
     frames        (batch, time=5, channel=3, height, width) uint8, RGB
-    scene         (batch,) int64, index into the data set's scenes
+    scene         (batch,) int64, index into the data set's scenes; -1 where unlabelled
     clip          (batch,) int64, index into the fold's clips
     window        (batch,) int64, second of the clip at which the window starts, rounded down
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sedcrnn.augmentation import SpectrogramAugmentation
-from sedcrnn.clips import Clip, Manifest
+from sedcrnn.clips import UNLABELLED, Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
 from sedcrnn.errors import DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
@@ -38,7 +38,7 @@ class WindowDataset(Dataset[Batch]):
     """The clips of one fold; indexed by a whole batch of windows at a time.
 
     Args:
-        clips: the fold.
+        clips: the fold, or any clips.
         scenes: label order.
         features: `spectrogram`, `frames` or both.
         store: where their values lie.
@@ -59,7 +59,7 @@ class WindowDataset(Dataset[Batch]):
         self.entries = {
             name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
         }
-        self.scene = torch.tensor([scenes.index(clip.scene) for clip in clips])
+        self.scene = torch.tensor([-1 if clip.scene == UNLABELLED else scenes.index(clip.scene) for clip in clips])
         self.steps = [self._count_steps(clip) for clip in range(len(clips))]
 
     def __getitem__(self, windows: list[Window]) -> Batch:
@@ -96,6 +96,22 @@ class WindowDataset(Dataset[Batch]):
     def _count_steps(self, clip: int) -> int:
         """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
         return min(len(self._read(clip, name)) // feature.per_step for name, feature in self.features.items())
+
+
+def window_loader(
+    dataset: WindowDataset, batches: RandomWindows | ConsecutiveWindows, workers: int
+) -> DataLoader[Batch]:
+    """Batches of windows from a number of processes; 0 loads in this one."""
+    # The sampler yields whole batches, so the loader neither batches nor collates; Lightning finds
+    # `sampler.set_epoch` there by itself.
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 class SceneDataModule(LightningDataModule):
@@ -183,7 +199,8 @@ class SceneDataModule(LightningDataModule):
         """One random window of every training clip per epoch."""
         dataset = self.dataset("train")
         ids = [clip.id for clip in dataset.clips]
-        return self._loader(dataset, RandomWindows(ids, dataset.steps, self.batch_size, self.seed, *self._place()))
+        windows = RandomWindows(ids, dataset.steps, self.batch_size, self.seed, *self._place())
+        return window_loader(dataset, windows, self.data.loader_workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """All windows of the clips that select the checkpoint."""
@@ -196,7 +213,8 @@ class SceneDataModule(LightningDataModule):
     def evaluation_loader(self, fold: str) -> DataLoader[Batch]:
         """All consecutive windows of every clip of a fold, once."""
         dataset = self.dataset(fold)
-        return self._loader(dataset, ConsecutiveWindows(dataset.steps, self.batch_size, *self._place()))
+        windows = ConsecutiveWindows(dataset.steps, self.batch_size, *self._place())
+        return window_loader(dataset, windows, self.data.loader_workers)
 
     def dataset(self, fold: str) -> WindowDataset:
         """The clips of a fold with their features.
@@ -221,16 +239,3 @@ class SceneDataModule(LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-    def _loader(self, dataset: WindowDataset, batches: RandomWindows | ConsecutiveWindows) -> DataLoader[Batch]:
-        # The sampler yields whole batches, so the loader neither batches nor collates; Lightning finds
-        # `sampler.set_epoch` there by itself.
-        workers = self.data.loader_workers
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=batches,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )

@@ -35,7 +35,7 @@ class ClipError(DataError):
 
 
 class MissingTrackError(ClipError):
-    """A file that can be read, but has no sound or no picture in it."""
+    """A file that can be opened and has no sound track, or no picture, at all: nothing is damaged."""
 
 
 class CheckpointError(SedcrnnError):
@@ -44,6 +44,10 @@ class CheckpointError(SedcrnnError):
 
 class MissingExtraError(SedcrnnError):
     """A package that only some commands need, and that is not installed."""
+
+
+class SubmissionError(SedcrnnError):
+    """A challenge submission that breaks the challenge's rules."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ python -m sedcrnn.evaluate run=<run folder or checkpoint>
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 from omegaconf import MISSING, DictConfig
 
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint
+from sedcrnn.clips import Clip
 from sedcrnn.commands import command
-from sedcrnn.config import DataConfig, checked, instantiate
+from sedcrnn.config import DataConfig, check_at_least, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.evaluation.intervals import describe_intervals
 from sedcrnn.evaluation.metrics import SceneScores
-from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, predict, write_predictions
-from sedcrnn.evaluation.table import results_table
+from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, check_device, predict, write_predictions
+from sedcrnn.evaluation.table import intervals_table, results_table
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.files import write_json
 from sedcrnn.folds import Folds
@@ -25,6 +28,9 @@ from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.summary import count_parameters
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+
+# Raised whenever metrics.json says more or something else, so that one of an older form is made again.
+FORM = 2
 
 
 @dataclass
@@ -66,6 +72,9 @@ def evaluate(
     names = [field.name for field in fields(Folds)]
     if fold not in names:
         raise ConfigError(f"fold is '{fold}'", f"It may be {', '.join(names)}", "Correct the name")
+    check_at_least(1, batch_size=batch_size)
+    check_at_least(0, workers=workers)
+    check_device(device)
     checkpoint = load_checkpoint(run)
     datamodule = _data_of(checkpoint, root, batch_size, workers, store)
     if datamodule.manifest.scenes != checkpoint.scenes:
@@ -74,8 +83,10 @@ def evaluate(
             f"The data set has {', '.join(datamodule.manifest.scenes)}",
             "Evaluate on the data set that it was trained on",
         )
-    folder = _evaluation_folder(checkpoint, fold)
-    asked = {"checkpoint": checkpoint.digest, "data": datamodule.identity, "fold": fold}
+    if fold != "train":
+        checkpoint.check_unseen(getattr(datamodule.folds, fold), f"make the {fold} fold")
+    folder = evaluation_folder(checkpoint, fold)
+    asked = {"checkpoint": checkpoint.digest, "data": datamodule.identity, "fold": fold, "form": FORM}
     if (folder / METRICS).is_file() and json.loads((folder / METRICS).read_text())["of"] == asked:
         return folder / METRICS
     network = checkpoint.build()
@@ -88,7 +99,7 @@ def evaluate(
         "selection": checkpoint.data["selection"],
         "clips": len(clips),
         "skipped_clips": [clip.clip for clip in datamodule.skipped],
-        "heads": _score(network, predictions, checkpoint.scenes),
+        "heads": _score(network, predictions, checkpoint.scenes, clips),
     }
     write_json(folder / METRICS, report)
     return folder / METRICS
@@ -105,15 +116,17 @@ def _data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers:
     return datamodule
 
 
-def _evaluation_folder(checkpoint: Checkpoint, fold: str) -> Path:
-    """Inside the run folder; beside the file for a checkpoint that lies elsewhere."""
+def evaluation_folder(checkpoint: Checkpoint, fold: str) -> Path:
+    """Where a fold's results lie: inside the run folder; beside the file for a checkpoint that lies elsewhere."""
     parent = checkpoint.path.parent
     run = parent.parent if (parent.parent / "record.json").is_file() else parent / checkpoint.path.stem
     return run / "evaluation" / fold
 
 
-def _score(network: SceneNetwork, predictions: Predictions, scenes: tuple[str, ...]) -> dict[str, Any]:
-    """Every head's scores per 1-s window and per clip."""
+def _score(
+    network: SceneNetwork, predictions: Predictions, scenes: tuple[str, ...], clips: Sequence[Clip]
+) -> dict[str, Any]:
+    """Every head's scores per 1-s window and per clip, with their intervals."""
     levels = {"window": predictions, "clip": predictions.per_clip()}
     scored: dict[str, Any] = {}
     for head in network.head_names:
@@ -121,7 +134,10 @@ def _score(network: SceneNetwork, predictions: Predictions, scenes: tuple[str, .
         for level, examples in levels.items():
             scores = SceneScores(len(scenes))
             scores.update(examples.log_probabilities[head], examples.scene)
-            scored[head][level] = scores.report(scenes)
+            report = scores.report(scenes)
+            locations = [clips[clip].location for clip in examples.clip.tolist()]
+            intervals = describe_intervals(report, examples.log_probabilities[head], examples.scene, locations)
+            scored[head][level] = {**report, "intervals": intervals}
         scored[head]["clip"]["aggregator"] = AGGREGATOR
     return scored
 
@@ -131,7 +147,7 @@ def main(config: DictConfig) -> None:
     """Evaluate the run that the command line names."""
     options: EvaluateConfig = checked(config, EvaluateConfig)
     metrics = evaluate(**vars(options))
-    print(results_table([metrics]))
+    print(f"{results_table([metrics])}\n\n{intervals_table(metrics)}")
     print(f"\n{metrics}\n{metrics.with_name(PREDICTIONS)}")
 
 

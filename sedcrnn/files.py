@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,23 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty folder of the same name elsewhere, moved to `path` when the block ends well and removed when not.
+
+    Raises:
+        OSError: at the end, if there is something at `path`.
+    """
+    place = path.parent / f".{uuid.uuid4().hex}.partial"
+    temporary = place / path.name
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(place)
 
 
 def write_text(path: Path, text: str) -> None:

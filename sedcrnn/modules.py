@@ -31,6 +31,7 @@ class SceneModule(LightningModule):
         scenes: label order.
         features: configs of the features that the network takes, by name.
         data: config of the data it was trained on.
+        locations: what it learns from, with the locations of the networks that it starts from.
         seed: seed of everything random in training.
     """
 
@@ -41,6 +42,7 @@ class SceneModule(LightningModule):
         scenes: Sequence[str],
         features: Config,
         data: Config,
+        locations: Sequence[str],
         seed: int,
     ) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ from sedcrnn.files import write_json, write_text
 
 # Keys of the config that say where things lie or how fast they are made; results do not depend on them.
 _PLACES = {"runs", "store", "logger", "start_from"}
-_DATA_PLACES = {"root", "workers", "loader_workers"}
+_DATA_PLACES = {"root", "manifest", "workers", "loader_workers"}
 
 _RECORDED_PACKAGES = ("torch", "pytorch-lightning", "timm", "torchvision", "numpy", "scipy", "av", "soxr")
 

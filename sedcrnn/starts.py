@@ -14,6 +14,7 @@ from hydra.utils import get_object
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint, network_kind
 from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.folds import Folds
 from sedcrnn.networks import SceneNetwork
 
 PARTS = ("audio", "visual")  # of a fusion network
@@ -47,9 +48,9 @@ def load_starts(config: TrainConfig) -> Starts:
     return {kind: load_checkpoint(run, stage=kind) for kind, run in named.items()}
 
 
-def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...]) -> None:
+def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
     """Refuse a start that was trained for other scenes, on other features, or with another validation draw: it would
-    have been trained on clips that are to select this stage's checkpoint.
+    have been trained on clips that are to select this stage's checkpoint. So would one from before the data set grew.
 
     Raises:
         CheckpointError: naming both values.
@@ -63,6 +64,8 @@ def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...]) -
             )
         for name in ("selection", "validation_share", "validation_seed"):
             _check_agreement(f"data.{name}", getattr(config.data, name), start.data[name], start)
+        start.check_unseen(folds.validation, "select this stage's checkpoint")
+        start.check_unseen(folds.test, "test this stage")
         features = asdict(config.features)
         for name, node in start.features.items():
             _check_agreement(f"features.{name}", features[name], node, start)

@@ -40,7 +40,8 @@ def train(config: TrainConfig) -> Path:
     for clip in datamodule.skipped:
         say(f"Skipped {clip.clip}: {clip.message}")
     scenes = datamodule.manifest.scenes
-    check_starts(config, starts, scenes)
+    check_starts(config, starts, scenes, datamodule.folds)
+    learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
     run = Run(config, inputs=_describe_inputs(datamodule, starts))
     with run.locked():
         if run.finished:
@@ -55,6 +56,7 @@ def train(config: TrainConfig) -> Path:
             scenes=list(scenes),
             features=_used(config.features),
             data=asdict(config.data),
+            locations=sorted(learnt_from),
             seed=config.seed,
         )
         load_weights(module.network, starts)

@@ -2,6 +2,7 @@
 green and hiss. And the config of a stage on it, with networks to match."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,18 @@ from sedcrnn.config import CONF, TrainConfig, checked
 SECONDS, RATE, FPS = 2, 48000, 10
 
 
-def write_sound(path: Path, rumbles: bool, seed: int) -> None:
-    noise = np.random.default_rng(seed).standard_normal((SECONDS * RATE + seed % 3 - 1, 2))
+def write_sound(path: Path, rumbles: bool, seed: int, seconds: float = SECONDS) -> None:
+    noise = np.random.default_rng(seed).standard_normal((round(seconds * RATE) + seed % 3 - 1, 2))
     coloured = lfilter([0.05], [1, -0.95], noise, axis=0) if rumbles else lfilter([0.5, -0.5], [1], noise, axis=0)
     soundfile.write(path, 0.1 * coloured, RATE, subtype="PCM_24")
 
 
-def write_video(path: Path, colour: tuple[int, int, int], seed: int) -> None:
+def write_video(path: Path, colour: tuple[int, int, int], seed: int, seconds: float = SECONDS) -> None:
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(SECONDS * FPS):
+        for _ in range(round(seconds * FPS)):
             picture = np.clip(np.array(colour) + rng.normal(0, 20, (48, 64, 3)), 0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
@@ -61,17 +62,57 @@ def tau_root(make_tau_root: Callable[[Path], Path], tmp_path_factory: pytest.Tem
     return make_tau_root(tmp_path_factory.mktemp("tau"))
 
 
+# Sound and picture of the own recordings' clips, in seconds: sixteen whole windows a scene, were it not for the last
+# clip's picture, which ends early.
+OWN_LENGTHS = ((1.0, 1.0), (2.3, 2.3), (7.0, 7.0), (2.3, 2.3), (4.0, 2.0))
+
+
+@pytest.fixture(scope="session")
+def own_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of three scenes, sound and video side by side, of differing lengths. Read only."""
+    root = tmp_path_factory.mktemp("own") / "recordings"
+    for place, (scene, colour) in enumerate(
+        (("beach", (40, 40, 180)), ("bus", (180, 40, 40)), ("park", (40, 160, 40)))
+    ):
+        (root / scene).mkdir(parents=True)
+        for number, (sound, picture) in enumerate(OWN_LENGTHS):
+            seed = 10 * place + number
+            write_sound(root / scene / f"{number}.wav", scene == "bus", seed, sound)
+            write_video(root / scene / f"{number}.mp4", colour, seed, picture)
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_evaluation_set() -> Callable[[Path, int], Path]:
+    """The challenge's evaluation set: numbered, of one second, without labels; buses and parks in turn."""
+
+    def make(root: Path, files: int) -> Path:
+        for folder in ("audio", "video"):
+            (root / folder).mkdir(parents=True)
+        for number in range(files):
+            colour = [(180, 40, 40), (40, 160, 40)][number % 2]
+            write_sound(root / "audio" / f"{number}.wav", number % 2 == 0, 100 + number, seconds=1)
+            write_video(root / "video" / f"{number}.mp4", colour, 100 + number, seconds=1)
+        return root
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")
 
 
 @pytest.fixture
-def small(tau_root: Path, shared_store: Path, tmp_path: Path) -> list[str]:
-    """Overrides that make any stage small, on the shared data set; runs go to the test's own folder."""
+def small(tau_root: Path, smaller: list[str]) -> list[str]:
+    """Overrides that make any stage small, on the shared data set in TAU layout."""
+    return ["data=tau2021", f"data.source.root={tau_root}", *smaller]
+
+
+@pytest.fixture
+def smaller(shared_store: Path, tmp_path: Path) -> list[str]:
+    """Overrides that make any stage small, on any data; runs go to the test's own folder."""
     return [
-        "data=tau2021",
-        f"data.source.root={tau_root}",
         "data.workers=0",
         "data.validation_share=0.3",
         f"store={shared_store}",
@@ -94,12 +135,18 @@ SMALL_NETWORKS = {
 @pytest.fixture
 def stage(small: list[str]) -> Callable[..., TrainConfig]:
     """Experiment name and more overrides -> the checked config of a small stage."""
+    return partial(compose_stage, small)
 
-    def compose_stage(experiment: str, *overrides: str) -> TrainConfig:
-        kind = experiment.split("_")[0]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *overrides]
-            config: Any = checked(compose("train", choices))
-        return config
 
-    return compose_stage
+@pytest.fixture
+def own_stage(smaller: list[str]) -> Callable[..., TrainConfig]:
+    """As `stage`, with the data set among the overrides."""
+    return partial(compose_stage, smaller)
+
+
+def compose_stage(small: list[str], experiment: str, *overrides: str) -> TrainConfig:
+    kind = experiment.split("_")[0]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *overrides]
+        config: Any = checked(compose("train", choices))
+    return config

@@ -14,7 +14,7 @@ from sedcrnn.checkpoints import BEST
 from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluate import evaluate
-from sedcrnn.evaluation.table import results_table
+from sedcrnn.evaluation.table import intervals_table, results_table
 from sedcrnn.train import train
 
 Stage = Callable[..., TrainConfig]
@@ -55,10 +55,17 @@ def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
         expected = sum(-math.log(sum(values) / 2) for values in means.values()) / 4
         assert clip["log_loss"] == pytest.approx(expected, rel=1e-4)
         assert clip["aggregator"] == "mean of the windows' probabilities"
+        for level in (window, clip):
+            drawn, published = level["intervals"]["locations"], level["intervals"]["published"]
+            assert drawn["locations"] == 4
+            for name in ("macro_accuracy", "macro_log_loss"):
+                assert drawn[name][0] <= level[name] <= drawn[name][1]
+            assert published["accuracy"][0] <= level["accuracy"] <= published["accuracy"][1]
     table = results_table([metrics])
     assert "not comparable" in table
     assert "late fusion" in table
     assert f"{100 * report['heads']['late']['window']['macro_accuracy']:.1f}" in table
+    assert "late fusion, per clip" in intervals_table(metrics)
 
 
 def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(
@@ -83,6 +90,9 @@ def test_scores_are_reused_until_the_weights_or_the_data_change(stage: Stage, sh
     metrics = evaluate(str(run), workers=0, store=str(shared_store))
     written = metrics.stat().st_mtime_ns
     assert evaluate(str(run), workers=0, store=str(shared_store)).stat().st_mtime_ns == written
+    report = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**report, "of": {**report["of"], "form": 1}}))
+    assert json.loads(evaluate(str(run), workers=0, store=str(shared_store)).read_text()) == report
     other = evaluate(str(run), fold="validation", workers=0, store=str(shared_store))
     assert json.loads(other.read_text())["of"]["fold"] == "validation"
 
@@ -92,3 +102,7 @@ def test_what_cannot_be_evaluated_is_refused(tmp_path: Path) -> None:
         evaluate(str(tmp_path))
     with pytest.raises(ConfigError, match="fold is 'tset'"):
         evaluate(str(tmp_path), fold="tset")
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        evaluate(str(tmp_path), batch_size=0)
+    with pytest.raises(ConfigError, match="device is 'cuda:99'"):
+        evaluate(str(tmp_path), device="cuda:99")

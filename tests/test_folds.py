@@ -62,12 +62,23 @@ def test_the_authors_protocol_selects_on_the_test_fold_only_by_name(manifest: Ma
         make_folds(manifest, "test", 0.2, 0)
 
 
-def test_a_scene_with_one_training_location_is_an_error() -> None:
-    manifest = Manifest(
-        "made", ("bus", "park"), (clip("bus", "a-1", 0), clip("park", "a-2", 0), clip("park", "a-3", 0))
-    )
-    with pytest.raises(DataError, match=r"'bus' has 1 training location\(s\): a-1"):
+def test_scenes_with_one_training_location_are_an_error_that_names_them_all() -> None:
+    clips = [clip("bus", "a-1", 0), clip("park", "a-2", 0), clip("park", "a-3", 0), clip("tram", "a-4", 0)]
+    manifest = Manifest("made", ("bus", "park", "tram"), tuple(clips))
+    with pytest.raises(DataError, match=r"'bus' has 1 location\(s\): a-1; 'tram' has 1 location\(s\): a-4\."):
         make_folds(manifest, LOCATION_DISJOINT, 0.2, 0)
+
+
+def test_a_location_with_most_of_a_scene_stays_in_training() -> None:
+    clips = [clip("bus", "big-1", n) for n in range(9)] + [clip("bus", "small-1", 0), clip("bus", "small-2", 0)]
+    clips += [clip("park", f"park-{n}", 0) for n in range(2)]
+    manifest = Manifest("made", ("bus", "park"), tuple(clips))
+    for seed in range(50):
+        folds = make_folds(manifest, LOCATION_DISJOINT, 0.1, seed)
+        assert "big-1" not in {c.location for c in folds.validation}
+    # unless nothing else is left to reach the share
+    folds = make_folds(manifest, LOCATION_DISJOINT, 0.5, 0)
+    assert {c.location for c in folds.validation if c.scene == "bus"} == {"small-1", "small-2"}
 
 
 @pytest.mark.skipif(not TAU_META.is_dir(), reason="the real file lists are not here")

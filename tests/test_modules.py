@@ -33,7 +33,7 @@ def module(kind: type[SceneModule], network: dict[str, Any], **recipe: Any) -> S
         "plateau_patience": 3,
         "early_stopping_patience": 9,
     }
-    return kind(network, settings | recipe, ["a", "b", "c"], {}, {}, seed=0)
+    return kind(network, settings | recipe, ["a", "b", "c"], {}, {}, [], seed=0)
 
 
 @pytest.fixture

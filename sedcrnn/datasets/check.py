@@ -109,7 +109,7 @@ def _check_folds(report: Report, selection: str, validation_share: float, seed: 
     try:
         make_folds(report.manifest, selection, validation_share, seed)
     except DataError as error:
-        report.errors.append(f"no validation fold can be drawn. {error}")
+        report.errors.append(str(error))
 
 
 def _check_presence(report: Report, media: _Media[Header], known: Mapping[str, str]) -> None:
@@ -123,8 +123,9 @@ def _check_presence(report: Report, media: _Media[Header], known: Mapping[str, s
 
 
 def _check_formats(report: Report, sounds: Mapping[str, SoundHeader], pictures: Mapping[str, PictureHeader]) -> None:
-    report.errors += _odd("sample rate", {clip: header.rate for clip, header in sounds.items()})
-    report.errors += _odd("number of channels", {clip: header.channels for clip, header in sounds.items()})
+    # All of these are read as they are: resampled, mixed down, sampled at 5 frames per second.
+    report.warnings += _odd("sample rate", {clip: header.rate for clip, header in sounds.items()})
+    report.warnings += _odd("number of channels", {clip: header.channels for clip, header in sounds.items()})
     # The real recordings vary by a sample.
     report.warnings += _odd("sound length in samples", {clip: header.samples for clip, header in sounds.items()}, 1)
     report.warnings += _odd("frame rate", {clip: header.rate for clip, header in pictures.items()}, 0.1)

@@ -1,6 +1,5 @@
 """Media file -> what its header says of its sound or picture, without decoding."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +7,7 @@ import av
 import soundfile
 
 from sedcrnn.errors import ClipError
-
-_LIBSNDFILE = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif"}
-_STREAMED = 0x7FFFF000
+from sedcrnn.features.sound import open_sound_file
 
 
 @dataclass(frozen=True)
@@ -61,19 +58,17 @@ def read_sound_header(path: Path) -> SoundHeader:
         ClipError: the file cannot be read, has no sound, or ends before the end that its header declares.
     """
     try:
-        if path.suffix.lower() in _LIBSNDFILE:
-            info = soundfile.info(path, verbose=True)
-            # libsndfile takes what is left of a truncated file; only its log tells. (Programs that write to a pipe
-            # declare the largest size there is, because they cannot know better.)
-            cut = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
-            if cut and int(cut[2]) < int(cut[1]) < _STREAMED:
-                raise _unreadable(path, f"is truncated: {cut[2]} bytes of sound of {cut[1]} are left")
-            header = SoundHeader(info.samplerate, info.channels, info.frames, info.subtype)
+        if (file := open_sound_file(path)) is not None:
+            with file:
+                header = SoundHeader(file.samplerate, file.channels, file.frames, file.subtype)
         else:
-            with av.open(path) as container:
+            # Metadata need not be UTF-8, and is of no interest.
+            with av.open(path, metadata_errors="ignore") as container:
                 stream = container.streams.best("audio")
                 if not isinstance(stream, av.AudioStream):
                     raise _unreadable(path, "has no sound")
+                if stream.codec_context is None:
+                    raise _unreadable(path, "has sound in a format that FFmpeg cannot decode")
                 _check_whole(path, stream)
                 samples = round(_seconds(container, stream) * stream.rate)
                 header = SoundHeader(stream.rate, stream.channels, samples, stream.codec_context.name)
@@ -91,10 +86,12 @@ def read_picture_header(path: Path) -> PictureHeader:
         ClipError: the file cannot be read, has no picture, or ends before the end that its header declares.
     """
     try:
-        with av.open(path) as container:
+        with av.open(path, metadata_errors="ignore") as container:
             stream = container.streams.best("video")
             if not isinstance(stream, av.VideoStream):
                 raise _unreadable(path, "has no picture")
+            if stream.codec_context is None:
+                raise _unreadable(path, "has a picture in a format that FFmpeg cannot decode")
             _check_whole(path, stream)
             seconds, context = _seconds(container, stream), stream.codec_context
             rate = float(stream.average_rate or 0)

@@ -20,6 +20,20 @@ PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
 LOWEST_PROBABILITY = 1e-15
 
 
+def log_losses(log_probabilities: Tensor, scene: Tensor) -> Tensor:
+    """(example, scene) log-probabilities and (example,) true class indices -> (example,) log losses, float64."""
+    lowest = torch.tensor(LOWEST_PROBABILITY, dtype=torch.float64, device=scene.device).log()
+    return -log_probabilities.double().gather(-1, scene[:, None]).squeeze(-1).maximum(lowest)
+
+
+def mean_over_scenes(sums: Tensor, counts: Tensor) -> Tensor:
+    """(..., scene) sums and numbers of examples -> (...) unweighted means of the scenes' own means.
+
+    A scene without examples takes no part.
+    """
+    return (sums.double() / counts).nanmean(-1)
+
+
 class SceneScores(Metric):
     """Counts and log-loss sums per scene over any number of uneven batches and processes.
 
@@ -51,18 +65,15 @@ class SceneScores(Metric):
         predicted = log_probabilities.argmax(-1)
         pairs = torch.bincount(scene * self.scenes + predicted, minlength=self.scenes**2)
         self.confusion += pairs.view(self.scenes, self.scenes)
-        lowest = torch.tensor(LOWEST_PROBABILITY, dtype=torch.float64, device=scene.device).log()
-        losses = -log_probabilities.double().gather(-1, scene[:, None]).squeeze(-1).maximum(lowest)
-        self.log_loss_sum.index_add_(0, scene, losses)
+        self.log_loss_sum.index_add_(0, scene, log_losses(log_probabilities, scene))
 
     def compute(self) -> dict[str, Tensor]:
         """The four scores of this module, each a scalar."""
         count = self.confusion.sum(-1)
         correct = self.confusion.diagonal()
-        seen = count > 0
         return {
-            MACRO_ACCURACY: (correct[seen] / count[seen]).mean(),
-            MACRO_LOG_LOSS: (self.log_loss_sum[seen] / count[seen]).mean(),
+            MACRO_ACCURACY: mean_over_scenes(correct, count),
+            MACRO_LOG_LOSS: mean_over_scenes(self.log_loss_sum, count),
             ACCURACY: correct.sum() / count.sum(),
             LOG_LOSS: self.log_loss_sum.sum() / count.sum(),
         }

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sedcrnn.clips import Clip
+from sedcrnn.errors import ConfigError
 from sedcrnn.files import atomic
 from sedcrnn.networks import SceneNetwork
 
@@ -46,6 +47,22 @@ class Predictions:
         scene = torch.zeros_like(clips).index_copy_(0, place, self.scene)
         heads = {head: mean(values) for head, values in self.log_probabilities.items()}
         return Predictions(clips, torch.full_like(clips, -1), scene, heads)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device before anything is made for it.
+
+    Raises:
+        ConfigError: torch does not know it, or does not find it here.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+        raise ConfigError(
+            f"device is '{device}', which torch refuses: {str(error).splitlines()[0]}",
+            "It is cpu, or e.g. cuda, cuda:1 or mps where there is one",
+            "Set device=cpu, or another",
+        ) from error
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""metrics.json files -> a table of heads beside the figures that the paper publishes; over seeds, mean and spread."""
+"""metrics.json files -> a table of heads, on TAU's scenes beside the paper's figures; over seeds, mean and spread."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.scenes import TAU_SCENES
 
 
 @dataclass(frozen=True)
@@ -34,30 +35,63 @@ PUBLISHED = {
 }
 SINGLE = ("audio", "visual")
 LABELS = {"audio": "audio", "visual": "visual", "early": "early fusion", "late": "late fusion"}
+LEVELS = {"window": "1-s window", "clip": "clip"}
 
 
 def results_table(metrics: Iterable[Path]) -> str:
-    """One row per head of some evaluated runs, with the published figures and what must be known to read both."""
+    """One row per head of some evaluated runs, with what must be known to read it; for the scenes of TAU 2021, beside
+    the published figures."""
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in metrics]
     heads = _heads(reports)
     of = reports[0]["of"]
+    # Figures on ten scenes say nothing about another set of scenes.
+    beside = all(tuple(scored["window"]["class_wise"]) == TAU_SCENES for scored in heads.values())
     lines = [
         f"{'':14}{'this run: ' + of['data']['name'] + ', ' + of['fold'] + ' fold':^40}"
-        f"{'published: TAU 2021, not comparable':^40}",
-        f"{'':14}" + 2 * f"{'accuracy %':>12}{'log loss':>12}{'parameters':>16}",
+        + beside * f"{'published: TAU 2021, not comparable':^40}",
+        f"{'':14}" + (1 + beside) * f"{'accuracy %':>12}{'log loss':>12}{'parameters':>16}",
     ]
     for head, scored in heads.items():
         scores, told = scored["window"], PUBLISHED[head]
         ours = _cells(100 * scores[MACRO_ACCURACY], scores[MACRO_LOG_LOSS], scored["parameters"])
-        lines.append(f"{LABELS[head]:14}{ours}{_cells(told.accuracy, told.log_loss, told.parameters)}")
+        lines.append(f"{LABELS[head]:14}{ours}{beside * _cells(told.accuracy, told.log_loss, told.parameters)}")
     windows = {scored["window"]["examples"] for scored in heads.values()}
     selections = {report["selection"] for report in reports}
     lines += [
         "",
         f"Accuracy and log loss are means over scenes, on {' and '.join(map(str, sorted(windows)))} windows of 1 s.",
         f"Checkpoints of this run were selected by: {' and '.join(sorted(selections))}.",
-        "Published: arXiv 2107.13180, on TAU Urban Audio-Visual Scenes 2021 (development test fold, which also",
-        "selected its checkpoints): another, real data set.",
+    ]
+    if beside:
+        lines += [
+            "Published: arXiv 2107.13180, on TAU Urban Audio-Visual Scenes 2021 (development test fold, which also",
+            "selected its checkpoints): another, real data set.",
+        ]
+    return "\n".join(lines)
+
+
+def intervals_table(metrics: Path) -> str:
+    """One row per head and level of an evaluated run, with the 95 % intervals of its scores."""
+    heads = _heads([json.loads(metrics.read_text(encoding="utf-8"))])
+    lines = [
+        f"{'':28}{'accuracy with 95 % intervals':^36}{'log loss with 95 % interval':^28}",
+        f"{'':28}{'%':>10}{'as DCASE':>13}{'locations':>13}{'':14}{'locations':>14}",
+    ]
+    for head, scored in heads.items():
+        for level, label in LEVELS.items():
+            scores, intervals = scored[level], scored[level]["intervals"]
+            lines.append(
+                f"{LABELS[head] + ', per ' + label:28}{100 * scores[MACRO_ACCURACY]:>10.1f}"
+                f"{_interval(intervals['published'][MACRO_ACCURACY], 100, 1):>13}"
+                f"{_interval(intervals['locations'][MACRO_ACCURACY], 100, 1):>13}"
+                f"{scores[MACRO_LOG_LOSS]:>14.3f}"
+                f"{_interval(intervals['locations'][MACRO_LOG_LOSS], 1, 3):>14}"
+            )
+    drawn = next(iter(heads.values()))["window"]["intervals"]["locations"]
+    lines += [
+        "",
+        "As DCASE: +- 1.96 sqrt(p (1 - p) / n), which takes windows and clips for independent of each other.",
+        f"Locations: bootstrap over {drawn['locations']} locations with all their clips, {drawn['replicates']} times.",
     ]
     return "\n".join(lines)
 
@@ -94,6 +128,11 @@ def _heads(reports: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for report in reports:
         found = {**report["heads"], **found}
     return {head: found[head] for head in LABELS if head in found}
+
+
+def _interval(bounds: Sequence[float], scale: float, digits: int) -> str:
+    low, high = (f"{scale * bound:.{digits}f}" for bound in bounds)
+    return f"{low}-{high}"
 
 
 def _cells(accuracy: float, log_loss: float | None, parameters: int | None) -> str:

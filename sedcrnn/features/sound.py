@@ -75,6 +75,23 @@ def open_sound(path: Path) -> Iterator[Sound]:
     Raises:
         ClipError: the file is absent, unreadable or truncated, or has no sound track.
     """
+    file = open_sound_file(path)
+    if file is not None and file.channels <= 2:
+        with file:
+            yield Sound(path, file.samplerate, _soundfile_blocks(path, file))
+        return
+    if file is not None:
+        file.close()
+    with decode_sound_track(path, BLOCK) as (sample_rate, blocks):
+        yield Sound(path, sample_rate, blocks)
+
+
+def open_sound_file(path: Path) -> soundfile.SoundFile | None:
+    """Open a file with libsndfile; None where it does not know the format, which is then FFmpeg's to read.
+
+    Raises:
+        ClipError: the file is absent, unreadable or truncated.
+    """
     if not path.is_file():
         raise ClipError(
             f"The sound file '{path}' is listed but absent",
@@ -84,20 +101,13 @@ def open_sound(path: Path) -> Iterator[Sound]:
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        if error.code != UNRECOGNISED:
-            raise _unreadable(path, error) from error
-        file = None
+        if error.code == UNRECOGNISED:
+            return None
+        raise _unreadable(path, error) from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    if file is not None and file.channels <= 2:
-        with file:
-            _check_length(path, file)
-            yield Sound(path, file.samplerate, _soundfile_blocks(path, file))
-        return
-    if file is not None:
-        file.close()
-    with decode_sound_track(path, BLOCK) as (sample_rate, blocks):
-        yield Sound(path, sample_rate, blocks)
+    _check_length(path, file)
+    return file
 
 
 def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Floats]:

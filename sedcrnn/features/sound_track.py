@@ -38,8 +38,8 @@ def decode_sound_track(path: Path, block: int) -> Iterator[tuple[int, Blocks]]:
         Sample rate in Hz, and blocks (channel, sample) float64 of one or two channels; more are mixed down to stereo.
 
     Raises:
-        MissingTrackError: the file has no sound.
-        ClipError: the file cannot be opened, its sound cannot be decoded, or is damaged or truncated anywhere.
+        ClipError: the file cannot be opened, has no (decodable) sound, or is damaged or truncated anywhere; of the
+            kind MissingTrackError where it just has no sound.
     """
     try:
         # Metadata need not be UTF-8, and is of no interest.
@@ -108,8 +108,8 @@ def _picture_start(container: InputContainer) -> Fraction | None:
     return None
 
 
-def _unreadable(path: Path, what: str, error: type[ClipError] = ClipError) -> ClipError:
-    return error(
+def _unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
+    return kind(
         f"The sound file '{path}' {what}",
         "Every listed clip has whole sound that libsndfile or FFmpeg can decode",
         "Fetch or convert the file again, or choose data.unreadable=skip",

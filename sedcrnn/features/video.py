@@ -105,8 +105,8 @@ def stream_frames(
         (height, width, channel=3) uint8 RGB, rotated as the file asks; length * frame_rate, rounded, of them.
 
     Raises:
-        MissingTrackError: the file has no picture.
-        ClipError: the file cannot be opened, has no decodable picture, is damaged anywhere, or lasts less than 1 s.
+        ClipError: the file cannot be opened, has no decodable picture, is damaged anywhere, or lasts less than 1 s;
+            of the kind MissingTrackError where it just has no picture.
     """
     rate = Fraction(frame_rate)
     on_display: av.VideoFrame | None = None
@@ -134,6 +134,14 @@ def stream_frames(
     yield from list(waiting)[: steps - shown]
 
 
+def aspect_ratio(path: Path) -> float:
+    """Width over height of a video's picture when it is upright; errors as `read_frames`."""
+    for _, frame in _decode(path):
+        across = frame.rotation % 180 != 0
+        return frame.height / frame.width if across else frame.width / frame.height
+    raise _unreadable(path, "holds no frame")
+
+
 def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     """All frames with their times in seconds, in order of display.
 
@@ -146,7 +154,7 @@ def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         # Metadata need not be UTF-8, and is of no interest.
         with av.open(path, metadata_errors="ignore") as container:
             stream = container.streams.best("video")
-            # The cover of a piece of music is a video stream too.
+            # The cover of a piece of music is a still image, and no picture of what sounds.
             if not isinstance(stream, av.VideoStream) or stream.disposition & Disposition.attached_pic:
                 raise _unreadable(path, "has no picture", MissingTrackError)
             if stream.codec_context is None:
@@ -163,8 +171,8 @@ def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         raise _unreadable(path, f"cannot be read: {error}") from error
 
 
-def _unreadable(path: Path, what: str, error: type[ClipError] = ClipError) -> ClipError:
-    return error(
+def _unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
+    return kind(
         f"The video file '{path}' {what}",
         "Every listed clip has a whole video that FFmpeg can decode",
         "Fetch or convert the file again, or choose data.unreadable=skip",

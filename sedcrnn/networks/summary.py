@@ -42,6 +42,21 @@ def count_parameters(*modules: nn.Module) -> Parameters:
     )
 
 
+def count_by_modality(network: SceneNetwork, head: str) -> dict[str, int]:
+    """Parameters, as Keras counts, that a head's prediction needs of the audio and of the visual subnetwork.
+
+    What fusion adds to them is in neither, and a modality that the head does without has none.
+    """
+    needed = network.parts_of(head)
+    counts: dict[str, int] = {}
+    for modality in ("audio", "visual"):
+        subnetwork = network if network.head_names == (modality,) else getattr(network, modality, nn.Module())
+        whole = any(subnetwork is module for part in needed for module in part.modules())
+        inside = [part for part in needed if any(part is module for module in subnetwork.modules())]
+        counts[modality] = count_parameters(*([subnetwork] if whole else inside)).keras
+    return counts
+
+
 def count_multiply_accumulates(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> int:
     """Multiply-accumulates of convolutions, dense layers and GRUs for the first example of a batch of inputs.
 

@@ -68,7 +68,9 @@ def cut(path: Path, share: float) -> Path:
 
 
 def test_truncated_files_are_told(wav: Path, film: Callable[..., Path]) -> None:
-    with pytest.raises(ClipError, match=r"a\.wav' is truncated: \d+ bytes of sound of 288006 are left"):
+    with pytest.raises(
+        ClipError, match=r"a\.wav' is truncated: \d+ bytes of sound are left. Its header declares 288006 bytes"
+    ):
         read_sound_header(cut(wav, 0.5))
     with pytest.raises(ClipError, match=r"a\.mp4' cannot be read: .*Invalid data"):
         read_picture_header(cut(film("a.mp4"), 0.5))  # the header is at the end

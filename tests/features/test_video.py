@@ -1,13 +1,15 @@
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from av.stream import Disposition
 from torchvision.transforms.v2 import functional as transforms
 
-from sedcrnn.errors import ClipError, ConfigError
-from sedcrnn.features.video import Frames, read_frames
+from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
+from sedcrnn.features.video import Frames, aspect_ratio, read_frames
 
 AWKWARD = Path(__file__).parents[2] / "../shared/media/awkward"
 SAME = {"height": 64, "width": 64}  # the size of the test videos: no resizing
@@ -89,6 +91,7 @@ def test_rotation_is_applied(tmp_path, write_video):
     clockwise = zero + one + zero + minus_one + zero + zero  # a b u, c d v of the track's matrix
     patch(path, b"tkhd", clockwise, offset=44)
     frames = read_frames(path, height=96, width=64)
+    assert aspect_ratio(path) == 64 / 96
     corners = frames[0, [8, 8, -8, -8], [8, -8, 8, -8], 0] > 128
     assert corners.tolist() == [False, True, False, False]  # red at the upper right
 
@@ -121,10 +124,29 @@ def test_files_without_a_picture_are_refused(tmp_path, write_video, write_sound)
         read_frames(tmp_path / "empty.mp4", **SAME)
     with pytest.raises(ClipError, match=r"sound\.wav' has no picture"):
         read_frames(write_sound(tmp_path / "sound.wav"), **SAME)
+    with pytest.raises(MissingTrackError):  # nothing is damaged
+        read_frames(tmp_path / "sound.wav", **SAME)
     unknown = write_video(tmp_path / "unknown.mp4")
     patch(unknown, b"avc1\x00\x00\x00", b"zzzz", offset=0)
     with pytest.raises(ClipError, match=r"unknown\.mp4' has a picture in a format that FFmpeg cannot decode"):
         read_frames(unknown, **SAME)
+
+
+def test_the_cover_of_a_piece_of_music_is_no_picture(tmp_path):
+    path = tmp_path / "music.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=16000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        pixels = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 99, np.uint8), format="rgb24")
+        wave = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.float32), format="fltp", layout="mono")
+        wave.sample_rate = 16000
+        for stream, frame in ((cover, pixels), (sound, wave)):
+            frame.pts = 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    with pytest.raises(MissingTrackError, match=r"music\.m4a' has no picture"):
+        read_frames(path, **SAME)
 
 
 def test_videos_shorter_than_a_second_are_refused(tmp_path, write_video):

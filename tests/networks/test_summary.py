@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sedcrnn.networks.freezing import freeze
-from sedcrnn.networks.summary import count_multiply_accumulates, count_parameters, layer_table
+from sedcrnn.networks.summary import count_by_modality, count_multiply_accumulates, count_parameters, layer_table
 
 
 def rows(table):
@@ -25,6 +25,21 @@ def test_frozen_parameters_are_not_trainable(small_network):
     whole, audio = count_parameters(small_network), count_parameters(small_network.audio)
     freeze(small_network.audio)
     assert count_parameters(small_network) == (whole.total, whole.total - audio.total, whole.keras)
+
+
+@pytest.mark.parametrize(
+    ("head", "audio", "visual"),
+    [
+        ("late", 323_274, 14_820_170),
+        ("early", 323_274 - 1_290, 14_714_688),  # without the subnetworks' classifiers
+        ("audio", 323_274, 0),
+        ("visual", 0, 14_820_170),
+    ],
+)
+def test_parameters_by_modality_are_the_papers(paper_network, head, audio, visual):
+    assert count_by_modality(paper_network, head) == {"audio": audio, "visual": visual}
+    if head in ("audio", "visual"):  # the subnetwork as a network of its own
+        assert count_by_modality(getattr(paper_network, head), head) == {"audio": audio, "visual": visual}
 
 
 def test_layers_stand_in_the_order_in_which_they_run(paper_table):

@@ -1,0 +1,153 @@
+"""A folder of your own recordings -> the manifest of its clips.
+
+<root>/<scene>/<clip>.mp4                  sound and picture in one file
+<root>/<scene>/<clip>.wav, <clip>.mp4      or side by side; the sound is then that of the sound file
+<root>/<scene>/<group>/...                 clips that no two folds may share: of one place, day or camera
+<root>/train/<scene>/..., test/<scene>/... folds of your own; without them the test fold is drawn by group
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sedcrnn.clips import Clip, Manifest
+from sedcrnn.datasets.splits import FOLDS, UNDIVIDED, divide
+from sedcrnn.errors import DataError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+FOLD_LIKE = {*FOLDS, "val", "valid", "validation", "dev", "eval", "evaluate"}  # no set has only such scenes
+LAYOUT = "It holds a folder for every scene with its clips inside, or train/ and test/ with such folders inside"
+
+
+class Folder:
+    """Class folders of videos with sound, or of sound and video files side by side.
+
+    A clip is named by its path in the root, without suffix. Groups of the same name are one group, whatever the scene.
+    A clip with one file has only sound or only picture if that is all its file holds: enough for the subnetwork that
+    takes it.
+
+    Args:
+        root: the folder.
+        scenes: label order; None: the names of the class folders, sorted.
+        test_share: share of each scene's clips that the test fold gets, where there are no folders train/ and test/.
+        test_seed: seed of that draw.
+    """
+
+    def __init__(self, root: str, scenes: Sequence[str] | None, test_share: float, test_seed: int) -> None:
+        self.root, self.scenes = Path(str(root)), scenes  # a folder may have a number as its name
+        self.test_share, self.test_seed = test_share, test_seed
+
+    def prepare(self) -> None:
+        """Nothing to make: the recordings are there or they are not (`manifest` says so)."""
+
+    def manifest(self) -> Manifest:
+        """The clips, sorted by path.
+
+        Raises:
+            DataError: no such folder; no class folders, or one without media; media outside of them; two files
+                that claim to be the same clip's sound or picture; or labels and folds that cannot be used (`divide`).
+        """
+        if not self.root.is_dir():
+            raise DataError(
+                f"The folder of the data set does not exist: {self.root}", LAYOUT, "Set data.source.root=<folder>"
+            )
+        ignored: Counter[str] = Counter()
+        clips = [
+            clip
+            for fold, folder in self._folds()
+            for scene in _class_folders(folder, ignored)
+            for clip in self._clips(scene, fold, ignored)
+        ]
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
+        source = str(self.root) + (f" (without {ignored.total()} files that are not media: {kinds})" if ignored else "")
+        return divide("folder", clips, self.scenes, self.test_share, self.test_seed, source)
+
+    def _folds(self) -> list[tuple[str, Path]]:
+        """The folders that class folders lie in: the root, unless it holds train/ and test/."""
+        present = {path.name for path in _folders(self.root)}
+        if present == set(FOLDS):
+            return [(fold, self.root / fold) for fold in FOLDS]
+        if present.issuperset(FOLDS) or (present and present <= FOLD_LIKE):
+            raise DataError(
+                f"{self.root} holds {', '.join(sorted(present))}: folds or scenes?",
+                "Folds are train/ and test/ and nothing beside them (validation is drawn from train/)",
+                "Move other folders into these two or elsewhere; rename train/ or test/ where they are scenes",
+            )
+        return [(UNDIVIDED, self.root)]
+
+    def _clips(self, folder: Path, fold: str, ignored: Counter[str]) -> Iterator[Clip]:
+        """The clips of a class folder."""
+        files: defaultdict[Path, list[Path]] = defaultdict(list)  # by path without suffix
+        for path in _media(folder, ignored):
+            files[path.with_suffix("")].append(path)
+        if not files:
+            raise DataError(
+                f"The class folder {folder} holds no media",
+                f"Clips end in {', '.join((*VIDEO_SUFFIXES, *AUDIO_SUFFIXES))}",
+                "Put the clips of the scene there, or remove the folder",
+            )
+        for name, paths in sorted(files.items()):
+            inside = name.relative_to(folder)
+            clip = name.relative_to(self.root).as_posix()
+            yield Clip(
+                id=clip,
+                audio=_only(paths, AUDIO_SUFFIXES) or paths[0],
+                video=_only(paths, VIDEO_SUFFIXES) or paths[0],
+                scene=folder.name,
+                city="",
+                location=inside.parts[0] if len(inside.parts) > 1 else clip,
+                fold=fold,
+            )
+
+
+def _class_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """The folders in a folder, which may hold no media beside them."""
+    classes = _folders(folder)
+    files = [path for path in folder.iterdir() if path.is_file()]
+    stray = sorted(path.name for path in files if _is_media(path))
+    if stray or not classes:
+        found = f"holds {len(stray)} media file(s) outside of class folders: {stray[0]}" if stray else "is empty"
+        raise DataError(
+            f"{folder} {found}" if stray or not files else f"{folder} holds no folders",
+            LAYOUT,
+            "Put each clip in the folder of its scene, or list clips and labels in a file (data=manifest)",
+        )
+    ignored.update(_kind(path) for path in files)
+    return classes
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _media(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Sound and video files at any depth; what else there is, is counted by kind."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place) / name for name in names):
+            if _is_media(path):
+                yield path
+            else:
+                ignored[_kind(path)] += 1
+
+
+def _is_media(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
+
+
+def _kind(path: Path) -> str:
+    return "hidden" if path.name.startswith(".") else path.suffix.lower() or "without suffix"
+
+
+def _only(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Path | None:
+    """The one of a clip's files that ends so, or None."""
+    found = sorted(path for path in paths if path.suffix.lower() in suffixes)
+    if len(found) > 1:
+        raise DataError(
+            f"{found[0]} and {found[1].name} have one name",
+            "A clip has one video file, one sound file, or one of each",
+            "Rename or remove one of them",
+        )
+    return found[0] if found else None

@@ -1,0 +1,187 @@
+"""A table of your own recordings (CSV, TSV or Parquet, one row per clip) -> the manifest of its clips."""
+
+import csv
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from sedcrnn.clips import Clip, Manifest
+from sedcrnn.datasets.splits import UNDIVIDED, divide
+from sedcrnn.errors import ConfigError, DataError, nearest
+
+Row = Mapping[str, str]
+
+
+class ManifestFile:
+    """Clips as a table lists them, with their labels and, where it has them, groups and folds.
+
+    A column that is not named here is the one of its default name, where there is one. A clip is named by the path of
+    its picture (of its sound, where there is no column for pictures), as listed.
+
+    Args:
+        root: folder that the listed paths start from.
+        manifest: the table; within the root, or anywhere as an absolute path.
+        video_column: file with the picture; its sound too, where there is no column for sound. Default: `video`.
+        audio_column: file with the sound. Default: `audio`.
+        label_column: the scene. Default: `label`.
+        group_column: clips that no two folds may share; a clip without one is its own group. Default: `group`.
+        fold_column: `train` or `test`; without the column the test fold is drawn by group. Default: `fold`.
+        scenes: label order; None: the labels, sorted.
+        test_share: share of each scene's clips that a drawn test fold gets.
+        test_seed: seed of that draw.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        manifest: str,
+        video_column: str | None,
+        audio_column: str | None,
+        label_column: str | None,
+        group_column: str | None,
+        fold_column: str | None,
+        scenes: Sequence[str] | None,
+        test_share: float,
+        test_seed: int,
+    ) -> None:
+        self.root = Path(str(root))
+        self.path = self.root / str(manifest)
+        self.columns = {
+            "video": video_column,
+            "audio": audio_column,
+            "label": label_column,
+            "group": group_column,
+            "fold": fold_column,
+        }
+        self.scenes, self.test_share, self.test_seed = scenes, test_share, test_seed
+
+    def prepare(self) -> None:
+        """Nothing to make: the recordings are there or they are not."""
+
+    def manifest(self) -> Manifest:
+        """The clips, in the order of the rows.
+
+        Raises:
+            DataError: a table that is missing, malformed, empty or lacks a value; none of its files where the root
+                is; or labels and folds that cannot be used (`divide`).
+            ConfigError: a column that the table does not have, or a Parquet file without pyarrow.
+        """
+        header, rows = read_table(self.path)
+        columns = self._find_columns(header)
+        clips = [self._clip(row, number, columns) for number, row in enumerate(rows, start=2)]  # the header is row 1
+        if clips and not any(path.exists() for clip in clips for path in (clip.audio, clip.video)):
+            raise DataError(
+                f"None of the files that {self.path} lists exists: {clips[0].video}, ...",
+                f"Listed paths start from data.source.root, which is {self.root}",
+                "Set data.source.root=<folder>, or correct the paths",
+            )
+        used = ", ".join(f"{role} from '{column}'" for role, column in columns.items())
+        unused = ", ".join(f"'{column}'" for column in header if column not in columns.values())
+        source = f"{self.path} ({used}{f'; not used: {unused}' if unused else ''})"
+        return divide("manifest", clips, self.scenes, self.test_share, self.test_seed, source)
+
+    def _find_columns(self, header: Sequence[str]) -> dict[str, str]:
+        """Role -> column, of the roles that the table has."""
+        for role, column in self.columns.items():
+            if column is not None and column not in header:
+                raise ConfigError(
+                    f"data.source.{role}_column is '{column}', which {self.path} does not have",
+                    f"Its columns are {', '.join(header)}; the nearest is {nearest(str(column), header)}",
+                    "Correct the name",
+                )
+        columns = {role: column or role for role, column in self.columns.items() if (column or role) in header}
+        for needed in ({"video", "audio"}, {"label"}):
+            if not needed & columns.keys():
+                names = " or ".join(f"'{role}'" for role in sorted(needed, reverse=True))
+                raise ConfigError(
+                    f"{self.path} has no column {names}, but {', '.join(header)}",
+                    "Every clip has a file and a label; columns are separated by commas, semicolons or tabs",
+                    f"Say which column it is: data.source.{max(needed)}_column=<column>",
+                )
+        return columns
+
+    def _clip(self, row: Row, number: int, columns: Mapping[str, str]) -> Clip:
+        value = {role: row[column] for role, column in columns.items()}
+        if missing := [columns[role] for role in ("video", "audio", "label") if value.get(role) == ""]:
+            raise DataError(
+                f"Row {number} of {self.path} has no {' and no '.join(missing)}",
+                "Every row names the clip's file or files and its label",
+                "Complete or remove the row",
+            )
+        video = value.get("video") or value["audio"]
+        return Clip(
+            id=video,
+            audio=self.root / (value.get("audio") or video),
+            video=self.root / video,
+            scene=value["label"],
+            city="",
+            location=value.get("group") or video,
+            fold=value.get("fold", UNDIVIDED),
+        )
+
+
+def read_table(path: Path) -> tuple[list[str], list[Row]]:
+    """The header and the rows of a table, every value as text without surrounding blanks.
+
+    Raises:
+        DataError: a file that is absent, of another kind, not readable as a table, or without rows.
+        ConfigError: a Parquet file without pyarrow.
+    """
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
+    if not path.is_file() or path.suffix.lower() not in readers:
+        raise DataError(
+            f"The manifest {path} " + ("is of an unknown kind" if path.is_file() else "does not exist"),
+            f"It ends in {', '.join(readers)}, and lies in data.source.root unless it is given as an absolute path",
+            "Set data.source.manifest=<file>",
+        )
+    table = list(readers[path.suffix.lower()](path))
+    if len(table) < 2:
+        raise _malformed(path, "it has no rows")
+    header, *rows = table
+    if len(set(header)) < len(header):
+        raise _malformed(path, f"it has two columns of one name ({', '.join(header)})")
+    return header, [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _read_csv(path: Path) -> Iterator[list[str]]:
+    """Header and rows; separated by what the header holds most of: commas, semicolons or tabs."""
+    try:
+        text = path.read_text("utf-8-sig").lstrip("\n")
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        table = [row for row in csv.reader(StringIO(text), delimiter=delimiter, strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _malformed(path, str(error)) from error
+    for number, row in enumerate(table, start=1):
+        if len(row) != len(table[0]):
+            raise _malformed(path, f"row {number} has {len(row)} values, the header {len(table[0])}")
+        yield [value.strip() for value in row]
+
+
+def _read_parquet(path: Path) -> Iterator[list[str]]:
+    """Header and rows of a Parquet file."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{path} is a Parquet file, for which pyarrow is missing",
+            "It is an optional part of sedcrnn; csv and tsv need nothing more",
+            f"Install it: {sys.executable} -m pip install 'sedcrnn[parquet]', or write the manifest as csv",
+        ) from error
+    try:
+        table: Any = parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _malformed(path, str(error)) from error
+    yield [str(name) for name in table.column_names]
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield ["" if value is None else str(value).strip() for value in row]
+
+
+def _malformed(path: Path, what: str) -> DataError:
+    return DataError(
+        f"The manifest {path} cannot be read: {what}",
+        "It has a header of different names and a row of as many values for every clip, in UTF-8 where it is text",
+        "Correct the file, or write it again",
+    )

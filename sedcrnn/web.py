@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
@@ -27,8 +27,6 @@ from sedcrnn.inspect import InspectConfig, inspect
 from sedcrnn.predict import notes
 from sedcrnn.timeline import write_timeline
 
-if TYPE_CHECKING:
-    import gradio
 
 HOST = "127.0.0.1"
 
@@ -122,8 +120,8 @@ def import_gradio(folder: Path) -> Any:
         ) from error
 
 
-def build_page(gradio: Any, predictor: Predictor, folder: Path) -> "gradio.Blocks":
-    """The page for one network; its pictures are written to a folder."""
+def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
+    """The page for one network, a `gradio.Blocks`; its pictures are written to a folder."""
     progress = gradio.Progress(track_tqdm=True)
 
     def show(path: str, progress: Any = progress) -> tuple[Any, ...]:

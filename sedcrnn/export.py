@@ -62,7 +62,7 @@ def export(run: str, output: str, part: str | None = None) -> dict[str, float]:
     if part is not None:
         network = _part(network, part)
     examples = random_inputs(network, checkpoint.features, examples=2)
-    about = {"network": part or checkpoint.stage, "checkpoint": checkpoint.digest}
+    about = {"kind": part or checkpoint.stage, "checkpoint": checkpoint.digest}
     with atomic(path) as temporary:
         write_onnx(network, examples, temporary, checkpoint.scenes, checkpoint.features, **about)
         written = OnnxModel(temporary)

@@ -103,7 +103,7 @@ def notes(prediction: Prediction, heads: Sequence[str]) -> Iterator[str]:
         absent = next(track for track in TRACKS.values() if track not in tracks)
         yield f"It has no {absent}: the {prediction.head} network answers alone."
     if len(set(tracks.values())) > 1:
-        told = ", ".join(f"{seconds} s of {track}" for track, seconds in tracks.items())
+        told = " and ".join(f"{seconds} s of {track}" for track, seconds in tracks.items())
         yield f"It has {told}: what has no counterpart is left out."
 
 

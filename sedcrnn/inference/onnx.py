@@ -3,7 +3,7 @@
 The file's metadata, each value as JSON:
 
     sedcrnn     version that wrote it
-    network     audio, visual or fusion
+    kind        audio, visual or fusion
     checkpoint  digest of the weights
     opset       of the operators
     scenes      label order

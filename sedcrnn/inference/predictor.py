@@ -78,6 +78,9 @@ class Predictor:
         self.check_head(head)
         path = Path(path)
         sources = {"spectrogram": Path(sound or path), "frames": path}
+        for source in sources.values():
+            if not source.is_file():
+                raise ClipError(f"There is no file '{source}'", "A media file is named by its path", "Check the path")
         streams = {name: Seconds(feature, sources[name]) for name, feature in self.features.items()}
         windows: dict[str, Iterator[Array]] = {}
         for name, stream in streams.items():

@@ -1,0 +1,22 @@
+"""The picture of a prediction over time."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sedcrnn.inference.prediction import Prediction
+from sedcrnn.timeline import write_timeline
+
+
+def test_the_timeline_is_darkest_where_a_scene_is_likeliest(tmp_path):
+    values = np.array([[1.0, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
+    tracks = {"sound": 4, "picture": 4}
+    prediction = Prediction(Path("a.mp4"), ("bus", "park", "tram"), "late", {"late": values}, tracks)
+    write_timeline(tmp_path / "a.png", prediction, "a.mp4")
+    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    dark = (abs(pixels - (8, 48, 107)) < 8).all(-1)[:, : int(0.8 * pixels.shape[1])]  # the map's last blue
+    rows, columns = np.nonzero(dark)
+    middle = (columns.min() + columns.max()) / 2
+    assert rows[columns < middle - 2].max() < rows[columns > middle + 2].min()
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]

@@ -27,7 +27,6 @@ from sedcrnn.inspect import InspectConfig, inspect
 from sedcrnn.predict import notes
 from sedcrnn.timeline import write_timeline
 
-
 HOST = "127.0.0.1"
 
 PLACES = ("1st", "2nd", "3rd")

@@ -148,7 +148,7 @@ def test_a_visitor_drops_a_clip_and_sees_its_scenes_and_is_told_of_a_broken_one(
     [
         ({"sound": 0}, ["visual"], "It has no sound: the visual network answers alone."),
         ({"picture": 0}, ["audio"], "It has no picture: the audio network answers alone."),
-        ({"picture": 2}, ["audio", "visual", "early", "late"], "It has 3 s of sound, 2 s of picture"),
+        ({"picture": 2}, ["audio", "visual", "early", "late"], "It has 3 s of sound and 2 s of picture"),
     ],
 )
 def test_what_a_clip_lacks_is_told_and_the_heads_that_can_answer_do(

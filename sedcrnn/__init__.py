@@ -13,6 +13,22 @@ The data flow, which is also the order in which to read the package:
     pipeline     the stages in order, each reused when nothing that made it has changed
     evaluation   predictions per window and clip, DCASE's metrics, their intervals, the table beside published figures
     submission   predictions of DCASE's evaluation set in the official form, and a check of that form
+    inference    any media file -> the scene of every second, from a checkpoint or an ONNX file
+
+    sedcrnn.load("runs/...").predict("clip.mp4").top(3)
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sedcrnn.inference.predictor import Predictor
+
 __version__ = "0.1.0"
+
+
+def load(path: str | Path, device: str = "cpu") -> "Predictor":
+    """A predictor from a run folder, a checkpoint or an ONNX file; see `sedcrnn.inference.predictor.load`."""
+    from sedcrnn.inference import predictor  # here, because it takes torch and seconds to load
+
+    return predictor.load(path, device)

@@ -42,6 +42,10 @@ class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
 
 
+class MissingExtraError(SedcrnnError):
+    """A package that only some commands need, and that is not installed."""
+
+
 class SubmissionError(SedcrnnError):
     """A challenge submission that breaks the challenge's rules."""
 

@@ -4,7 +4,7 @@ python -m sedcrnn.inspect clip.mp4
 python -m sedcrnn.inspect clip.wav clip.mp4
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,11 @@ def inspect(config: InspectConfig) -> Path:
     file, picture = Path(config.file), Path(config.picture or config.file)
     output = Path(config.output or f"{file.stem}.png")
     files = list(dict.fromkeys([file, picture]))
+    _check_excerpt(config)
     _check_files(files, output)
     features = {name: instantiate(node) for name, node in asdict(config.features).items() if node is not None}
-    stored = read_features(features, {"spectrogram": file, "frames": picture})
+    wanted = (config.start + config.seconds) * STEPS_PER_SECOND
+    stored = read_features(features, {"spectrogram": file, "frames": picture}, wanted)
     steps = [len(array) // features[name].per_step for name, array in stored.items()]
     windows = _excerpt(ConsecutiveWindows([min(steps)], 1).windows, config)
     sound = frames = None
@@ -77,16 +79,16 @@ def inspect(config: InspectConfig) -> Path:
     return output
 
 
-def read_features(features: Mapping[str, Any], paths: Mapping[str, Path]) -> dict[str, NDArray[Any]]:
-    """Every feature's whole array, as it would be stored; a file that stands for sound and picture may lack one.
+def read_features(features: Mapping[str, Any], paths: Mapping[str, Path], steps: int) -> dict[str, NDArray[Any]]:
+    """The first steps of every feature, as they would be stored; a file that stands for sound and picture may lack one.
 
     Raises:
-        ClipError: a file is damaged, or lacks what it is there for.
+        ClipError: a file is damaged so far, or lacks what it is there for.
     """
     stored: dict[str, NDArray[Any]] = {}
     for name, feature in features.items():
         try:
-            stored[name] = feature.extract(paths[name])
+            stored[name] = _beginning(feature.stream(paths[name]), steps * feature.per_step)
         except MissingTrackError:
             if len(set(paths.values())) > 1:
                 raise
@@ -97,6 +99,14 @@ def read_features(features: Mapping[str, Any], paths: Mapping[str, Path]) -> dic
             "Choose another file",
         )
     return stored
+
+
+def _beginning(pieces: Iterator[NDArray[Any]], length: int) -> NDArray[Any]:
+    """So much of a stream, which is read no further; all where there is less."""
+    taken: list[NDArray[Any]] = []
+    while sum(map(len, taken)) < length and (piece := next(pieces, None)) is not None:
+        taken.append(piece)
+    return np.concatenate(taken)[:length]
 
 
 def see_sound(feature: Spectrogram, stored: NDArray[Any], windows: Sequence[Window]) -> SoundPanels:
@@ -114,15 +124,20 @@ def see_sound(feature: Spectrogram, stored: NDArray[Any], windows: Sequence[Wind
 
 def _excerpt(windows: Sequence[Window], config: InspectConfig) -> Sequence[Window]:
     """The windows that are asked for, at least one."""
-    if not 0 <= config.start < len(windows):
+    if config.start >= len(windows):
         raise ConfigError(
             f"start={config.start}, and '{config.file}' has {len(windows)} whole seconds",
             f"The first second shown is one of 0 to {len(windows) - 1}",
             "Correct the value",
         )
+    return windows[config.start : config.start + config.seconds]
+
+
+def _check_excerpt(config: InspectConfig) -> None:
+    if config.start < 0:
+        raise ConfigError(f"start={config.start}", "The first second shown is 0 or a later one", "Set start=0")
     if config.seconds < 1:
         raise ConfigError(f"seconds={config.seconds}", "At least one second is shown", "Set seconds=10")
-    return windows[config.start : config.start + config.seconds]
 
 
 def _check_files(files: Sequence[Path], output: Path) -> None:

@@ -16,6 +16,7 @@ from sedcrnn import inspect as inspect_command
 from sedcrnn.config import CONF, TrainConfig, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.features.video import Frames
 from sedcrnn.inspect import InspectConfig, inspect
 
 RATE, FPS = 16000, 10
@@ -185,7 +186,7 @@ def test_words_name_the_files_and_the_figure_lies_in_the_current_folder(tmp_path
         (["clip.mp4", "seconds=1.5"], ["'seconds' does not fit", "1.5"]),
         (["clip.mp4", "seconds=0"], ["seconds=0", "At least one second"]),
         (["clip.mp4", "start=2"], ["start=2", "2 whole seconds", "0 to 1"]),
-        (["clip.mp4", "start=-1"], ["start=-1", "0 to 1"]),
+        (["clip.mp4", "start=-1"], ["start=-1", "0 or a later one"]),
         (["clip.mp4", "output=clip.mp4"], ["output=clip.mp4 is the recording itself"]),
         (["clip.mp4", "output=clip.bmp"], ["output=clip.bmp has the suffix '.bmp'", "png"]),
         (["clip.mp4", "output=clip.mp4/a.png"], ["'clip.mp4/a.png' cannot be written"]),
@@ -202,3 +203,15 @@ def test_mistakes_end_the_command_with_one_paragraph(arguments, expected, media,
     assert "\n" not in paragraph.strip()
     assert all(words in paragraph for words in expected)
     assert {path.name: path.read_bytes() for path in media.iterdir()} == before
+
+
+def test_a_file_is_read_no_further_than_what_is_drawn(tmp_path, monkeypatch):
+    path = write_clip(tmp_path / "clip.mp4", seconds=6)
+    read, stream = [], Frames.stream
+    monkeypatch.setattr(
+        Frames,
+        "stream",
+        lambda self, path: (read.append(len(piece)) or piece for piece in stream(self, path)),
+    )
+    inspect(composed(f"file={path}", f"output={tmp_path / 'a.png'}", "start=1", "seconds=2"))
+    assert sum(read) == 15  # three seconds of five frames

@@ -1,5 +1,6 @@
 """Clip -> one of its files -> array: what every feature of a clip can do, and how long a clip counts as."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +43,14 @@ class Feature(Protocol):
 
         Raises:
             ClipError: the file cannot be read or is not what the data set declares.
+        """
+        ...
+
+    def stream(self, path: Path) -> Iterator[NDArray[Any]]:
+        """The same in pieces of any lengths, in order, so that a file of any length needs little memory.
+
+        Raises:
+            ClipError: as `extract`, when the damage is reached.
         """
         ...
 

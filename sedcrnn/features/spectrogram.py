@@ -3,6 +3,7 @@
 The stored array is (column, channel, band): time first, so that a window is one contiguous piece of the file.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +108,24 @@ class Spectrogram:
         Raises:
             ClipError: as `open_sound` and `Sound.blocks`, or the sound lasts less than a second.
         """
+        return np.concatenate(list(self.stream(path)))
+
+    def stream(self, path: Path) -> Iterator[NDArray[np.int16]]:
+        """The spectrogram in pieces (column, channel, band), as they become ready; parameters and errors as `extract`.
+
+        The last step is held back until the length of the sound is known, which may cut or lengthen it.
+        """
+        made = 0
         with open_sound(path) as sound:
             blocks = resampled(sound.blocks(), sound.sample_rate, self.analysis_rate)
-            amplitudes = self.bank.columns(blocks, self.analysis_rate, self.hop, self.layout)
-            stored = [self._encode(amplitude) for amplitude in amplitudes]
+            held = np.empty((0, len(self.layout.names), self.bank.bands), np.int16)
+            for amplitude in self.bank.columns(blocks, self.analysis_rate, self.hop, self.layout):
+                piece = np.concatenate([held, self._encode(amplitude)])
+                ready = max(0, len(piece) - self.per_step)
+                yield piece[:ready]
+                made, held = made + ready, piece[ready:]
         steps = count_steps(sound.samples / sound.sample_rate, path)
-        columns = np.concatenate(stored)
-        return columns[np.minimum(np.arange(steps * self.per_step), len(columns) - 1)]
+        yield held[np.minimum(np.arange(steps * self.per_step - made), len(held) - 1)]
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Stored values as decibels, float32, in the same shape."""

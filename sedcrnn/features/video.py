@@ -4,6 +4,7 @@ Seeking would not be faster with long groups of pictures, and decoding only key 
 (frontend.md), so every frame is decoded.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -67,7 +68,13 @@ class Frames:
 
     def extract(self, path: Path) -> Pictures:
         """Frames (time, height, width, channel=3), uint8 RGB; errors as `read_frames`."""
-        return read_frames(path, frame_rate=self.rate, height=self.height, width=self.width, antialias=self.antialias)
+        return np.concatenate(list(self.stream(path)))
+
+    def stream(self, path: Path) -> Iterator[Pictures]:
+        """The frames one by one, each (time=1, height, width, channel=3), uint8 RGB; errors as `read_frames`."""
+        arguments = asdict(self)
+        for picture in stream_frames(path, frame_rate=arguments.pop("rate"), **arguments):
+            yield picture[None]
 
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Stored values, which are the pixels themselves."""
@@ -75,6 +82,13 @@ class Frames:
 
 
 def read_frames(path: Path, *, frame_rate: float = 5.0, height: int, width: int, antialias: bool = False) -> Pictures:
+    """All frames of `stream_frames`, which has the same parameters and errors: (time, height, width, channel=3)."""
+    return np.stack(list(stream_frames(path, frame_rate=frame_rate, height=height, width=width, antialias=antialias)))
+
+
+def stream_frames(
+    path: Path, *, frame_rate: float = 5.0, height: int, width: int, antialias: bool = False
+) -> Iterator[Pictures]:
     """Read the frames on display at 0, 1/frame_rate, 2/frame_rate ... seconds after the first one.
 
     At a constant source rate these are the authors' frames int(fps * i / 5 + 1e-5); other rates follow the frames'
@@ -87,32 +101,37 @@ def read_frames(path: Path, *, frame_rate: float = 5.0, height: int, width: int,
         width: of the result, in pixels.
         antialias: smooth before resizing.
 
-    Returns:
-        (time, height, width, channel=3) uint8 RGB, rotated as the file asks; time = length * frame_rate, rounded.
+    Yields:
+        (height, width, channel=3) uint8 RGB, rotated as the file asks; length * frame_rate, rounded, of them.
 
     Raises:
         ClipError: the file cannot be opened, has no decodable picture, is damaged anywhere, or lasts less than 1 s;
             of the kind MissingTrackError where it just has no picture.
     """
-    pictures: list[Pictures] = []
     rate = Fraction(frame_rate)
     on_display: av.VideoFrame | None = None
+    waiting: deque[Pictures] = deque()
+    shown = 0
 
     def show_until(moment: Fraction) -> None:
-        missing = ceil(moment * rate) - len(pictures)
+        missing = ceil(moment * rate) - shown - len(waiting)
         if on_display is not None and missing > 0:
-            pictures.extend([_resize(_upright(on_display), height, width, antialias)] * missing)
+            waiting.extend([_resize(_upright(on_display), height, width, antialias)] * missing)
 
-    start = end = Fraction(0)
+    start = latest = end = Fraction(0)
     for time, frame in _decode(path):
         if on_display is None:
-            start = time
-        show_until(time - start)
+            start = latest = time
+        latest = max(latest, time)  # what has been shown stays shown where times jump back
+        show_until(latest - start)
+        while len(waiting) > 1:  # the last one may lie behind the rounded end
+            yield waiting.popleft()
+            shown += 1
         on_display = frame
-        end = time - start + (frame.duration or 0) * (frame.time_base or 0)
+        end = latest - start + (frame.duration or 0) * (frame.time_base or 0)
     steps = count_steps(end, path, frame_rate)
     show_until(steps / rate)
-    return np.stack(pictures[:steps])
+    yield from list(waiting)[: steps - shown]
 
 
 def aspect_ratio(path: Path) -> float:

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from sedcrnn.errors import ClipError
+from sedcrnn.errors import ClipError, MissingTrackError
 from sedcrnn.features.sound import open_sound
 
 AWKWARD = Path(__file__).parents[2] / "../shared/media/awkward"
@@ -114,7 +114,7 @@ def test_a_truncated_track_is_refused_with_both_lengths(tmp_path):
 
 
 def test_files_without_sound_are_refused(tmp_path, write_video):
-    with pytest.raises(ClipError, match=r"silent\.mp4' has no sound"):
+    with pytest.raises(MissingTrackError, match=r"silent\.mp4' has no sound"):
         read(write_video(tmp_path / "silent.mp4", count=25))
 
 

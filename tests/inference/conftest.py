@@ -1,0 +1,98 @@
+"""Untrained networks as checkpoints, and media of every kind."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from sedcrnn.checkpoints import load_checkpoint
+from sedcrnn.config import CONF, checked, instantiate
+from sedcrnn.export import export
+from sedcrnn.scenes import TAU_SCENES
+from sedcrnn.starts import complete_network
+
+NETWORKS = {
+    "audio": ["model.network.filters=[4,4,8]"],
+    "visual": ["model.network.backbone=test_resnet", "model.network.hidden=4", "model.network.normalisation=imagenet"],
+    "fusion": ["model.network.hidden=4"],
+}
+RATE, FPS = 44100, 10
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Kind of network -> a run folder that holds one with random weights, made once. Its answers differ widely."""
+    runs = tmp_path_factory.mktemp("runs")
+
+    def make(kind: str) -> Path:
+        file = runs / kind / "checkpoints" / "best.ckpt"
+        if file.is_file():
+            return runs / kind
+        common = ["data=tau2021", f"data.source.root={tau_root}", "data.validation_share=0.3", "features=small"]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = checked(compose("train", [f"experiment={kind}", *common, *NETWORKS[kind]]))
+        starts = {part: load_checkpoint(str(make(part))) for part in ("audio", "visual")} if kind == "fusion" else {}
+        node = complete_network(config.model["network"], starts, {"scenes": len(TAU_SCENES), "channels": 3})
+        torch.manual_seed(0)
+        network = instantiate(node)
+        with torch.no_grad():
+            for name, values in network.named_parameters():
+                if name.endswith(("dense.weight", "early.weight", "late.weight")):
+                    values *= 20
+        features = {name: asdict(config.features)[name] for name in network.inputs}
+        described = {"network": node, "scenes": list(TAU_SCENES), "features": features, "data": asdict(config.data)}
+        file.parent.mkdir(parents=True)
+        state = {f"network.{name}": values for name, values in network.state_dict().items()}
+        torch.save({"hyper_parameters": {**described, "locations": [], "seed": 0}, "state_dict": state}, file)
+        return runs / kind
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(make_checkpoint: Callable[[str], Path]) -> Path:
+    """The fusion network as an ONNX file, alone in its folder."""
+    path = make_checkpoint("fusion").parent / "exported" / "fusion.onnx"
+    if not path.is_file():
+        export(str(make_checkpoint("fusion")), str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def write_media() -> Callable[..., Path]:
+    """Write a file with so many seconds of picture and of sound, either of which may be none; both change with time."""
+
+    def write(path: Path, picture: float = 3, sound: float = 3, seed: int = 0) -> Path:
+        colours, noise = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+        with av.open(str(path), "w") as container:
+            video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"}) if picture else None
+            audio = container.add_stream("aac", rate=RATE, layout="stereo") if sound else None
+            if video is not None:
+                video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+                for number in range(round(picture * FPS)):
+                    if number % FPS == 0:
+                        image = np.kron(colours.integers(0, 256, (3, 4, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+                    container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                container.mux(video.encode(None))
+            if audio is not None:
+                resampler = av.AudioResampler(format=audio.format.name, layout="stereo", rate=RATE, frame_size=1024)
+                for second in range(int(np.ceil(sound))):
+                    length = round(min(1, sound - second) * RATE)
+                    tone = np.sin(2 * np.pi * noise.uniform(100, 5000) / RATE * np.arange(length))
+                    wave = 0.3 * tone + noise.uniform(0.01, 0.1) * noise.standard_normal((2, length))
+                    frame = av.AudioFrame.from_ndarray(wave.astype(np.float32), format="fltp", layout="stereo")
+                    frame.rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), second * RATE
+                    for part in resampler.resample(frame):
+                        container.mux(audio.encode(part))
+                for part in resampler.resample(None):
+                    container.mux(audio.encode(part))
+                container.mux(audio.encode(None))
+        return path
+
+    return write

@@ -38,6 +38,10 @@ class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
 
 
+class WeightsError(SedcrnnError):
+    """A file of pretrained weights that is missing, broken, or of another network or training."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names closest to a misspelt one, quoted."""
     known = sorted(set(known))

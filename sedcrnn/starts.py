@@ -69,7 +69,7 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
             )
         return None
     if file is None:
-        frozen = [part for part in config.recipe.frozen if f"{encoder}.".startswith(f"{part}.")]
+        frozen = [part for part in config.recipe.frozen if _overlap(part, encoder)]
         if frozen:
             raise ConfigError(
                 f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
@@ -95,6 +95,11 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
             f"Set model.network.normalisation={weights.normalisation}",
         )
     return weights
+
+
+def _overlap(part: str, other: str) -> bool:
+    """Whether one of two dotted names is, or is below, the other."""
+    return f"{part}.".startswith(f"{other}.") or f"{other}.".startswith(f"{part}.")
 
 
 def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:
@@ -163,9 +168,8 @@ def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights 
         target = getattr(network, kind) if kind in PARTS and hasattr(network, kind) else network
         target.load_state_dict(start.weights)
     if encoder is not None:
-        network.get_submodule("visual.encoder" if hasattr(network, "visual") else "encoder").get_submodule(
-            "backbone"
-        ).load_state_dict(encoder.weights)
+        place = "visual.encoder" if hasattr(network, "visual") else "encoder"
+        network.get_submodule(place).backbone.load_state_dict(encoder.weights)  # type: ignore[union-attr]
 
 
 def _check_agreement(path: str, stated: Any, recorded: Any, start: Checkpoint) -> None:

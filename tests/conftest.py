@@ -98,7 +98,8 @@ def stage(small: list[str]) -> Callable[..., TrainConfig]:
     def compose_stage(experiment: str, *overrides: str) -> TrainConfig:
         kind = experiment.split("_")[0]
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *overrides]
+            random = ["start_from.encoder=random"] if experiment == "visual" else []
+            choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *random, *overrides]
             config: Any = checked(compose("train", choices))
         return config
 

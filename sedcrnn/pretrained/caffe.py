@@ -24,7 +24,7 @@ def read_caffe(path: Path) -> dict[str, np.ndarray]:
         ValueError: the file is no protobuf message, or ends in the middle of one.
     """
     arrays: dict[str, np.ndarray] = {}
-    for number, layer in _fields(memoryview(np.memmap(path, mode="r"))):
+    for number, layer in _fields(np.memmap(path, mode="r").data):
         if number not in _LAYERS or not isinstance(layer, memoryview):
             continue
         name_number, blobs_number = _LAYERS[number]

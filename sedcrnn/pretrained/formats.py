@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -63,21 +64,24 @@ def read_keras(path: Path) -> Arrays:
             arrays[f"{layer}.bias"] = np.asarray(item)
 
     with h5py.File(path, "r") as file:
-        weights = file["model_weights"] if "model_weights" in file else file
-        weights.visititems(visit)
+        file.get("model_weights", file).visititems(visit)  # a whole model has an optimiser's state beside them
     return arrays
 
 
 def read_torch(path: Path) -> Arrays:
     """A state_dict, or a checkpoint that holds one as `state_dict`; nothing stored in the file is executed."""
-    # latin1: files that Python 2 wrote, as CSAIL's
-    content = torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
-    return _arrays(content.get("state_dict", content))
+    content = _with_text_names(torch.load(path, map_location="cpu", weights_only=True))
+    return _arrays(_with_text_names(content.get("state_dict", content)))
 
 
 def read_safetensors(path: Path) -> Arrays:
     """Every tensor of a safetensors file."""
     return _arrays(load_file(path))
+
+
+def _with_text_names(state: Mapping[str | bytes, Any]) -> dict[str, Any]:
+    """Python 2, which wrote CSAIL's files, leaves names that are bytes."""
+    return {name.decode() if isinstance(name, bytes) else name: value for name, value in state.items()}
 
 
 def _arrays(state: Mapping[str, object]) -> Arrays:

@@ -48,7 +48,7 @@ def fetch(name: str, url: str | None = None) -> tuple[Path, Origin]:
     origin = replace(
         ORIGINS["imagenet"],
         what=f"timm's {name}",
-        data=config.tag,
+        data=name.partition(".")[2],
         where=f"https://huggingface.co/{config.hf_hub_id}",
         licence=config.license or "not stated by timm; see the model card",
         classes=config.num_classes,

@@ -60,9 +60,9 @@ ORIGINS = {
         },
     ),
     "places365_torch": Origin(
-        what="ResNet-18, ResNet-50, DenseNet-161 by CSAIL in PyTorch (RGB, ImageNet's mean): backbone=resnet18, ...",
+        what="ResNet-18 and ResNet-50 by CSAIL in PyTorch (RGB, ImageNet's mean); set backbone=resnet18 or resnet50",
         data="places365",
-        where="https://github.com/CSAILVision/places365 (resnet18_places365.pth.tar, ...)",
+        where="https://github.com/CSAILVision/places365 (resnet18_places365.pth.tar, resnet50_places365.pth.tar)",
         licence="CC BY, attribution to the Places project (CSAIL, MIT)",
         normalisation="imagenet",
         classes=365,
@@ -109,4 +109,4 @@ def identify(md5: str, trained_on: str | None) -> str:
 
 
 def _rounded(values: tuple[float, float, float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+    return "(" + ", ".join(f"{value:.7g}" for value in values) + ")"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from sedcrnn import pipeline
 from sedcrnn.checkpoints import BEST, load_checkpoint
-from sedcrnn.config import TrainConfig
+from sedcrnn.config import CONF, TrainConfig, checked
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks.backbones import build_backbone
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
@@ -70,7 +71,8 @@ def test_a_frozen_encoder_with_random_weights_is_refused_unless_said(stage: Stag
             load_encoder(stage("visual", "start_from.encoder=null", f"recipe.frozen=[{part}]"))
     assert load_encoder(stage("visual", "start_from.encoder=null", "recipe.frozen=[]")) is None
     assert load_encoder(stage("visual", "start_from.encoder=random")) is None
-    assert load_encoder(stage("demo_visual")) is None
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert load_encoder(checked(compose("train", ["experiment=demo_visual"]))) is None
 
 
 def test_weights_for_other_frames_or_another_network_are_refused_but_raw_is_allowed(

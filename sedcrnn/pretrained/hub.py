@@ -21,11 +21,12 @@ def fetch(name: str, url: str | None = None) -> tuple[Path, Origin]:
     Raises:
         WeightsError: no such weights, weights for other frames than this package makes, or no connection.
     """
-    config = timm.get_pretrained_cfg(name) if "." in name and timm.is_model(name) else None
+    published = timm.list_pretrained()
+    config = timm.get_pretrained_cfg(name) if name in published else None
     if config is None or not config.hf_hub_id:
         raise WeightsError(
-            f"timm has no weights '{name}'",
-            f"The nearest is {nearest(name, timm.list_pretrained())}",
+            f"timm has no weights '{name}' on the hub",
+            f"The nearest is {nearest(name, published)}",
             "Correct the name; timm.list_pretrained() lists them all",
         )
     imagenet = NORMALISATIONS["imagenet"]

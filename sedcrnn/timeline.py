@@ -25,7 +25,8 @@ def write_timeline(path: Path, prediction: Prediction, title: str, heads: Sequen
     """
     heads = heads or [prediction.head]
     scenes, seconds = len(prediction.scenes), len(prediction.seconds)
-    figure = Figure(figsize=(9, 0.8 + (0.6 + 0.22 * scenes) * len(heads)), layout="constrained")
+    row = 0.3 if len(heads) == 1 else 0.22  # inches
+    figure = Figure(figsize=(9, 0.8 + (0.6 + row * scenes) * len(heads)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(heads), sharex=True, squeeze=False)[:, 0]
     for axes, head in zip(panels, heads, strict=True):

@@ -91,7 +91,8 @@ def _save(weights: EncoderWeights, origin: Origin, output: str | None) -> Path:
     print(f"licence     {weights.licence}")
     print(f"frames      {_frames(origin)}")
     print(f"written     {written}: {len(weights.weights)} arrays, {numbers:,} numbers")
-    print(f"to use it   python -m sedcrnn.train experiment=visual start_from.encoder={written}")
+    network = f"model.network.backbone={weights.backbone} model.network.normalisation={weights.normalisation}"
+    print(f"to use it   python -m sedcrnn.train experiment=visual {network} start_from.encoder={written}")
     return written
 
 

@@ -129,6 +129,7 @@ def test_download_fetches_from_the_hub_and_converts(command, hub, timm_state, tm
     assert code == 0, error
     assert "bsd-3-clause" in told
     assert "RGB, 0-255 less (123.675, 116.28, 103.53)" in told
+    assert "backbone=vgg16 model.network.normalisation=imagenet start_from.encoder=weights/vgg16-tv_in1k" in told
     loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-tv_in1k.safetensors")
     assert (loaded.trained_on, loaded.normalisation, loaded.backbone) == ("tv_in1k", "imagenet", "vgg16")
     assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())

@@ -9,9 +9,9 @@ python -m sedcrnn.weights download vgg16.tv_in1k
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig
 
-from sedcrnn.commands import command
+from sedcrnn.commands import chosen_action, command
 from sedcrnn.config import checked
 from sedcrnn.errors import ConfigError
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, convert, md5_of
@@ -109,13 +109,8 @@ def _frames(origin: Origin) -> str:
 @command("weights", positional=("action",), words="files")
 def main(config: DictConfig) -> None:
     """Do what the command line names with weights."""
-    action = OmegaConf.select(config, "action")
-    if action not in ACTIONS:
-        raise ConfigError(
-            f"The action is '{action}'" if action else "No action is given",
-            f"It is one of {', '.join(ACTIONS)}",
-            "Use `python -m sedcrnn.weights import <file>`, `download vgg16.tv_in1k` or `list`",
-        )
+    usage = "Use `python -m sedcrnn.weights import <file>`, `download vgg16.tv_in1k` or `list`"
+    action = chosen_action(config, ACTIONS, usage)
     options: WeightsCommandConfig = checked(config, WeightsCommandConfig)
     if options.action == "list":
         print(known_weights())

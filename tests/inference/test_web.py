@@ -125,14 +125,14 @@ def test_a_visitor_drops_a_clip_and_sees_its_scenes_and_is_told_of_a_broken_one(
     for head, told in zip(prediction.probabilities, cells[1::4], strict=True):
         mean = prediction.probabilities[head].mean(0)
         assert told == f"{prediction.scenes[mean.argmax()]} {mean.max():.2f}"
-    answer = visitor.find("#summary")[0].text
+    answer = visitor.find("#told")[0].text
     assert answer.startswith(prediction.top(1)[0][0])
     assert "The late head's answer" in answer
     assert "(mean over 3 s)" in answer
 
     visitor.take_back()
     visitor.drop(broken)
-    told = visitor.wait(lambda: visitor.seen(".toast-body"))[0].text
+    told = visitor.wait(lambda: visitor.seen("[role=alert]"))[0].text
     assert "'broken.mp4' cannot be read" in told
     assert "Fetch or convert the file again" in told
     assert str(tmp_path) not in told

@@ -38,7 +38,7 @@ SECONDS_SEEN = 30
 # A picture that is wider than a telephone is moved sideways there, and stays legible.
 STYLE = """
 footer { display: none !important; }
-.gradio-container main { max-width: 1000px; width: 100%; box-sizing: border-box; margin: 0 auto; }
+.gradio-container main { max-width: 1000px; width: 100%; margin: 0 auto !important; }
 [role=alert] { border-left: 4px solid #b91c1c; padding-left: 12px; }
 .picture .image-frame { overflow-x: auto; justify-content: safe center; }
 .picture img { min-width: 720px; }
@@ -139,7 +139,7 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
             "of it. Nothing leaves this computer."
         )
         clip = gradio.File(label="Clip", elem_id="clip", height=140)
-        told = gradio.HTML(elem_id="told")
+        told = gradio.HTML(elem_id="told", padding=False)
         with gradio.Column(visible=False) as results:
             table = gradio.Dataframe(
                 headers=["head", *PLACES],

@@ -38,7 +38,8 @@ SECONDS_SEEN = 30
 # A picture that is wider than a telephone is moved sideways there, and stays legible.
 STYLE = """
 footer { display: none !important; }
-.gradio-container main { max-width: 1000px; margin: auto; }
+.gradio-container main { max-width: 1000px; width: 100%; margin: 0 auto !important; }
+[role=alert] { border-left: 4px solid #b91c1c; padding-left: 12px; }
 .picture .image-frame { overflow-x: auto; justify-content: safe center; }
 .picture img { min-width: 720px; }
 #table * { font-family: sans-serif; }
@@ -126,10 +127,10 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
     def show(path: str, progress: Any = progress) -> tuple[Any, ...]:
         progress(0, desc="Reading")
         try:
-            return gradio.Column(visible=True), *look_at(predictor, Path(path), folder)
+            told, *results = look_at(predictor, Path(path), folder)
         except SedcrnnError as error:
-            told = str(error).replace(path, Path(path).name)
-            raise gradio.Error(html.escape(told), duration=None, print_exception=False) from error
+            return tell_error(error, Path(path)), gradio.Column(visible=False), None, None, None
+        return told, gradio.Column(visible=True), *results
 
     with gradio.Blocks(title="sedcrnn", analytics_enabled=False) as page:
         gradio.Markdown(
@@ -138,8 +139,8 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
             "of it. Nothing leaves this computer."
         )
         clip = gradio.File(label="Clip", elem_id="clip", height=140)
+        told = gradio.HTML(elem_id="told", padding=False)
         with gradio.Column(visible=False) as results:
-            summary = gradio.Markdown(elem_id="summary")
             table = gradio.Dataframe(
                 headers=["head", *PLACES],
                 label="Likeliest scenes of the whole clip, with their mean probability over its seconds (0 to 1)",
@@ -155,14 +156,15 @@ def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
             f"Network: `{predictor.model.path}`. Heads: {', '.join(predictor.heads)}; the last is its answer. "
             f"Scenes, in label order: {', '.join(predictor.scenes)}."
         )
-        shown = [results, summary, table, timeline, inputs]
-        clip.upload(show, clip, shown, show_progress_on=clip, api_visibility="private")
-        clip.clear(lambda: gradio.Column(visible=False), None, results, api_visibility="private")
+        shown = [told, results, table, timeline, inputs]
+        showing = clip.upload(show, clip, shown, show_progress_on=clip, api_visibility="private")
+        hide = (lambda: ("", gradio.Column(visible=False)), None, [told, results])
+        clip.clear(*hide, cancels=showing, api_visibility="private")
     return page
 
 
 def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[list[str]], str, str]:
-    """What the page shows of a clip: a summary, the rows of the table, and the files of both pictures.
+    """What the page shows of a clip: the answer, the rows of the table, and the files of both pictures.
 
     Raises:
         ClipError: it cannot be read, lasts less than a second, or lacks what the network takes.
@@ -173,15 +175,21 @@ def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[l
     write_timeline(timeline, prediction, clip.name, list(prediction.probabilities))
     features = FeaturesConfig(**{"spectrogram": None, "frames": None, **predictor.model.features})
     inspect(InspectConfig(str(clip), None, str(inputs), 0, SECONDS_SEEN, features))
-    return summarise(prediction, predictor.heads), likeliest_scenes(prediction), str(timeline), str(inputs)
+    return tell_answer(prediction, predictor.heads), likeliest_scenes(prediction), str(timeline), str(inputs)
 
 
-def summarise(prediction: Prediction, heads: Sequence[str]) -> str:
-    """The answer in a sentence or two, as Markdown."""
+def tell_answer(prediction: Prediction, heads: Sequence[str]) -> str:
+    """The answer in a few words, as HTML."""
     [(scene, probability)] = prediction.top(1)
     seconds = len(prediction.seconds)
     answer = f"The {prediction.head} head's answer, with a probability of {probability:.2f} (mean over {seconds} s)."
-    return f"## {scene}\n" + " ".join([answer, *notes(prediction, heads)])
+    return f"<h2>{html.escape(scene)}</h2><p>{' '.join([answer, *notes(prediction, heads)])}</p>"
+
+
+def tell_error(error: SedcrnnError, clip: Path) -> str:
+    """The error's paragraph as HTML, with the clip's own name in place of where the page keeps it."""
+    paragraph = str(error).replace(str(clip), clip.name)
+    return f'<div role="alert"><h2>This clip cannot be shown</h2><p>{html.escape(paragraph)}</p></div>'
 
 
 def likeliest_scenes(prediction: Prediction) -> list[list[str]]:

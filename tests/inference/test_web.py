@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -77,7 +78,9 @@ class Visitor:
         self.browser = browser
 
     def wait(self, condition):
-        return WebDriverWait(self.browser, 120).until(lambda _: condition())
+        """Until it holds; what the page has just replaced does not count."""
+        waiting = WebDriverWait(self.browser, 120, ignored_exceptions=[StaleElementReferenceException])
+        return waiting.until(lambda _: condition())
 
     def find(self, selector):
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
@@ -85,11 +88,15 @@ class Visitor:
     def seen(self, selector):
         return [element for element in self.find(selector) if element.is_displayed()]
 
+    def read(self, selector) -> str:
+        """The text, as soon as there is any."""
+        return self.wait(lambda: "\n".join(element.text for element in self.seen(selector)))
+
     def drop(self, path: Path) -> None:
-        self.wait(lambda: self.find("#clip input[type=file]"))[0].send_keys(str(path))
+        self.wait(lambda: [place.send_keys(str(path)) for place in self.find("#clip input[type=file]")])
 
     def take_back(self) -> None:
-        self.wait(lambda: self.seen("#clip button[aria-label=Clear]"))[0].click()
+        self.wait(lambda: [button.click() for button in self.seen("#clip button[aria-label=Clear]")[:1]])
         self.wait(lambda: not self.seen("#table"))
 
     def width(self, selector) -> int:
@@ -114,25 +121,25 @@ def test_a_visitor_drops_a_clip_and_sees_its_scenes_and_is_told_of_a_broken_one(
     prediction = sedcrnn.load(make_checkpoint("fusion")).predict(clip)
     visitor = Visitor(browser)
     browser.get(page)
-    assert visitor.wait(lambda: visitor.seen("h1"))[0].text == "Scenes of a clip"
+    assert visitor.read("h1") == "Scenes of a clip"
     assert not visitor.seen("#table")
 
     visitor.drop(clip)
     assert visitor.wait(lambda: visitor.width("#timeline")) == 1080
     assert visitor.wait(lambda: visitor.width("#inputs")) == 1500
-    cells = visitor.wait(lambda: visitor.find("#table")[0].text.splitlines()[-16:])
+    cells = visitor.read("#table").splitlines()[-16:]
     assert cells[::4] == ["audio", "visual", "early", "late"]
     for head, told in zip(prediction.probabilities, cells[1::4], strict=True):
         mean = prediction.probabilities[head].mean(0)
         assert told == f"{prediction.scenes[mean.argmax()]} {mean.max():.2f}"
-    answer = visitor.find("#summary")[0].text
+    answer = visitor.read("#told")
     assert answer.startswith(prediction.top(1)[0][0])
     assert "The late head's answer" in answer
     assert "(mean over 3 s)" in answer
 
     visitor.take_back()
     visitor.drop(broken)
-    told = visitor.wait(lambda: visitor.seen(".toast-body"))[0].text
+    told = visitor.read("[role=alert]")
     assert "'broken.mp4' cannot be read" in told
     assert "Fetch or convert the file again" in told
     assert str(tmp_path) not in told

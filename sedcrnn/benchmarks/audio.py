@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from sedcrnn.benchmarks.sounds import KINDS, RATE, SAMPLES
-from sedcrnn.features.channels import LAYOUTS
+from sedcrnn.features.channels import LAYOUTS, mixed
 from sedcrnn.features.filterbanks import FilterBank
 from sedcrnn.features.filterbanks.gammatone_fourier import Convolution, FourierGammatone
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
@@ -106,7 +106,7 @@ def gpu_table() -> None:
         for batch in (1, 8, 32):
             bank = FourierGammatone(dtype=dtype, device="cuda", piece=10.0)
             convolution = Convolution(bank, RATE, round(HOP * RATE), SAMPLES // round(HOP * RATE))
-            padded = np.pad(LAYOUT.matrix @ wave, ((0, 0), (convolution.memory, 0)))
+            padded = np.pad(mixed(wave, LAYOUT.mix), ((0, 0), (convolution.memory, 0)))
             sound = torch.from_numpy(padded).to("cuda", torch.float32).expand(batch, -1, -1).contiguous()
             convolution(sound)
             torch.cuda.synchronize()

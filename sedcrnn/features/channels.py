@@ -1,5 +1,6 @@
 """Stereo -> the channels of a spectrogram: which sums and differences of left and right it shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +24,17 @@ class ChannelLayout:
     def __post_init__(self) -> None:
         assert len(self.names) == len(self.mix)
 
-    @property
-    def matrix(self) -> NDArray[np.float64]:
-        """`mix` as an array."""
-        return np.array(self.mix)
+
+def mixed(stereo: NDArray[np.float64], mix: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Left and right (2, sample) -> (channel, sample), by weights of left and right per channel.
+
+    Not a matrix product: the threads of BLAS go on spinning after it, for longer than all filters take.
+    """
+    left, right = stereo
+    return np.stack([of_left * left + of_right * right for of_left, of_right in mix])
 
 
+SILENT = (0.0, 0.0)
 _LEFT, _RIGHT, _DIFFERENCE = (1.0, 0.0), (0.0, 1.0), (1.0, -1.0)
 _MID, _SIDE = (0.5, 0.5), (0.5, -0.5)
 

@@ -11,7 +11,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from sedcrnn.errors import ConfigError
-from sedcrnn.features.channels import ChannelLayout
+from sedcrnn.features.channels import ChannelLayout, mixed
 from sedcrnn.features.filterbanks import Counted, Floats, pieces
 from sedcrnn.features.filterbanks.gammatone import GammatoneBank, bandwidths, cascades
 
@@ -61,7 +61,7 @@ class FourierGammatone(GammatoneBank):
         stream = Counted(blocks)
         done = 0
         for piece in pieces(stream, convolution.size, hops * samples, convolution.memory):
-            sound = torch.from_numpy(layout.matrix @ piece)
+            sound = torch.from_numpy(mixed(piece, layout.mix))
             energy = convolution(sound)[..., : stream.samples // samples - done]
             done += energy.shape[-1]
             yield energy.cpu().double().numpy()

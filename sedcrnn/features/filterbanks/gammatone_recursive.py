@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from sedcrnn.features.channels import ChannelLayout
+from sedcrnn.features.channels import SILENT, ChannelLayout, mixed
 from sedcrnn.features.filterbanks import Floats
 from sedcrnn.features.filterbanks.gammatone import GammatoneBank, cascades
 
@@ -18,8 +18,8 @@ INAUDIBLE = 1e-100
 """Added to every sample: too small to change any but an exact zero, and large enough that the filters' states never
 decay into denormal numbers, which would make digital silence after a sound fifty times slower."""
 
-GROUP = 32
-"""Bands whose states are worked on together: few enough to stay in the first-level cache."""
+GROUP = 16
+"""Bands that are worked on together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,12 @@ class RecursiveGammatone(GammatoneBank):
     ) -> Iterator[Floats]:
         """See `GammatoneBank`."""
         filters = cascades(self.centres(sample_rate), sample_rate)
-        pair = np.zeros((2, 2))  # the channels that are filtered; a third is their difference
-        pair[: len(layout.mix)] = layout.matrix[:2]
-        states = np.zeros((2, 4, 2, self.bands))
+        # A third channel is the difference of the two that are filtered.
+        pair = (*layout.mix, SILENT)[:2]
+        states = np.zeros((16, self.bands))
         rest = np.zeros((2, 0))
         for block in blocks:
-            sound = np.concatenate([rest, pair @ block + INAUDIBLE], axis=1)
+            sound = np.concatenate([rest, mixed(block, pair) + INAUDIBLE], axis=1)
             hops = sound.shape[1] // samples
             energy = np.empty((3, self.bands, hops))
             filter_hops(sound[0], sound[1], filters.zeros, filters.poles, states, samples, energy)
@@ -62,55 +62,51 @@ def filter_hops(
         two: (sample,), as many.
         zeros: (4, band) of `Cascades`.
         poles: (2, band) of `Cascades`.
-        states: (2, 4, 2, band) of the sections of both signals; changed in place.
+        states: (16, band): two of each section of each signal; changed in place.
         samples: per hop.
         energy: (3, band, hop); written.
     """
     bands = zeros.shape[1]
     for first in range(0, bands, GROUP):
         width = min(GROUP, bands - first)
-        s = np.zeros((2, 4, 2, GROUP))
-        z = np.zeros((4, GROUP))
-        p = np.zeros(GROUP)
-        q = np.zeros(GROUP)
-        e = np.zeros((3, GROUP))
-        s[..., :width] = states[..., first : first + width]
-        z[:, :width] = zeros[:, first : first + width]
-        p[:width] = poles[0, first : first + width]
-        q[:width] = poles[1, first : first + width]
+        # Rows: 16 states, 4 zeros, 2 poles, 3 energies; one block, which stays in the first-level cache.
+        w = np.zeros((25, GROUP))
+        w[:16, :width] = states[:, first : first + width]
+        w[16:20, :width] = zeros[:, first : first + width]
+        w[20:22, :width] = poles[:, first : first + width]
         for hop in range(energy.shape[2]):
-            e[:] = 0.0
+            w[22:] = 0.0
             for n in range(hop * samples, (hop + 1) * samples):
                 x = one[n]
                 u = two[n]
                 for b in range(GROUP):
-                    x1 = x + s[0, 0, 0, b]
-                    s[0, 0, 0, b] = z[0, b] * x + p[b] * x1 + s[0, 0, 1, b]
-                    s[0, 0, 1, b] = q[b] * x1
-                    x2 = x1 + s[0, 1, 0, b]
-                    s[0, 1, 0, b] = z[1, b] * x1 + p[b] * x2 + s[0, 1, 1, b]
-                    s[0, 1, 1, b] = q[b] * x2
-                    x3 = x2 + s[0, 2, 0, b]
-                    s[0, 2, 0, b] = z[2, b] * x2 + p[b] * x3 + s[0, 2, 1, b]
-                    s[0, 2, 1, b] = q[b] * x3
-                    x4 = x3 + s[0, 3, 0, b]
-                    s[0, 3, 0, b] = z[3, b] * x3 + p[b] * x4 + s[0, 3, 1, b]
-                    s[0, 3, 1, b] = q[b] * x4
-                    u1 = u + s[1, 0, 0, b]
-                    s[1, 0, 0, b] = z[0, b] * u + p[b] * u1 + s[1, 0, 1, b]
-                    s[1, 0, 1, b] = q[b] * u1
-                    u2 = u1 + s[1, 1, 0, b]
-                    s[1, 1, 0, b] = z[1, b] * u1 + p[b] * u2 + s[1, 1, 1, b]
-                    s[1, 1, 1, b] = q[b] * u2
-                    u3 = u2 + s[1, 2, 0, b]
-                    s[1, 2, 0, b] = z[2, b] * u2 + p[b] * u3 + s[1, 2, 1, b]
-                    s[1, 2, 1, b] = q[b] * u3
-                    u4 = u3 + s[1, 3, 0, b]
-                    s[1, 3, 0, b] = z[3, b] * u3 + p[b] * u4 + s[1, 3, 1, b]
-                    s[1, 3, 1, b] = q[b] * u4
+                    x1 = x + w[0, b]
+                    w[0, b] = w[16, b] * x + w[20, b] * x1 + w[1, b]
+                    w[1, b] = w[21, b] * x1
+                    x2 = x1 + w[2, b]
+                    w[2, b] = w[17, b] * x1 + w[20, b] * x2 + w[3, b]
+                    w[3, b] = w[21, b] * x2
+                    x3 = x2 + w[4, b]
+                    w[4, b] = w[18, b] * x2 + w[20, b] * x3 + w[5, b]
+                    w[5, b] = w[21, b] * x3
+                    x4 = x3 + w[6, b]
+                    w[6, b] = w[19, b] * x3 + w[20, b] * x4 + w[7, b]
+                    w[7, b] = w[21, b] * x4
+                    u1 = u + w[8, b]
+                    w[8, b] = w[16, b] * u + w[20, b] * u1 + w[9, b]
+                    w[9, b] = w[21, b] * u1
+                    u2 = u1 + w[10, b]
+                    w[10, b] = w[17, b] * u1 + w[20, b] * u2 + w[11, b]
+                    w[11, b] = w[21, b] * u2
+                    u3 = u2 + w[12, b]
+                    w[12, b] = w[18, b] * u2 + w[20, b] * u3 + w[13, b]
+                    w[13, b] = w[21, b] * u3
+                    u4 = u3 + w[14, b]
+                    w[14, b] = w[19, b] * u3 + w[20, b] * u4 + w[15, b]
+                    w[15, b] = w[21, b] * u4
                     difference = x4 - u4
-                    e[0, b] += x4 * x4
-                    e[1, b] += u4 * u4
-                    e[2, b] += difference * difference
-            energy[:, first : first + width, hop] = e[:, :width]
-        states[..., first : first + width] = s[..., :width]
+                    w[22, b] += x4 * x4
+                    w[23, b] += u4 * u4
+                    w[24, b] += difference * difference
+            energy[:, first : first + width, hop] = w[22:, :width]
+        states[:, first : first + width] = w[:16, :width]

@@ -17,7 +17,7 @@ from nnAudio.features import CQT1992v2, Gammatonegram
 from torch import Tensor
 from torchaudio.transforms import MelSpectrogram
 
-from sedcrnn.features.channels import ChannelLayout
+from sedcrnn.features.channels import ChannelLayout, mixed
 from sedcrnn.features.filterbanks import Counted, FilterBank, Floats, hop_samples, pieces
 from sedcrnn.features.filterbanks.gammatone import centre_frequencies
 
@@ -51,7 +51,7 @@ class ShortTimeBank(FilterBank):
         for piece in pieces(stream, size, COLUMNS_AT_ONCE * samples, lead=width // 2 - samples):
             if piece.shape[-1] < size:  # the sound ends here; the last frames reach beyond it
                 piece = np.pad(piece, ((0, 0), (0, width // 2)))
-            sound = torch.from_numpy(layout.matrix @ piece).to(self.device, torch.float32)
+            sound = torch.from_numpy(mixed(piece, layout.mix)).to(self.device, torch.float32)
             with torch.inference_mode():
                 amplitude = transform(sound).flip(-2)  # highest band first
             amplitude = amplitude[..., : max(0, stream.samples // samples - 1 - done)]

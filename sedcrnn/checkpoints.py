@@ -49,11 +49,7 @@ class Checkpoint:
     @property
     def digest(self) -> str:
         """Hash of the weights by name, the same on every machine and for every file that holds them."""
-        state = hashlib.blake2b(digest_size=16)
-        for name, value in sorted(self.weights.items()):
-            state.update(name.encode())
-            state.update(value.contiguous().numpy().tobytes())
-        return state.hexdigest()
+        return weights_digest(self.weights)
 
     @property
     def stage(self) -> str:
@@ -84,6 +80,15 @@ class Checkpoint:
         network: SceneNetwork = instantiate(self.network)
         network.load_state_dict(self.weights)
         return network.eval()
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Hash of tensors by name, in hexadecimal digits."""
+    state = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(weights.items()):
+        state.update(name.encode())
+        state.update(value.contiguous().numpy().tobytes())
+    return state.hexdigest()
 
 
 def network_kind(node: Mapping[str, Any]) -> str:

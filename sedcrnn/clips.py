@@ -8,6 +8,19 @@ from sedcrnn.errors import DataError
 UNLABELLED = ""
 """Scene of a clip of which nobody has told it. Such a clip may be predicted, and is in no manifest."""
 
+# By which files in folders are taken for media; a file that is named by itself may have any name.
+# fmt: off
+SOUND_SUFFIXES = (
+    ".aac", ".ac3", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3", ".oga",
+    ".ogg", ".opus", ".w64", ".wav", ".wma",
+)
+VIDEO_SUFFIXES = (
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts",
+    ".webm", ".wmv",
+)
+# fmt: on
+MEDIA_SUFFIXES = (*SOUND_SUFFIXES, *VIDEO_SUFFIXES)
+
 
 @dataclass(frozen=True)
 class Clip:

@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from hydra.types import TaskFunction
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sedcrnn.config import CONF, dotted_keys, unknown_key
@@ -99,6 +100,25 @@ def overrides(
             f"The command line holds '{plain[0]}'", f"Values are given as key=value{taken}", "`--help` lists all keys"
         )
     return result
+
+
+def chosen_action(config: DictConfig, actions: Sequence[str], usage: str) -> str:
+    """The `action` of a command that does several things, checked before the rest of its config.
+
+    Args:
+        config: the command's.
+        actions: what it may be.
+        usage: what to do next, for the message.
+
+    Raises:
+        ConfigError: none, or another one.
+    """
+    action = OmegaConf.select(config, "action")
+    if action not in actions:
+        raise ConfigError(
+            f"The action is '{action}'" if action else "No action is given", f"It is one of {', '.join(actions)}", usage
+        )
+    return str(action)
 
 
 def _quoted(word: str) -> str:

@@ -76,11 +76,12 @@ class RecipeConfig:
 
 @dataclass
 class StartConfig:
-    """Runs (or checkpoints) whose best weights a stage starts from; null: none."""
+    """Runs (or checkpoints) whose best weights a stage starts from, and a file of weights; null: none."""
 
     audio: str | None = MISSING
     visual: str | None = MISSING
     fusion: str | None = MISSING
+    encoder: str | None = MISSING
 
 
 @dataclass

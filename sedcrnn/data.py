@@ -7,9 +7,9 @@ python -m sedcrnn.data check data=tau2021 root=<folder>
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig
 
-from sedcrnn.commands import command
+from sedcrnn.commands import chosen_action, command
 from sedcrnn.config import DataConfig, checked, instantiate
 from sedcrnn.datasets.archives import read_archives, select
 from sedcrnn.datasets.check import Report, check
@@ -69,13 +69,8 @@ def check_data(config: DataCommandConfig) -> Report:
 @command("data", positional=("action",), lists=("only",))
 def main(config: DictConfig) -> None:
     """Do what the command line names with a data set."""
-    action = OmegaConf.select(config, "action")
-    if action not in ACTIONS:
-        raise ConfigError(
-            f"The action is '{action}'" if action else "No action is given",
-            f"It is one of {', '.join(ACTIONS)}",
-            "Use `python -m sedcrnn.data download root=<folder>` or `python -m sedcrnn.data check root=<folder>`",
-        )
+    usage = "Use `python -m sedcrnn.data download root=<folder>` or `python -m sedcrnn.data check root=<folder>`"
+    chosen_action(config, ACTIONS, usage)
     if config.root is not None:
         config.data.source.root = config.root
     options: DataCommandConfig = checked(config, DataCommandConfig)

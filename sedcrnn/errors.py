@@ -50,6 +50,10 @@ class SubmissionError(SedcrnnError):
     """A challenge submission that breaks the challenge's rules."""
 
 
+class WeightsError(SedcrnnError):
+    """A file of pretrained weights that is missing, broken, or of another network or training."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known names closest to a misspelt one, quoted."""
     known = sorted(set(known))

@@ -16,7 +16,7 @@ from sedcrnn.config import TrainConfig, checked
 from sedcrnn.evaluate import PREDICTIONS, evaluate
 from sedcrnn.evaluation.table import results_table, spread_table
 from sedcrnn.runs import say
-from sedcrnn.starts import PREVIOUS
+from sedcrnn.starts import PREVIOUS, load_encoder
 from sedcrnn.train import train
 
 _OWN_KEYS = ("stages", "seeds", "note", "hydra")  # overrides that are the pipeline's, not the stages'
@@ -33,6 +33,8 @@ def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Pat
         The metrics.json of each evaluated run.
     """
     configs = {stage: compose_stage(stage, [*overrides, *own]) for stage, own in stages.items()}
+    for config in configs.values():
+        load_encoder(config)  # what is wrong with a later stage's weights is told before the first one trains
     runs: dict[str, Path] = {}
     store = ""
     for number, (stage, config) in enumerate(configs.items(), start=1):

@@ -35,7 +35,10 @@ from sedcrnn.files import write_json, write_text
 _PLACES = {"runs", "store", "logger", "start_from"}
 _DATA_PLACES = {"root", "manifest", "workers", "loader_workers"}
 
-_RECORDED_PACKAGES = ("torch", "pytorch-lightning", "timm", "torchvision", "numpy", "scipy", "av", "soxr")
+_RECORDED_PACKAGES = (
+    *("torch", "pytorch-lightning", "timm", "torchvision", "torchaudio", "numpy", "scipy", "numba"),
+    *("nnaudio", "av", "soundfile", "soxr"),
+)
 
 
 def stage_config(config: TrainConfig) -> dict[str, Any]:

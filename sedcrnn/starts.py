@@ -1,24 +1,28 @@
 """How a stage starts from earlier ones: their networks' configs complete its own, their weights go into it.
 
 A network named in `start_from` is the stage's own network (fine-tuning) or a part of it (fusion). The checkpoint
-says how it is built; where the stage's config says so too, both must agree.
+says how it is built; where the stage's config says so too, both must agree. A new frame encoder starts from a file of
+published weights (`start_from.encoder`).
 """
 
 import inspect
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
 
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint, network_kind
 from sedcrnn.config import TrainConfig
-from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.folds import Folds
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
 
 PARTS = ("audio", "visual")  # of a fusion network
 PREVIOUS = "previous"  # in a pipeline, the latest earlier stage that trained such a network
+RANDOM = "random"  # in start_from.encoder: an encoder may stay as it is drawn, even frozen
 Starts = dict[str, Checkpoint]
 
 
@@ -29,7 +33,7 @@ def load_starts(config: TrainConfig) -> Starts:
         ConfigError: a start that the stage's network has no place for.
         CheckpointError: a run that is missing or holds another kind of network.
     """
-    named = {kind: run for kind, run in asdict(config.start_from).items() if run is not None}
+    named = {kind: run for kind, run in asdict(config.start_from).items() if run is not None and kind != "encoder"}
     stage = network_kind(config.model["network"])
     places = {stage, *(part for part in PARTS if part in config.model["network"])}
     for kind in named:
@@ -46,6 +50,67 @@ def load_starts(config: TrainConfig) -> Starts:
                 f"Give start_from.{kind}=<run folder>, or run sedcrnn.pipeline",
             )
     return {kind: load_checkpoint(run, stage=kind) for kind, run in named.items()}
+
+
+def load_encoder(config: TrainConfig) -> EncoderWeights | None:
+    """The weights that `start_from.encoder` names, checked to fit the stage's new frame encoder; None: it names none.
+
+    Raises:
+        ConfigError: the stage has no new encoder; or one that nothing gives weights, and that is frozen.
+        WeightsError: what `load_encoder_weights` raises, or weights of another network or for other frames.
+    """
+    file, (encoder, visual) = config.start_from.encoder, _new_encoder(config)
+    if visual is None:
+        if file is not None:
+            raise ConfigError(
+                f"start_from.encoder is {file}, but the stage '{config.name}' has no new frame encoder",
+                "Weights are for a visual network that does not start from another run",
+                "Leave start_from.encoder=null here; in a pipeline give it to its stage: "
+                "'stages.visual=[\"start_from.encoder=<file>\"]'",
+            )
+        return None
+    if file is None:
+        frozen = [part for part in config.recipe.frozen if _overlap(part, encoder)]
+        if frozen:
+            raise ConfigError(
+                f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
+                "A frozen encoder has weights that were trained: start_from.encoder=<file>; see "
+                "`python -m sedcrnn.weights list`",
+                "Give the file, train the encoder too (recipe.frozen=[]), or say start_from.encoder=random",
+            )
+        return None
+    if file == RANDOM:
+        return None
+    weights = load_encoder_weights(Path(file))
+    if weights.backbone != visual["backbone"]:
+        raise WeightsError(
+            f"{file} holds weights of '{weights.backbone}', and model.network.backbone is '{visual['backbone']}'",
+            "Both are the same network",
+            f"Set model.network.backbone={weights.backbone}, or name another file",
+        )
+    if visual["normalisation"] not in (weights.normalisation, "raw"):
+        raise WeightsError(
+            f"{file} was trained on frames with the normalisation '{weights.normalisation}', and "
+            f"model.network.normalisation is '{visual['normalisation']}'",
+            "Channel order, mean and scale are those of the training; raw, as in the authors' notebooks, is allowed",
+            f"Set model.network.normalisation={weights.normalisation}",
+        )
+    return weights
+
+
+def _overlap(part: str, other: str) -> bool:
+    """Whether one of two dotted names is, or is below, the other."""
+    return f"{part}.".startswith(f"{other}.") or f"{other}.".startswith(f"{part}.")
+
+
+def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:
+    """Dotted name of the frame encoder that no run gives its weights, and the config of its visual network."""
+    node, starts = config.model["network"], config.start_from
+    if network_kind(node) == "visual" and starts.visual is None:
+        return "encoder", node
+    if network_kind(node) == "fusion" and starts.visual is None and starts.fusion is None:
+        return "visual.encoder", node["visual"]
+    return "", None
 
 
 def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
@@ -100,11 +165,14 @@ def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mappin
     return complete | {name: size for name, size in dimensions.items() if name in parameters}
 
 
-def load_weights(network: SceneNetwork, starts: Starts) -> None:
-    """Copy the checkpoints' weights into the network or its parts."""
+def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights | None) -> None:
+    """Copy the checkpoints' weights into the network or its parts, and the encoder's into its new encoder."""
     for kind, start in starts.items():
         target = getattr(network, kind) if kind in PARTS and hasattr(network, kind) else network
         target.load_state_dict(start.weights)
+    if encoder is not None:
+        place = "visual.encoder" if hasattr(network, "visual") else "encoder"
+        network.get_submodule(place).backbone.load_state_dict(encoder.weights)  # type: ignore[union-attr]
 
 
 def _check_agreement(path: str, stated: Any, recorded: Any, start: Checkpoint) -> None:

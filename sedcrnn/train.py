@@ -20,8 +20,9 @@ from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.modules import SceneModule
+from sedcrnn.pretrained.encoder_weights import EncoderWeights
 from sedcrnn.runs import EpochLog, Run, say
-from sedcrnn.starts import check_starts, complete_network, load_starts, load_weights
+from sedcrnn.starts import check_starts, complete_network, load_encoder, load_starts, load_weights
 
 
 def train(config: TrainConfig) -> Path:
@@ -31,10 +32,10 @@ def train(config: TrainConfig) -> Path:
         The run folder.
 
     Raises:
-        SedcrnnError: whatever is wrong with the config, the data or the checkpoints to start from.
+        SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
     config = _with_used_features(config)
-    starts = load_starts(config)
+    starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
     for clip in datamodule.skipped:
@@ -42,13 +43,15 @@ def train(config: TrainConfig) -> Path:
     scenes = datamodule.manifest.scenes
     check_starts(config, starts, scenes, datamodule.folds)
     learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
-    run = Run(config, inputs=_describe_inputs(datamodule, starts))
+    run = Run(config, inputs=_describe_inputs(datamodule, starts, encoder))
     with run.locked():
         if run.finished:
             say(f"{config.name}: nothing has changed since it was trained; reusing {run.folder}")
             return run.folder
         run.start()
         seed_everything(config.seed, workers=True, verbose=False)
+        if encoder is not None:
+            say(f"{config.name}: {encoder.backbone} trained on {encoder.trained_on} (licence: {encoder.licence})")
         module: SceneModule = instantiate(
             {"_target_": config.model["_target_"]},
             network=complete_network(config.model["network"], starts, datamodule.dimensions),
@@ -59,7 +62,7 @@ def train(config: TrainConfig) -> Path:
             locations=sorted(learnt_from),
             seed=config.seed,
         )
-        load_weights(module.network, starts)
+        load_weights(module.network, starts, encoder)
         _fit(config, run, module, datamodule)
     return run.folder
 
@@ -132,9 +135,14 @@ def _used(features: FeaturesConfig) -> dict[str, Any]:
     return {name: node for name, node in asdict(features).items() if node is not None}
 
 
-def _describe_inputs(datamodule: SceneDataModule, starts: Mapping[str, Checkpoint]) -> dict[str, Any]:
+def _describe_inputs(
+    datamodule: SceneDataModule, starts: Mapping[str, Checkpoint], encoder: EncoderWeights | None
+) -> dict[str, Any]:
     """What a run depends on beside its config; digests only, so that moved files stay the same input."""
-    return {"data": datamodule.identity, "start_from": {part: start.digest for part, start in starts.items()}}
+    digests = {part: start.digest for part, start in starts.items()}
+    if encoder is not None:
+        digests["encoder"] = encoder.digest
+    return {"data": datamodule.identity, "start_from": digests}
 
 
 @command("train")

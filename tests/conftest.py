@@ -147,6 +147,7 @@ def own_stage(smaller: list[str]) -> Callable[..., TrainConfig]:
 def compose_stage(small: list[str], experiment: str, *overrides: str) -> TrainConfig:
     kind = experiment.split("_")[0]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *overrides]
+        random = ["start_from.encoder=random"] if experiment == "visual" else []
+        choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *random, *overrides]
         config: Any = checked(compose("train", choices))
     return config

@@ -11,12 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sedcrnn.clips import Clip, Manifest
+from sedcrnn.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, Clip, Manifest
 from sedcrnn.datasets.splits import FOLDS, UNDIVIDED, divide
 from sedcrnn.errors import DataError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 FOLD_LIKE = {*FOLDS, "val", "valid", "validation", "dev", "eval", "evaluate"}  # no set has only such scenes
 LAYOUT = "It holds a folder for every scene with its clips inside, or train/ and test/ with such folders inside"
 
@@ -85,7 +83,7 @@ class Folder:
         if not files:
             raise DataError(
                 f"The class folder {folder} holds no media",
-                f"Clips end in {', '.join((*VIDEO_SUFFIXES, *AUDIO_SUFFIXES))}",
+                f"Clips end in {', '.join(sorted(MEDIA_SUFFIXES))}",
                 "Put the clips of the scene there, or remove the folder",
             )
         for name, paths in sorted(files.items()):
@@ -93,7 +91,7 @@ class Folder:
             clip = name.relative_to(self.root).as_posix()
             yield Clip(
                 id=clip,
-                audio=_only(paths, AUDIO_SUFFIXES) or paths[0],
+                audio=_only(paths, SOUND_SUFFIXES) or paths[0],
                 video=_only(paths, VIDEO_SUFFIXES) or paths[0],
                 scene=folder.name,
                 city="",
@@ -134,7 +132,7 @@ def _media(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
 
 
 def _is_media(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
+    return not path.name.startswith(".") and path.suffix.lower() in MEDIA_SUFFIXES
 
 
 def _kind(path: Path) -> str:

@@ -5,48 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from sedcrnn.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES
 from sedcrnn.errors import DataError
-
-SOUND_SUFFIXES = {
-    ".aac",
-    ".ac3",
-    ".aif",
-    ".aiff",
-    ".amr",
-    ".au",
-    ".caf",
-    ".flac",
-    ".m4a",
-    ".m4b",
-    ".mka",
-    ".mp2",
-    ".mp3",
-    ".oga",
-    ".ogg",
-    ".opus",
-    ".w64",
-    ".wav",
-    ".wma",
-}
-VIDEO_SUFFIXES = {
-    ".3gp",
-    ".avi",
-    ".flv",
-    ".m2ts",
-    ".m4v",
-    ".mkv",
-    ".mov",
-    ".mp4",
-    ".mpeg",
-    ".mpg",
-    ".mts",
-    ".mxf",
-    ".ogv",
-    ".ts",
-    ".webm",
-    ".wmv",
-}
-MEDIA_SUFFIXES = SOUND_SUFFIXES | VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

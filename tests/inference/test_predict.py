@@ -1,4 +1,4 @@
-"""The predict and export commands as a user meets them."""
+"""The predict command as a user meets it."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sedcrnn import export, predict
+from sedcrnn import predict
 from sedcrnn.errors import ConfigError
 from sedcrnn.inference.media import Media
 from sedcrnn.inference.prediction import Prediction
@@ -20,10 +20,10 @@ from sedcrnn.scenes import TAU_SCENES
 def run_command(monkeypatch, capsys):
     """Arguments -> exit code, standard output, and the error as one line."""
 
-    def run(module, *arguments):
-        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sedcrnn.predict", *map(str, arguments)])
         try:
-            module.main()
+            predict.main()
             code = 0
         except SystemExit as end:
             code = end.code
@@ -53,7 +53,7 @@ def test_a_folder_with_a_broken_file(run_command, make_checkpoint, write_media, 
     (media / "broken.mp4").write_bytes((media / "a.mp4").read_bytes()[:3000])
     out = tmp_path / "out"
     written = [f"json={out / 'all.json'}", f"csv={out / 'all.csv'}", f"plot={out / 'plots'}"]
-    code, told, error = run_command(predict, f"run={make_checkpoint('fusion')}", media, *written, "top=2")
+    code, told, error = run_command(f"run={make_checkpoint('fusion')}", media, *written, "top=2")
     assert code == 1
     assert "Error: 1 of 3 files could not be predicted." in error
     assert re.search(r"Not predicted:\n  .*broken\.mp4' cannot be read", error)
@@ -94,19 +94,11 @@ def test_misuse_is_one_paragraph(run_command, make_checkpoint, write_media, tmp_
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.wav").touch()
     places = {"run": make_checkpoint("audio"), "media": tmp_path / "a.wav", "empty": tmp_path / "empty"}
-    code, told, error = run_command(predict, *(argument.format(**places) for argument in arguments))
+    code, told, error = run_command(*(argument.format(**places) for argument in arguments))
     assert (code, told) == (1, "")
     paragraph = error.partition("\nError: ")[2].strip()
     assert words in paragraph
     assert "\n" not in paragraph
-
-
-def test_export_tells_the_differences(run_command, make_checkpoint, tmp_path):
-    code, told, _ = run_command(export, f"run={make_checkpoint('audio')}", f"output={tmp_path / 'audio.onnx'}")
-    assert code == 0
-    assert re.fullmatch(
-        rf"Largest difference to torch in a probability: audio \d\.\de-\d\d\n{tmp_path}/audio\.onnx\n", told
-    )
 
 
 def test_tables_tell_what_was_left_out():

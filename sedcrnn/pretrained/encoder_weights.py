@@ -1,0 +1,196 @@
+"""Arrays of a published file -> weights of one frame encoder, checked -> a safetensors file that says what it holds."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sedcrnn.checkpoints import weights_digest
+from sedcrnn.errors import WeightsError
+from sedcrnn.files import atomic
+from sedcrnn.networks.backbones import NORMALISATIONS, build_backbone
+from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
+from sedcrnn.pretrained.origins import Origin
+
+_CLASSES = (205, 365, 1000, 1365)  # outputs of Places205, Places365, ImageNet and the hybrid of both
+_COUNTER = "num_batches_tracked"  # of batch normalisation; files from before 2018 do without
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """Weights of a frame encoder's backbone, and where they come from.
+
+    Attributes:
+        backbone: timm architecture.
+        trained_on: a name in `origins.ORIGINS`, or the tag of timm's weights.
+        normalisation: the frames that they were trained on, of `networks.backbones.NORMALISATIONS`.
+        licence: of the weights.
+        source: name of the file that they were converted from.
+        md5: of that file.
+        weights: state of the backbone.
+    """
+
+    backbone: str
+    trained_on: str
+    normalisation: str
+    licence: str
+    source: str
+    md5: str
+    weights: dict[str, Tensor]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the weights by name, the same for every file that holds them."""
+        return weights_digest(self.weights)
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, atomically, with all of this in its metadata."""
+        chosen = NORMALISATIONS[self.normalisation]
+        metadata = {name: getattr(self, name) for name in _DESCRIBED} | {
+            "channel_order": "BGR" if chosen.bgr else "RGB",
+            "mean": " ".join(map(str, chosen.mean)),
+            "std": " ".join(map(str, chosen.std)),
+        }
+        with atomic(path) as temporary:
+            save_file(self.weights, temporary, metadata)
+
+
+_DESCRIBED = ("backbone", "trained_on", "normalisation", "licence", "source", "md5")
+
+
+def convert(path: Path, backbone: str, trained_on: str, origin: Origin) -> EncoderWeights:
+    """The weights of a backbone from a published file, as float32.
+
+    Args:
+        path: Caffe, Keras, torch or safetensors file.
+        backbone: timm architecture.
+        trained_on: name of the origin.
+        origin: what is known of the weights.
+
+    Raises:
+        ConfigError: an architecture that is no frame encoder.
+        WeightsError: unreadable, of another network or another training, or with numbers that are not finite.
+    """
+    expected = _meta_state(backbone)
+    names = file_format(path).names
+    if names and names.keys() != expected.keys():
+        raise WeightsError(
+            f"backbone is '{backbone}', and {path} is {file_format(path).title}",
+            "Caffe and Keras files are read for VGG16 alone",
+            "Set backbone=vgg16, or give a torch state_dict",
+        )
+    arrays = read_arrays(path)
+    _check_classes(path, arrays, trained_on, origin.classes)
+    _check_arrays(path, {name: array.shape for name, array in arrays.items()}, backbone, names)
+    weights = {
+        # copied into an array of our own: some are views of the file, or transposed
+        name: torch.from_numpy(np.array(arrays[names.get(name, name)], order="C")).to(like.dtype)
+        if names.get(name, name) in arrays
+        else torch.zeros(like.shape, dtype=like.dtype)
+        for name, like in expected.items()
+    }
+    _check_finite(path, weights)
+    return EncoderWeights(backbone, trained_on, origin.normalisation, origin.licence, path.name, md5_of(path), weights)
+
+
+def load_encoder_weights(path: Path) -> EncoderWeights:
+    """What `EncoderWeights.save` wrote.
+
+    Raises:
+        WeightsError: missing, not written by it, or not what it says it is.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no file of weights at {path}",
+            "`python -m sedcrnn.weights import <file>` writes one from a published file, which `list` names",
+            "Import the weights, correct the path, or say start_from.encoder=random",
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            described = {name: metadata[name] for name in _DESCRIBED}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+    except (SafetensorError, KeyError, OSError) as error:
+        raise WeightsError(
+            f"{path} does not say what it holds: {type(error).__name__}: {error}",
+            "Training starts from files that `python -m sedcrnn.weights import <file>` wrote",
+            "Import the file first, and name what that writes",
+        ) from error
+    _check_arrays(path, {name: value.shape for name, value in weights.items()}, described["backbone"], {})
+    _check_finite(path, weights)
+    return EncoderWeights(**described, weights=weights)
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _meta_state(backbone: str) -> dict[str, Tensor]:
+    """Names, shapes and types of a backbone's weights, without memory for them or draws at random."""
+    with torch.device("meta"):
+        state: dict[str, Tensor] = build_backbone(backbone).state_dict()
+    return state
+
+
+def _check_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], backbone: str, names: Mapping[str, str]) -> None:
+    """Refuse a file that lacks an array of the backbone, has one more, or one of another shape."""
+    expected = {names.get(name, name): tuple(like.shape) for name, like in _meta_state(backbone).items()}
+    missing = [name for name in expected if name not in shapes and not name.endswith(_COUNTER)]
+    # What belongs to the classifier may be there; what belongs among the convolutions may not.
+    parts = {name.split(".")[0] for name in expected}
+    extra = [
+        name
+        for name in shapes
+        if name not in expected and (name.split(".")[0] in parts or re.match(r"(conv|block)\d+_", name))
+    ]
+    wrong = [
+        f"{name} is {tuple(shapes[name])} instead of {shape}"
+        for name, shape in expected.items()
+        if name in shapes and tuple(shapes[name]) != shape
+    ]
+    faults = [
+        f"{words} {_some(listed)}"
+        for words, listed in (("lacks", missing), ("has, beside them,", extra), ("has other shapes:", wrong))
+        if listed
+    ]
+    if faults:
+        raise WeightsError(
+            f"{path} is not of the network '{backbone}': it {'; it '.join(faults)}",
+            f"The {len(expected)} arrays of its convolutional part are all there, and no others of that part",
+            "Name the file of this network, or set backbone=<the network of the file>",
+        )
+
+
+def _check_classes(path: Path, arrays: Arrays, trained_on: str, classes: int) -> None:
+    """Refuse a file whose classifier has as many outputs as another training's."""
+    outputs = {len(array) for name, array in arrays.items() if name.endswith("bias") and array.ndim == 1}
+    found = outputs.intersection(_CLASSES)
+    if found and classes in _CLASSES and classes not in found:
+        raise WeightsError(
+            f"{path} has a classifier of {' and '.join(map(str, sorted(found)))} outputs",
+            f"Weights of '{trained_on}' have {classes}",
+            "Correct trained_on, or name another file; `python -m sedcrnn.weights list` shows what is known",
+        )
+
+
+def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"{path} has NaN or infinite numbers in {_some(broken)}",
+            "All weights are finite",
+            "Get the file again from where it is published",
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

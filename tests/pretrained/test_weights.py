@@ -1,0 +1,147 @@
+"""The weights command as a user types it: what it writes, says, and exits with."""
+
+import hashlib
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import huggingface_hub.constants
+import pytest
+import torch
+
+from sedcrnn import weights
+from sedcrnn.pretrained.encoder_weights import load_encoder_weights
+from sedcrnn.pretrained.origins import ORIGINS
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """Arguments -> exit code, standard output, the error's paragraph; in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sedcrnn.weights", *map(str, arguments)])
+        code = 0
+        try:
+            weights.main()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        paragraph = told.err.rpartition("\nError: ")[2].strip()
+        assert "\n" not in paragraph
+        return code, told.out, paragraph
+
+    return run
+
+
+def test_import_writes_a_file_and_says_what_it_was(command, files, timm_state, tmp_path):
+    code, told, _ = command("import", files["caffe"], "trained_on=places365_caffe")
+    assert code == 0
+    loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-places365.safetensors")
+    assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())
+    assert f"{hashlib.md5(files['caffe'].read_bytes()).hexdigest()} of vgg16.caffemodel: none of the known" in told
+    assert "CC BY" in told
+    assert "BGR, 0-255 less (104.051, 112.5145, 116.676)" in told
+    assert "26 arrays, 14,714,688 numbers" in told
+    assert "start_from.encoder=weights/vgg16-places365.safetensors" in told
+
+
+def test_a_published_file_is_known_by_its_md5(command, files, monkeypatch, tmp_path):
+    md5 = hashlib.md5(files["keras notop"].read_bytes()).hexdigest()
+    monkeypatch.setitem(ORIGINS["places365_keras"].md5, "the_notop.h5", md5)
+    code, told, _ = command("import", files["keras notop"], f"output={tmp_path / 'mine.safetensors'}")
+    assert code == 0
+    assert f"{md5} of vgg16_notop.h5: the published the_notop.h5" in told
+    assert "GPL-3.0" in told
+    assert load_encoder_weights(tmp_path / "mine.safetensors").trained_on == "places365_keras"
+
+
+def test_list_names_origins_licences_and_the_md5_of_the_originals(command):
+    code, told, _ = command("list")
+    assert code == 0
+    for words in (*ORIGINS, "CC BY", "GPL-3.0", "BSD-3-Clause", "vgg16_places365.caffemodel"):
+        assert words in told
+    assert "7944d606893ead4c74336c354045d248 vgg16-places365_weights_tf_dim_ordering_tf_kernels.h5" in told
+    assert "d5f7340fd4cb346f59500788ee97b087 vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "No action is given"),
+        (["inport", "x.h5"], "The action is 'inport'"),
+        (["import"], "0 words follow 'import'"),
+        (["import", "a.h5", "b.h5"], "2 words follow 'import'"),
+        (["import", "nowhere.h5"], "There is no file nowhere.h5"),
+        (["import", "{torch}"], "trained_on is one of places365_caffe"),
+        (["import", "{torch}", "trained_on=places356_caffe"], "nearest is 'places365_caffe'"),
+        (["import", "{torch}", "trained_on=imagenet"], "a classifier of 365 outputs"),
+        (["import", "{torch}", "trained_on=places365_caffe", "output=x.pth"], "ends in .safetensors"),
+        (["import", "{torch}", "trainedon=imagenet"], "'trainedon'"),
+        (["download", "vgg16.tv_in2k"], "'vgg16.tv_in1k'"),
+        (["download", "vgg16"], "'vgg16.tv_in1k'"),
+        (["download", "test_resnet.r160_in1k"], "takes frames with the mean (0.5, 0.5, 0.5)"),
+    ],
+)
+def test_misuse_is_told_in_one_paragraph_and_leaves_nothing(command, files, tmp_path, arguments, expected):
+    code, _, error = command(*(argument.format(torch=files["torch"]) for argument in arguments))
+    assert code == 1
+    assert expected in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def hub(files, monkeypatch, tmp_path_factory):
+    """A server that answers as the hub does, for VGG16's file alone; a cache of its own. Its address."""
+    data = files["imagenet"].read_bytes()
+    place = "/timm/vgg16.tv_in1k/resolve/main/model.safetensors"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            found = self.path == place
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(data) if found else 0))
+            self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "c" * 40)
+            self.end_headers()
+
+        def do_GET(self):
+            self.do_HEAD()
+            if self.path == place:
+                self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_download_fetches_from_the_hub_and_converts(command, hub, timm_state, tmp_path):
+    code, told, error = command("download", "vgg16.tv_in1k", f"url={hub}")
+    assert code == 0, error
+    assert "bsd-3-clause" in told
+    assert "RGB, 0-255 less (123.675, 116.28, 103.53)" in told
+    assert "backbone=vgg16 model.network.normalisation=imagenet start_from.encoder=weights/vgg16-tv_in1k" in told
+    loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-tv_in1k.safetensors")
+    assert (loaded.trained_on, loaded.normalisation, loaded.backbone) == ("tv_in1k", "imagenet", "vgg16")
+    assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())
+
+
+def test_a_hub_that_does_not_have_it_or_is_not_there_is_told(command, hub, monkeypatch, tmp_path):
+    code, _, error = command("download", "vgg19.tv_in1k", f"url={hub}")
+    assert code == 1
+    assert "timm/vgg19.tv_in1k cannot be downloaded" in error
+    assert "backbone=vgg19 trained_on=imagenet" in error
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    code, _, error = command("download", "vgg16.tv_in1k")
+    assert code == 1
+    assert "timm/vgg16.tv_in1k cannot be downloaded" in error
+    assert not (tmp_path / "weights").exists()

@@ -39,6 +39,7 @@ SECONDS_SEEN = 30
 STYLE = """
 footer { display: none !important; }
 .gradio-container main { max-width: 1000px; width: 100%; margin: 0 auto !important; }
+#told, #told > * { padding: 0 !important; }
 [role=alert] { border-left: 4px solid #b91c1c; padding-left: 12px; }
 .picture .image-frame { overflow-x: auto; justify-content: safe center; }
 .picture img { min-width: 720px; }

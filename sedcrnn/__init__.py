@@ -7,6 +7,7 @@ The data flow, which is also the order in which to read the package:
     clips        clip records, scenes and locations; train, validation and test folds
     features     sound -> gammatone spectrogram, video -> frames at 5 fps; the content-addressed store
     datamodule   aligned 1-s windows of both, in batches of named tensors
+    pretrained   published weights of frame encoders (Caffe, Keras, torch) -> one checked file to start from
     networks     pure torch: audio (scSE CNN), visual (VGG16 + BiGRU), fusion (early and late)
     pretrained   published weights of frame encoders, from the files that people have (weights: the command)
     modules      the LightningModules: one shared base, and what audio, visual and fusion add to it

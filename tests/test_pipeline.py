@@ -53,7 +53,7 @@ def finished(arguments: list[str]) -> str:
     """What the pipeline prints: killed in the middle of its second stage, then started again."""
     killed = start(arguments)
     runs = Path(next(a for a in arguments if a.startswith("runs=")).removeprefix("runs="))
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 700
     while not list(runs.glob("demo_visual-*/checkpoints/last.ckpt")):
         assert time.monotonic() < deadline, "the visual stage never wrote a checkpoint"
         assert killed.poll() is None, killed.communicate()[1]

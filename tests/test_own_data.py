@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
+import soundfile
+import torch
 
 from sedcrnn import train as train_command
 from sedcrnn.config import TrainConfig
@@ -59,6 +62,38 @@ def test_every_whole_second_that_sound_and_picture_share_is_a_window(own_stage: 
         assert sorted(window.clip for window in windows) == list(range(len(steps)))
         ends.update((window.clip, window.step + 5) for window in windows)
     assert [max(end for clip, end in ends if clip == place) for place in range(len(steps))] == steps
+
+
+def put_together(sound: Path, picture: Path, path: Path) -> None:
+    """A video file with the sound in it, sample for sample, and the picture as it is encoded."""
+    waveform, rate = soundfile.read(sound, dtype="int32", always_2d=True)
+    with av.open(str(picture)) as source, av.open(str(path), "w") as target:
+        film = target.add_stream_from_template(source.streams.video[0])
+        track = target.add_stream("pcm_s32le", rate=rate, layout="stereo")
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = film
+                target.mux(packet)
+        frame = av.AudioFrame.from_ndarray(waveform.reshape(1, -1), format="s32", layout="stereo")
+        frame.rate, frame.pts = rate, 0
+        target.mux(track.encode(frame))
+        target.mux(track.encode(None))
+
+
+def test_sound_inside_the_video_is_the_sound_beside_it(own_stage: Stage, own_root: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    for path in sorted(own_root.rglob("*.mp4")):
+        (inside / path.parent.name).mkdir(parents=True, exist_ok=True)
+        put_together(path.with_suffix(".wav"), path, inside / path.parent.name / f"{path.stem}.mkv")
+    beside, within = (
+        prepared(own_stage("fusion", "data=folder", f"data.source.root={root}")) for root in (own_root, inside)
+    )
+    for one, two in zip(beside.evaluation_loader("train"), within.evaluation_loader("train"), strict=True):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert torch.equal(one[name], two[name]), name
+    run = train(own_stage("audio", "data=folder", f"data.source.root={inside}", "trainer.max_epochs=1"))
+    assert json.loads(evaluate(str(run), "test", store=str(within.store.root)).read_text())["clips"] > 0
 
 
 def test_the_same_recordings_as_folder_and_as_manifest_move_and_stay_the_same(

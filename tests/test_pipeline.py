@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.timeout(1800)  # bfloat16, as in the demo, is slow on processors that lack it
+
 # Small networks that learn sixty clips in seconds; otherwise the demo's own stages.
 STAGES = [
     'stages.demo_audio=["model.network.filters=[16,24,32]","trainer.max_epochs=16"]',

@@ -53,6 +53,11 @@ class SpectrogramAugmentation:
                     f"Set recipe.augmentation.spectrogram.{name}=0 to leave it off",
                 )
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is on."""
+        return bool(self.gain or self.swap or self.band_masks or self.column_masks)
+
     def check(self, layout: ChannelLayout, bands: int, columns: int) -> None:
         """Refuse what would have no effect on, or not fit, spectrograms of these channels and this size.
 

@@ -82,7 +82,7 @@ class WindowDataset(Dataset[Batch]):
         return self._read(window.clip, name)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
 
     def _augmented(self, decibels: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
-        if self.augmentation is None:
+        if self.augmentation is None or not self.augmentation.active:
             return decibels
         changed = [
             one if window.draw is None else self.augmentation(one, window.draw)

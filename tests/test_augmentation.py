@@ -10,6 +10,9 @@ WINDOW = torch.arange(3 * 8 * 10, dtype=torch.float32).reshape(3, 8, 10) / 10 - 
 
 def test_everything_is_off_by_default():
     assert torch.equal(SpectrogramAugmentation()(WINDOW, 1), WINDOW)
+    assert not SpectrogramAugmentation(band_mask_width=3, column_mask_width=3).active
+    for on in ({"gain": 1.0}, {"swap": 0.1}, {"band_masks": 1}, {"column_masks": 1}):
+        assert SpectrogramAugmentation(**on).active
 
 
 def test_the_draw_alone_decides_and_the_global_generator_is_given_back():

@@ -83,7 +83,9 @@ def test_weights_for_other_frames_or_another_network_are_refused_but_raw_is_allo
     with pytest.raises(WeightsError, match=r"normalisation 'imagenet', and model.* is 'places365'.*raw"):
         load_encoder(stage("visual", given))
     for normalisation in ("imagenet", "raw"):
-        assert load_encoder(stage("visual", given, f"model.network.normalisation={normalisation}")) is not None
+        weights = load_encoder(stage("visual", given, f"model.network.normalisation={normalisation}"))
+        assert weights is not None
+        assert (weights.trained_on, weights.normalisation) == ("imagenet", "imagenet")
     with pytest.raises(WeightsError, match=r"holds weights of 'test_resnet', and model.network.backbone is 'vgg16'"):
         load_encoder(stage("visual", given, "model.network.backbone=vgg16"))
 

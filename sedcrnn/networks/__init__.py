@@ -1,6 +1,6 @@
-"""Named tensors -> logits per head: what the audio, visual and fusion networks have in common."""
+"""Named tensors -> encoded values -> logits per head: what the audio, visual and fusion networks have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -10,16 +10,33 @@ class SceneNetwork(nn.Module):
     """A network that answers with the scene of one second; each subclass has one or more heads.
 
     Attributes:
-        inputs: names of the tensors it takes, in the order of `heads` and `forward`.
+        inputs: names of the tensors it takes, in the order of `encode`, `heads` and `forward`.
         head_names: names of its heads, in the order of `heads`; the last is the network's answer.
         scenes: number of scenes.
-        heads: inputs -> {head: (batch, scene) logits}.
+        encoded: names of the values between the two halves of the network.
+        encoding_parts: the parts that `encode` runs. While all of them are frozen, encoded values never change, and
+            may be kept. None: there is nothing worth keeping.
+        encode: inputs -> encoded values by name, each (batch, ...).
+        decode: encoded values -> {head: (batch, scene) logits}.
     """
 
     inputs: ClassVar[tuple[str, ...]]
-    head_names: ClassVar[tuple[str, ...]]
+    head_names: tuple[str, ...]
     scenes: int
-    heads: Callable[..., dict[str, Tensor]]
+    encoded: ClassVar[tuple[str, ...]]
+    encoding_parts: ClassVar[tuple[str, ...]] = ()
+    encode: Callable[..., dict[str, Tensor]]
+    decode: Callable[..., dict[str, Tensor]]
+
+    def heads(self, *inputs: Tensor, **named_inputs: Tensor) -> dict[str, Tensor]:
+        """Inputs -> {head: (batch, scene) logits}."""
+        return self.decode(**self.encode(*inputs, **named_inputs))
+
+    def heads_of(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The heads for a batch that holds the inputs, or the values that they were encoded as before."""
+        if self.encoded[0] in batch:
+            return self.decode(**{name: batch[name] for name in self.encoded})
+        return self.heads(**{name: batch[name] for name in self.inputs})
 
     def forward(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
         """(batch, scene) logits of the network's answer."""

@@ -31,6 +31,7 @@ class AudioNetwork(SceneNetwork):
 
     inputs = ("spectrogram",)
     head_names = ("audio",)
+    encoded = ("audio_map",)
 
     def __init__(
         self,
@@ -70,6 +71,10 @@ class AudioNetwork(SceneNetwork):
         logits: Tensor = self.dense(embedding.mean((-2, -1)))
         return logits
 
-    def heads(self, spectrogram: Tensor) -> dict[str, Tensor]:
-        """(batch, channel, band, frame) -> {"audio": (batch, scene) logits}."""
-        return {"audio": self.classify(self.embed(spectrogram))}
+    def encode(self, spectrogram: Tensor) -> dict[str, Tensor]:
+        """(batch, channel, band, frame) -> the last block's map."""
+        return {"audio_map": self.embed(spectrogram)}
+
+    def decode(self, audio_map: Tensor) -> dict[str, Tensor]:
+        """The last block's map -> {"audio": (batch, scene) logits}."""
+        return {"audio": self.classify(audio_map)}

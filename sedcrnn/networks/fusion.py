@@ -27,6 +27,8 @@ class FusionNetwork(SceneNetwork):
 
     inputs = ("spectrogram", "frames")
     head_names = ("audio", "visual", "early", "late")
+    encoded = ("audio_steps", "visual_steps", "audio", "visual")
+    encoding_parts = ("audio", "visual")
 
     def __init__(self, audio: AudioNetwork, visual: VisualNetwork, hidden: int = 64) -> None:
         super().__init__()
@@ -44,41 +46,40 @@ class FusionNetwork(SceneNetwork):
         self.early = glorot(nn.Linear(2 * hidden, self.scenes))
         self.late = glorot(nn.Linear(3 * self.scenes, self.scenes))
 
-    def embed(self, spectrogram: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """The subnetworks' embeddings, (batch, filter, band, pooled frame) and (batch, time, embedding)."""
-        return self.audio.embed(spectrogram), self.visual.embed(frames)
+    def encode(self, spectrogram: Tensor, frames: Tensor) -> dict[str, Tensor]:
+        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> what both subnetworks make of them:
+        their embeddings per time step, and their predictions."""
+        return {**self.encode_sound(self.audio.embed(spectrogram)), **self.encode_picture(self.visual.embed(frames))}
 
-    def from_embeddings(self, audio_embedding: Tensor, visual_embedding: Tensor) -> dict[str, Tensor]:
-        """Embeddings -> {head: (batch, scene) logits}: all that `heads` does after `embed`.
+    def encode_sound(self, audio_map: Tensor) -> dict[str, Tensor]:
+        """(batch, filter, band, pooled frame) -> `audio_steps` (batch, time, filter) and `audio` logits.
 
         Raises:
-            ConfigError: the audio map does not pool to as many steps as there are frames.
+            ConfigError: a map of fewer frames than a time step takes.
         """
-        audio, visual = self.audio.classify(audio_embedding), self.visual.classify(visual_embedding)
-        states, _ = self.gru(self._aligned(audio_embedding, visual_embedding))
+        by_frame = audio_map.mean(-2)
+        if by_frame.shape[-1] < POOL_SIZE:
+            raise _unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
+        return {"audio_steps": self.pool(by_frame).transpose(1, 2), "audio": self.audio.classify(audio_map)}
+
+    def encode_picture(self, visual_steps: Tensor) -> dict[str, Tensor]:
+        """(batch, time, embedding) -> the same as `visual_steps`, and `visual` log-probabilities."""
+        return {"visual_steps": visual_steps, "visual": self.visual.classify(visual_steps)}
+
+    def decode(self, audio_steps: Tensor, visual_steps: Tensor, audio: Tensor, visual: Tensor) -> dict[str, Tensor]:
+        """What the subnetworks made of sound and picture -> {head: (batch, scene) logits}.
+
+        `audio`, `early` and `late` are logits, `visual` log-probabilities, which are logits too.
+
+        Raises:
+            ConfigError: not as many time steps of one as of the other.
+        """
+        if audio_steps.shape[1] != visual_steps.shape[1]:
+            raise _unaligned(f"gives {audio_steps.shape[1]} time steps, for {visual_steps.shape[1]} video frames")
+        states, _ = self.gru(torch.cat([audio_steps, visual_steps], dim=-1))
         early = self.early(states.mean(1))
         predictions = [logits.float().softmax(-1) for logits in (early, audio, visual)]
         return {"audio": audio, "visual": visual, "early": early, "late": self.late(torch.cat(predictions, -1))}
-
-    def _aligned(self, audio_embedding: Tensor, visual_embedding: Tensor) -> Tensor:
-        """Both embeddings side by side, (batch, time, filter + embedding)."""
-        frames, time = audio_embedding.shape[-1], visual_embedding.shape[1]
-        steps = max(0, (frames - POOL_SIZE) // POOL_STRIDE + 1)
-        if steps != time:
-            raise ConfigError(
-                f"The audio network's {frames} pooled frames give {steps} time steps, for {time} video frames",
-                "Early fusion needs as many of one as of the other: 50 frames and the pools (2, 2, 1) give 5 steps",
-                "Change the audio network's frame_pooling, or the frame rate or length of the features",
-            )
-        audio = self.pool(audio_embedding.mean(-2)).transpose(1, 2)
-        return torch.cat([audio, visual_embedding], dim=-1)
-
-    def heads(self, spectrogram: Tensor, frames: Tensor) -> dict[str, Tensor]:
-        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> {head: (batch, scene) logits}.
-
-        `audio`, `early` and `late` are logits, `visual` log-probabilities, which are logits too.
-        """
-        return self.from_embeddings(*self.embed(spectrogram, frames))
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs; early fusion does without the subnetworks' classifiers."""
@@ -89,3 +90,11 @@ class FusionNetwork(SceneNetwork):
             "late": [self],
         }
         return parts[head]
+
+
+def _unaligned(found: str) -> ConfigError:
+    return ConfigError(
+        f"The audio network's map {found}",
+        "Early fusion needs as many steps of sound as of picture: 50 frames and the pools (2, 2, 1) give 5",
+        "Change the audio network's frame_pooling, or the frame rate or length of the features",
+    )

@@ -27,6 +27,8 @@ class VisualNetwork(SceneNetwork):
 
     inputs = ("frames",)
     head_names = ("visual",)
+    encoded = ("visual_steps",)
+    encoding_parts = ("encoder",)
 
     def __init__(
         self,
@@ -55,6 +57,10 @@ class VisualNetwork(SceneNetwork):
         per_frame = self.dense(self.dropout(states)).float().log_softmax(-1)
         return torch.logsumexp(per_frame, dim=1) - math.log(per_frame.shape[1])
 
-    def heads(self, frames: Tensor) -> dict[str, Tensor]:
-        """(batch, time, channel, height, width), RGB 0-255 -> {"visual": (batch, scene) log-probabilities}."""
-        return {"visual": self.classify(self.embed(frames))}
+    def encode(self, frames: Tensor) -> dict[str, Tensor]:
+        """(batch, time, channel, height, width), RGB 0-255 -> the features of each frame (batch, time, embedding)."""
+        return {"visual_steps": self.embed(frames)}
+
+    def decode(self, visual_steps: Tensor) -> dict[str, Tensor]:
+        """(batch, time, embedding) -> {"visual": (batch, scene) log-probabilities, which are logits too}."""
+        return {"visual": self.classify(visual_steps)}

@@ -41,14 +41,18 @@ def test_heads_at_full_size(paper_network, batch):
 
 
 @torch.no_grad()
-def test_heads_forward_and_embeddings_agree(small_network, one_second):
+def test_heads_forward_and_encoded_values_agree(small_network, one_second):
     network = small_network.eval()
     heads = network.heads(**one_second)
-    again = network.from_embeddings(*network.embed(**one_second))
+    again = network.decode(**network.encode(**one_second))
     for head, logits in heads.items():
         torch.testing.assert_close(logits, again[head], atol=0, rtol=0)
     torch.testing.assert_close(network(**one_second), heads["late"], atol=0, rtol=0)
     torch.testing.assert_close(network(*one_second.values()), heads["late"], atol=0, rtol=0)
+
+
+def from_maps(network, audio_map, visual_steps):
+    return network.decode(**network.encode_sound(audio_map), **network.encode_picture(visual_steps))
 
 
 @torch.no_grad()
@@ -59,7 +63,7 @@ def test_early_fusion_by_its_steps(small_network):
     pooled = torch.stack([over_bands[..., 2 * step : 2 * step + 3].mean(-1) for step in range(5)], dim=1)
     states, _ = network.gru(torch.cat([pooled, visual], dim=2))
     expected = states.mean(1) @ network.early.weight.T + network.early.bias
-    torch.testing.assert_close(network.from_embeddings(audio, visual)["early"], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(from_maps(network, audio, visual)["early"], expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -84,10 +88,10 @@ def test_gradients_reach_every_parameter(small_network, one_second):
 
 
 def test_unequal_time_steps_are_refused_with_both_numbers(small_network):
-    with pytest.raises(ConfigError, match="12 pooled frames give 5 time steps, for 4 video frames"):
-        small_network.from_embeddings(torch.rand(1, 6, 8, 12), torch.rand(1, 4, 512))
-    with pytest.raises(ConfigError, match="2 pooled frames give 0 time steps, for 5 video frames"):
-        small_network.from_embeddings(torch.rand(1, 6, 8, 2), torch.rand(1, 5, 512))
+    with pytest.raises(ConfigError, match="gives 5 time steps, for 4 video frames"):
+        from_maps(small_network, torch.rand(1, 6, 8, 12), torch.rand(1, 4, 512))
+    with pytest.raises(ConfigError, match="has 2 pooled frames, and 3 make a time step"):
+        from_maps(small_network, torch.rand(1, 6, 8, 2), torch.rand(1, 5, 512))
 
 
 def test_unequal_scenes_are_refused_with_both_numbers():

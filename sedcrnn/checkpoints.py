@@ -32,6 +32,7 @@ class Checkpoint:
         scenes: label order.
         features: configs of the features it takes, by name.
         data: config of the data it was trained on.
+        recipe: how it was trained.
         locations: from which it has learnt, in this stage and in those before.
         seed: seed of its training.
         weights: state of the network.
@@ -42,6 +43,7 @@ class Checkpoint:
     scenes: tuple[str, ...]
     features: dict[str, Any]
     data: dict[str, Any]
+    recipe: dict[str, Any]
     locations: frozenset[str]
     seed: int
     weights: dict[str, Tensor]
@@ -133,6 +135,7 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
             scenes=tuple(described["scenes"]),
             features=described["features"],
             data=described["data"],
+            recipe=described["recipe"],
             locations=frozenset(described["locations"]),
             seed=described["seed"],
             weights={

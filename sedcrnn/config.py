@@ -68,6 +68,7 @@ class RecipeConfig:
     augmentation: AugmentationConfig = MISSING
     head_weights: dict[str, float] = MISSING
     frozen: list[str] = MISSING
+    cache_frozen: bool = MISSING
     l2: dict[str, float] = MISSING
     plateau_factor: float = MISSING
     plateau_patience: int = MISSING

@@ -1,117 +1,26 @@
 """Data set -> features in the store -> folds -> batches of aligned 1-s windows, for all three models.
 
-A batch is a dict of tensors:
-
-    spectrogram   (batch, channel, band, frame) float32 in [-1, 1], each window scaled by itself
-    frames        (batch, time=5, channel=3, height, width) uint8, RGB
-    scene         (batch,) int64, index into the data set's scenes; -1 where unlabelled
-    clip          (batch,) int64, index into the fold's clips
-    window        (batch,) int64, second of the clip at which the window starts, rounded down
-
-with `spectrogram` and `frames` only where the network takes them.
+`window_dataset` says what is in a batch.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from sedcrnn.augmentation import SpectrogramAugmentation
-from sedcrnn.clips import UNLABELLED, Clip, Manifest
+from sedcrnn.clips import Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
 from sedcrnn.errors import DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
-from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
-from sedcrnn.features.spectrogram import Spectrogram, scale_window
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.folds import Folds, make_folds
-from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
-
-Batch = dict[str, Tensor]
-
-
-class WindowDataset(Dataset[Batch]):
-    """The clips of one fold; indexed by a whole batch of windows at a time.
-
-    Args:
-        clips: the fold, or any clips.
-        scenes: label order.
-        features: `spectrogram`, `frames` or both.
-        store: where their values lie.
-        augmentation: of the spectrograms of windows that have a `draw`.
-    """
-
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        scenes: Sequence[str],
-        features: Mapping[str, Feature],
-        store: FeatureStore,
-        augmentation: SpectrogramAugmentation | None = None,
-    ) -> None:
-        self.clips = clips
-        self.features = features
-        self.augmentation = augmentation
-        self.entries = {
-            name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
-        }
-        self.scene = torch.tensor([-1 if clip.scene == UNLABELLED else scenes.index(clip.scene) for clip in clips])
-        self.steps = [self._count_steps(clip) for clip in range(len(clips))]
-
-    def __getitem__(self, windows: list[Window]) -> Batch:
-        batch = {
-            "scene": self.scene[[window.clip for window in windows]],
-            "clip": torch.tensor([window.clip for window in windows]),
-            "window": torch.tensor([window.step // STEPS_PER_SECOND for window in windows]),
-        }
-        if feature := self.features.get("spectrogram"):
-            stored = np.stack([self._cut(window, "spectrogram") for window in windows])
-            decibels = feature.decode(stored.transpose(0, 2, 3, 1))
-            batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
-        if "frames" in self.features:
-            frames = np.stack([self._cut(window, "frames") for window in windows])
-            batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
-        return batch
-
-    def _cut(self, window: Window, name: str) -> np.ndarray:
-        per_step = self.features[name].per_step
-        return self._read(window.clip, name)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
-
-    def _augmented(self, decibels: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
-        if self.augmentation is None or not self.augmentation.active:
-            return decibels
-        changed = [
-            one if window.draw is None else self.augmentation(one, window.draw)
-            for one, window in zip(torch.from_numpy(decibels), windows, strict=True)
-        ]
-        return torch.stack(changed).numpy()
-
-    def _read(self, clip: int, name: str) -> np.ndarray:
-        return FeatureStore.open(self.entries[name][clip])
-
-    def _count_steps(self, clip: int) -> int:
-        """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
-        return min(len(self._read(clip, name)) // feature.per_step for name, feature in self.features.items())
-
-
-def window_loader(
-    dataset: WindowDataset, batches: RandomWindows | ConsecutiveWindows, workers: int
-) -> DataLoader[Batch]:
-    """Batches of windows from a number of processes; 0 loads in this one."""
-    # The sampler yields whole batches, so the loader neither batches nor collates; Lightning finds
-    # `sampler.set_epoch` there by itself.
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=batches,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
+from sedcrnn.frozen import EncodedDataset, FrozenEncoder
+from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, window_loader
+from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows
 
 
 class SceneDataModule(LightningDataModule):
@@ -125,6 +34,12 @@ class SceneDataModule(LightningDataModule):
         seed: seed of the training windows and of their order.
         augmentation: of the training windows' spectrograms.
 
+    Attributes:
+        manifest: the data set, without skipped clips; known after `prepare_data`, like the next two.
+        folds: its division.
+        skipped: clips that could not be read.
+        encoder: set before the data are used, batches hold what it makes of the clips in place of the features.
+
     Raises:
         ConfigError: an augmentation that does not fit the spectrograms.
     """
@@ -132,6 +47,7 @@ class SceneDataModule(LightningDataModule):
     manifest: Manifest
     folds: Folds
     skipped: tuple[Unreadable, ...]
+    encoder: FrozenEncoder | None = None
 
     def __init__(
         self,
@@ -149,7 +65,7 @@ class SceneDataModule(LightningDataModule):
         self.augmentation = augmentation
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
-        self._datasets: dict[str, WindowDataset] = {}
+        self._datasets: dict[str, ClipWindows] = {}
         self._ready = False
 
     def prepare_data(self) -> None:
@@ -171,8 +87,11 @@ class SceneDataModule(LightningDataModule):
         self._ready = True
 
     def setup(self, stage: str | None = None) -> None:
-        """Nothing beyond `prepare_data`, which every process runs for itself: what it makes is found, not made."""
+        """`prepare_data` for every process, which finds what the first has made; then, together, `encoder`'s work."""
         self.prepare_data()
+        if self.encoder is not None:
+            for fold in ("train", "validation"):
+                self.dataset(fold)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -216,8 +135,8 @@ class SceneDataModule(LightningDataModule):
         windows = ConsecutiveWindows(dataset.steps, self.batch_size, *self._place())
         return window_loader(dataset, windows, self.data.loader_workers)
 
-    def dataset(self, fold: str) -> WindowDataset:
-        """The clips of a fold with their features.
+    def dataset(self, fold: str) -> ClipWindows:
+        """The clips of a fold with their features, or with what the encoder makes of them.
 
         Raises:
             DataError: the fold has no clips (left).
@@ -231,10 +150,16 @@ class SceneDataModule(LightningDataModule):
                     "Every fold needs at least one clip",
                     "Check the data set's lists and its media files",
                 )
-            self._datasets[fold] = WindowDataset(
-                clips, self.manifest.scenes, self.features, self.store, self.augmentation
-            )
+            self._datasets[fold] = self._dataset_of(clips)
         return self._datasets[fold]
+
+    def _dataset_of(self, clips: Sequence[Clip]) -> ClipWindows:
+        scenes = self.manifest.scenes
+        if self.encoder is None:
+            return WindowDataset(clips, scenes, self.features, self.store, self.augmentation)
+        rank, processes = self._place()
+        self.encoder.encode_all(clips, self.store, self.data.workers, start=rank / processes)
+        return EncodedDataset(clips, scenes, self.encoder.kept, self.store)
 
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import MISSING, DictConfig
 
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint
@@ -24,6 +25,7 @@ from sedcrnn.evaluation.table import intervals_table, results_table
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.files import write_json
 from sedcrnn.folds import Folds
+from sedcrnn.frozen import FrozenEncoder
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.summary import count_parameters
 
@@ -90,6 +92,10 @@ def evaluate(
     if (folder / METRICS).is_file() and json.loads((folder / METRICS).read_text())["of"] == asked:
         return folder / METRICS
     network = checkpoint.build()
+    if checkpoint.recipe["cache_frozen"]:
+        datamodule.encoder = FrozenEncoder(
+            network, checkpoint.network, datamodule.features, device=torch.device(device)
+        )
     clips = datamodule.dataset(fold).clips
     predictions = predict(network, datamodule.evaluation_loader(fold), device)
     write_predictions(folder / PREDICTIONS, predictions, clips, checkpoint.scenes)

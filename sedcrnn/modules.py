@@ -77,12 +77,12 @@ class SceneModule(LightningModule):
         self._step(batch, "test")
 
     def _step(self, batch: dict[str, Tensor], split: str) -> Tensor:
-        inputs = {name: batch[name] for name in self.network.inputs}
         target = F.one_hot(batch["scene"], self.network.scenes).float()
         if split == "train" and self.recipe["mixup_alpha"] > 0:
-            inputs, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
+            inputs = {name: batch[name] for name in self.network.inputs}
+            batch, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
         log_probabilities = {
-            head: logits.float().log_softmax(-1) for head, logits in self.network.heads(**inputs).items()
+            head: logits.float().log_softmax(-1) for head, logits in self.network.heads_of(batch).items()
         }
         # Under mixup the scores of the training split count the heavier label as the true one.
         for head, values in log_probabilities.items():

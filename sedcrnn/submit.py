@@ -15,7 +15,6 @@ from sedcrnn.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.clips import Clip
 from sedcrnn.commands import command
 from sedcrnn.config import Node, check_at_least, checked, instantiate
-from sedcrnn.datamodule import WindowDataset, window_loader
 from sedcrnn.datasets.tau2021_evaluation import Tau2021Evaluation
 from sedcrnn.errors import CheckpointError, ConfigError, SubmissionError, nearest
 from sedcrnn.evaluate import METRICS, evaluation_folder
@@ -28,6 +27,7 @@ from sedcrnn.scenes import TAU_SCENES
 from sedcrnn.submission.check import check_submission, meta_file, output_file, refuse
 from sedcrnn.submission.meta import check_meta, describe, write_meta
 from sedcrnn.submission.output import write_output
+from sedcrnn.window_dataset import WindowDataset, window_loader
 from sedcrnn.windows import ConsecutiveWindows
 
 

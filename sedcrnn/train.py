@@ -19,6 +19,7 @@ from sedcrnn.config import FeaturesConfig, TrainConfig, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.frozen import FrozenEncoder, check_cacheable
 from sedcrnn.modules import SceneModule
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
 from sedcrnn.runs import EpochLog, Run, say
@@ -63,6 +64,8 @@ def train(config: TrainConfig) -> Path:
             seed=config.seed,
         )
         load_weights(module.network, starts, encoder)
+        if config.recipe.cache_frozen:
+            check_cacheable(config.recipe, module.network, config.trainer["precision"])
         _fit(config, run, module, datamodule)
     return run.folder
 
@@ -109,6 +112,10 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
     trainer: Trainer = instantiate(
         config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(run.folder)
     )
+    if config.recipe.cache_frozen:
+        node, features = module.hparams["network"], datamodule.features
+        device, precision = trainer.strategy.root_device, str(trainer.precision)
+        datamodule.encoder = FrozenEncoder(module.network, node, features, precision, device)
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
     say(f"{config.name}: {'resuming' if resume else 'training'} in {run.folder}")
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)

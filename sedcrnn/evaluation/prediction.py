@@ -72,8 +72,8 @@ def predict(network: SceneNetwork, loader: DataLoader[dict[str, Tensor]], device
     collected: dict[str, list[Tensor]] = {"clip": [], "window": [], "scene": []}
     heads: dict[str, list[Tensor]] = {head: [] for head in network.head_names}
     for batch in tqdm(loader, desc="predicting", unit="batch"):
-        inputs = {name: batch[name].to(device) for name in network.inputs}
-        for head, logits in network.heads(**inputs).items():
+        on_device = {name: values.to(device) for name, values in batch.items()}
+        for head, logits in network.heads_of(on_device).items():
             heads[head].append(logits.float().log_softmax(-1).cpu())
         for name, values in collected.items():
             values.append(batch[name])

@@ -15,14 +15,22 @@ STEPS_PER_SECOND = 5
 spectrogram (paper.md, Inputs)."""
 
 
-class Feature(Protocol):
-    """What the store, the extraction and the data module need to know of a feature.
+class Stored(Protocol):
+    """What the store needs to know of the values that it keeps."""
 
-    Attributes:
-        name: short name, also the beginning of its folder in the store: `spectrogram`, `frames`.
-    """
+    @property
+    def name(self) -> str:
+        """Short name, also the beginning of its folder in the store: `spectrogram`, `frames`."""
+        ...
 
-    name: str
+    def parameters(self) -> dict[str, object]:
+        """Everything that determines the values for given file content, as JSON types: the method, an integer
+        `version` that is raised whenever the method changes its output, and all arguments."""
+        ...
+
+
+class Feature(Stored, Protocol):
+    """What the extraction and the data module need to know of a feature of a clip."""
 
     @property
     def per_step(self) -> int:
@@ -31,11 +39,6 @@ class Feature(Protocol):
 
     def source(self, clip: Clip) -> Path:
         """The clip's file that the feature is made from."""
-        ...
-
-    def parameters(self) -> dict[str, object]:
-        """Everything that determines the output for given file content, as JSON types: the method, an integer
-        `version` that is raised whenever the method changes its output, and all arguments."""
         ...
 
     def extract(self, path: Path) -> NDArray[Any]:

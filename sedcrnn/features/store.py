@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sedcrnn.errors import ClipError, DataError
-from sedcrnn.features.feature import Feature
+from sedcrnn.features.feature import Stored
 from sedcrnn.files import atomic, write_json
 
 SEAL = 8
@@ -41,7 +41,7 @@ class FeatureStore:
     def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
         return FeatureStore, (self.root,)
 
-    def key(self, source: Path, feature: Feature) -> str:
+    def key(self, source: Path, feature: Stored) -> str:
         """Name of an entry: 32 hexadecimal digits from the file's content and the feature's name and parameters.
 
         Raises:
@@ -49,11 +49,11 @@ class FeatureStore:
         """
         return _digest([self._content(source), feature.name, feature.parameters()], 16)
 
-    def path(self, source: Path, feature: Feature) -> Path:
+    def path(self, source: Path, feature: Stored) -> Path:
         """Where the entry lies, or would; errors as `key`."""
         return self._folder(feature) / f"{self.key(source, feature)}.npy"
 
-    def write(self, source: Path, feature: Feature, values: NDArray[Any]) -> Path:
+    def write(self, source: Path, feature: Stored, values: NDArray[Any]) -> Path:
         """Add an entry, whole or not at all; returns where."""
         entry = self.path(source, feature)
         described = entry.parent / "parameters.json"
@@ -69,7 +69,7 @@ class FeatureStore:
         self._known.remember(entry, state, seal.hex())
         return entry
 
-    def read(self, source: Path, feature: Feature) -> NDArray[Any]:
+    def read(self, source: Path, feature: Stored) -> NDArray[Any]:
         """The array, time first, mapped from disk and not copied; errors as `key` and `open`."""
         return self.open(self.path(source, feature))
 
@@ -103,13 +103,13 @@ class FeatureStore:
             self._known.remember(entry, state, seal.hex())
         return whole
 
-    def knows(self, source: Path, feature: Feature) -> bool:
+    def knows(self, source: Path, feature: Stored) -> bool:
         """Whether the entry is known to be whole from before, without reading either file."""
         if self._known.recall(source) is None:
             return False
         return self._known.recall(self.path(source, feature)) is not None
 
-    def _folder(self, feature: Feature) -> Path:
+    def _folder(self, feature: Stored) -> Path:
         return self.root / f"{feature.name}-{_digest(feature.parameters(), 8)}"
 
     def _content(self, source: Path) -> str:

@@ -47,7 +47,7 @@ class FusionNetwork(SceneNetwork):
         self.late = glorot(nn.Linear(3 * self.scenes, self.scenes))
 
     def encode(self, spectrogram: Tensor, frames: Tensor) -> dict[str, Tensor]:
-        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> what both subnetworks make of them:
+        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> what the subnetworks make of them:
         their embeddings per time step, and their predictions."""
         return {**self.encode_sound(self.audio.embed(spectrogram)), **self.encode_picture(self.visual.embed(frames))}
 

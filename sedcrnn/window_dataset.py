@@ -1,0 +1,126 @@
+"""Clips and their stored features -> batches of aligned 1-s windows.
+
+A batch is a dict of tensors:
+
+    spectrogram   (batch, channel, band, frame) float32 in [-1, 1], each window scaled by itself
+    frames        (batch, time=5, channel=3, height, width) uint8, RGB
+    scene         (batch,) int64, index into the data set's scenes; -1 where unlabelled
+    clip          (batch,) int64, index into the fold's clips
+    window        (batch,) int64, second of the clip at which the window starts, rounded down
+
+with `spectrogram` and `frames` only where the network takes them; `frozen.EncodedDataset` has what a frozen part of
+the network made of them in their place.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sedcrnn.augmentation import SpectrogramAugmentation
+from sedcrnn.clips import UNLABELLED, Clip
+from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
+from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.features.store import FeatureStore
+from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
+
+Batch = dict[str, Tensor]
+
+
+class ClipWindows(Dataset[Batch]):
+    """The clips of one fold; indexed by a whole batch of windows at a time.
+
+    Args:
+        clips: the fold, or any clips.
+        scenes: label order.
+
+    Attributes:
+        steps: length of each clip.
+    """
+
+    steps: list[int]
+
+    def __init__(self, clips: Sequence[Clip], scenes: Sequence[str]) -> None:
+        self.clips = clips
+        self.scene = torch.tensor([-1 if clip.scene == UNLABELLED else scenes.index(clip.scene) for clip in clips])
+
+    def __getitem__(self, windows: list[Window]) -> Batch:
+        """The labels of the windows, to which subclasses add values."""
+        clip = torch.tensor([window.clip for window in windows])
+        second = torch.tensor([window.step // STEPS_PER_SECOND for window in windows])
+        return {"scene": self.scene[clip], "clip": clip, "window": second}
+
+
+class WindowDataset(ClipWindows):
+    """Windows of the features as they are stored.
+
+    Args:
+        clips: the fold, or any clips.
+        scenes: label order.
+        features: `spectrogram`, `frames` or both.
+        store: where their values lie.
+        augmentation: of the spectrograms of windows that have a `draw`.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        scenes: Sequence[str],
+        features: Mapping[str, Feature],
+        store: FeatureStore,
+        augmentation: SpectrogramAugmentation | None = None,
+    ) -> None:
+        super().__init__(clips, scenes)
+        self.features = features
+        self.augmentation = augmentation
+        self.entries = {
+            name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
+        }
+        self.steps = [self._count_steps(clip) for clip in range(len(clips))]
+
+    def __getitem__(self, windows: list[Window]) -> Batch:
+        batch = super().__getitem__(windows)
+        if feature := self.features.get("spectrogram"):
+            stored = np.stack([self._cut(window, "spectrogram") for window in windows])
+            decibels = feature.decode(stored.transpose(0, 2, 3, 1))
+            batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
+        if "frames" in self.features:
+            frames = np.stack([self._cut(window, "frames") for window in windows])
+            batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
+        return batch
+
+    def _cut(self, window: Window, name: str) -> np.ndarray:
+        per_step = self.features[name].per_step
+        return self._read(window.clip, name)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
+
+    def _augmented(self, decibels: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
+        if self.augmentation is None or not self.augmentation.active:
+            return decibels
+        changed = [
+            one if window.draw is None else self.augmentation(one, window.draw)
+            for one, window in zip(torch.from_numpy(decibels), windows, strict=True)
+        ]
+        return torch.stack(changed).numpy()
+
+    def _read(self, clip: int, name: str) -> np.ndarray:
+        return FeatureStore.open(self.entries[name][clip])
+
+    def _count_steps(self, clip: int) -> int:
+        """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
+        return min(len(self._read(clip, name)) // feature.per_step for name, feature in self.features.items())
+
+
+def window_loader(dataset: ClipWindows, batches: RandomWindows | ConsecutiveWindows, workers: int) -> DataLoader[Batch]:
+    """Batches of windows from a number of processes; 0 loads in this one."""
+    # The sampler yields whole batches, so the loader neither batches nor collates; Lightning finds
+    # `sampler.set_epoch` there by itself.
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

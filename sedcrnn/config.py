@@ -38,6 +38,8 @@ class DataConfig:
     selection: str = MISSING
     validation_share: float = MISSING
     validation_seed: int = MISSING
+    leave_out_city: str | None = MISSING
+    shuffle_labels: bool = MISSING
     unreadable: str = MISSING
     workers: int = MISSING
     loader_workers: int = MISSING
@@ -66,6 +68,7 @@ class RecipeConfig:
     optimizer: Node = MISSING
     mixup_alpha: float = MISSING
     augmentation: AugmentationConfig = MISSING
+    modality_dropout: float = MISSING
     head_weights: dict[str, float] = MISSING
     frozen: list[str] = MISSING
     cache_frozen: bool = MISSING

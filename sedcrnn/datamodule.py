@@ -19,6 +19,7 @@ from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.folds import Folds, make_folds
 from sedcrnn.frozen import EncodedDataset, FrozenEncoder
+from sedcrnn.protocols import leave_city_out, shuffle_labels
 from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, window_loader
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows
 
@@ -75,6 +76,8 @@ class SceneDataModule(LightningDataModule):
         source = instantiate(self.data.source)
         source.prepare()
         manifest: Manifest = source.manifest()
+        if self.data.leave_out_city is not None:
+            manifest = leave_city_out(manifest, self.data.leave_out_city)
         self.skipped = extract_all(
             manifest.clips, list(self.features.values()), self.store, self.data.workers, self.data.unreadable
         )
@@ -84,6 +87,8 @@ class SceneDataModule(LightningDataModule):
         self.folds = make_folds(
             self.manifest, self.data.selection, self.data.validation_share, self.data.validation_seed
         )
+        if self.data.shuffle_labels:
+            self.folds = shuffle_labels(self.folds, self.data.validation_seed)
         self._ready = True
 
     def setup(self, stage: str | None = None) -> None:

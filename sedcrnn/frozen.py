@@ -196,6 +196,8 @@ def check_cacheable(recipe: RecipeConfig, network: SceneNetwork, precision: obje
         reason = f"recipe.frozen={recipe.frozen} leaves {' and '.join(loose)} to be trained"
     elif recipe.mixup_alpha > 0:
         reason = f"recipe.mixup_alpha={recipe.mixup_alpha} mixes inputs, in front of the frozen part"
+    elif recipe.modality_dropout > 0:
+        reason = f"recipe.modality_dropout={recipe.modality_dropout} drops inputs, in front of the frozen part"
     elif "spectrogram" in network.inputs and spectrogram is not None and instantiate(spectrogram).active:
         reason = "recipe.augmentation.spectrogram changes spectrograms, in front of the frozen part"
     elif precision not in AUTOCAST:

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric
 from sedcrnn.config import instantiate
 from sedcrnn.errors import ConfigError, nearest
 from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
+from sedcrnn.modalities import drop_modalities
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import freeze, frozen_modules
 
@@ -50,6 +51,7 @@ class SceneModule(LightningModule):
         self.network: SceneNetwork = instantiate(network)
         self.recipe, self.seed = recipe, seed
         self.head_weights = self._checked_head_weights(recipe["head_weights"])
+        self._check_modality_dropout(recipe["modality_dropout"])
         self.frozen = frozen_modules(self.network, recipe["frozen"])
         for part in self.frozen:
             freeze(part)
@@ -78,9 +80,8 @@ class SceneModule(LightningModule):
 
     def _step(self, batch: dict[str, Tensor], split: str) -> Tensor:
         target = F.one_hot(batch["scene"], self.network.scenes).float()
-        if split == "train" and self.recipe["mixup_alpha"] > 0:
-            inputs = {name: batch[name] for name in self.network.inputs}
-            batch, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
+        if split == "train":
+            batch, target = self._augmented(batch, target)
         log_probabilities = {
             head: logits.float().log_softmax(-1) for head, logits in self.network.heads_of(batch).items()
         }
@@ -92,6 +93,15 @@ class SceneModule(LightningModule):
         if split == "train":
             self.train_loss.update(loss.detach(), weight=len(target))
         return loss
+
+    def _augmented(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The batch and its labels after what the recipe does to whole batches."""
+        if self.recipe["modality_dropout"] > 0:
+            batch = drop_modalities(batch, self.recipe["modality_dropout"])
+        if self.recipe["mixup_alpha"] > 0:
+            inputs = {name: batch[name] for name in self.network.inputs}
+            batch, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
+        return batch, target
 
     def l2_penalty(self) -> Tensor:
         """The recipe's L2 terms: coefficient times the sum of squared kernels (not biases) of each named part,
@@ -169,6 +179,14 @@ class SceneModule(LightningModule):
                     "Correct the name",
                 )
         return dict(weights) or {names[-1]: 1.0}
+
+    def _check_modality_dropout(self, probability: float) -> None:
+        if probability and (len(self.network.inputs) < 2 or not 0 <= probability <= 1):
+            raise ConfigError(
+                f"recipe.modality_dropout={probability} for a {type(self.network).__name__}",
+                "It is a probability, from 0 to 1, and other than 0 only where a network takes sound and picture",
+                "Set recipe.modality_dropout=0",
+            )
 
 
 class AudioModule(SceneModule):

@@ -22,6 +22,7 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.frozen import FrozenEncoder, check_cacheable
 from sedcrnn.modules import SceneModule
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
+from sedcrnn.protocols import describe_selection
 from sedcrnn.runs import EpochLog, Run, say
 from sedcrnn.starts import check_starts, complete_network, load_encoder, load_starts, load_weights
 
@@ -125,6 +126,7 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
     run.finish(
         epochs=trainer.current_epoch,
         best={CHECKPOINT_MONITOR: best.best_model_score.item(), "checkpoint": str(BEST)},
+        selection_check=describe_selection(datamodule.folds),
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:

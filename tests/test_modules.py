@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sedcrnn.errors import ConfigError
+from sedcrnn.modalities import without
 from sedcrnn.modules import AudioModule, FusionModule, SceneModule, VisualModule, draw_mixup_weights, mixup
 
 AUDIO = {"_target_": "sedcrnn.networks.audio.AudioNetwork", "scenes": 3, "filters": [2, 2, 4]}
@@ -26,6 +27,7 @@ def module(kind: type[SceneModule], network: dict[str, Any], **recipe: Any) -> S
         "batch_size": 4,
         "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.01},
         "mixup_alpha": 0.0,
+        "modality_dropout": 0.0,
         "head_weights": {},
         "frozen": [],
         "l2": {},
@@ -115,3 +117,28 @@ def test_a_batch_of_one_trains(batch: dict[str, torch.Tensor]) -> None:
     one = {name: value[:1] for name, value in batch.items()}
     loss = module(FusionModule, FUSION, mixup_alpha=0.3).train().training_step(one, 0)
     assert torch.isfinite(loss)
+
+
+def test_modality_dropout_acts_in_training_alone(batch: dict[str, torch.Tensor]) -> None:
+    trained = module(FusionModule, FUSION, modality_dropout=1.0).eval()
+    torch.manual_seed(0)
+    assert (torch.rand(4) < 1).all()  # every example loses one of the two
+    silent = torch.rand(4) < 0.5
+    assert 0 < silent.sum() < 4
+    expected = without(without(batch, "spectrogram", silent), "frames", ~silent)
+    torch.manual_seed(0)
+    loss = trained.training_step(dict(batch), 0)
+    logits = trained.network.heads_of(expected)["late"]
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, batch["scene"]))
+    complete = trained._step(dict(batch), "validation")
+    logits = trained.network.heads_of(batch)["late"]
+    torch.testing.assert_close(complete, torch.nn.functional.cross_entropy(logits, batch["scene"]))
+    assert abs(complete.item() - loss.item()) > 1e-6
+
+
+@pytest.mark.parametrize(("kind", "network", "value"), [(AudioModule, AUDIO, 0.1), (FusionModule, FUSION, 1.5)])
+def test_modality_dropout_is_a_probability_for_two_modalities(
+    kind: type[SceneModule], network: dict[str, Any], value: float
+) -> None:
+    with pytest.raises(ConfigError, match=f"modality_dropout={value}"):
+        module(kind, network, modality_dropout=value)

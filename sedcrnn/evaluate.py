@@ -78,7 +78,7 @@ def evaluate(
     check_at_least(0, workers=workers)
     check_device(device)
     checkpoint = load_checkpoint(run)
-    datamodule = _data_of(checkpoint, root, batch_size, workers, store)
+    datamodule = data_of(checkpoint, root, batch_size, workers, store)
     if datamodule.manifest.scenes != checkpoint.scenes:
         raise CheckpointError(
             f"{checkpoint.path} was trained for the scenes {', '.join(checkpoint.scenes)}",
@@ -111,7 +111,7 @@ def evaluate(
     return folder / METRICS
 
 
-def _data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
+def data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
     """The data that a checkpoint was trained on, with the same folds."""
     data = DataConfig(**{**checkpoint.data, "workers": workers})
     if root is not None:

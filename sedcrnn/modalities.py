@@ -5,6 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+TRACKS = {"spectrogram": "sound", "frames": "picture"}
+"""Input of a network -> what it is made from, in a user's words."""
+
 MISSING = {"spectrogram": -1.0, "frames": 0.0}
 """What the front end makes of silence, in every band and frame; and black. Recordings without sound or picture bring
 these, and a network need not have an input of its own for them."""

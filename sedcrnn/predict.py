@@ -16,7 +16,7 @@ from sedcrnn.config import checked
 from sedcrnn.errors import ClipError, ConfigError, DataError
 from sedcrnn.inference.media import Media, find_media
 from sedcrnn.inference.prediction import Prediction, write_predictions_csv, write_predictions_json
-from sedcrnn.inference.predictor import TRACKS
+from sedcrnn.modalities import TRACKS
 
 PICTURES = (".png", ".pdf", ".svg")
 

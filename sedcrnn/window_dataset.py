@@ -13,13 +13,13 @@ the network made of them in their place.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sedcrnn.augmentation import SpectrogramAugmentation
 from sedcrnn.clips import UNLABELLED, Clip
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.spectrogram import scale_window
@@ -27,6 +27,19 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 Batch = dict[str, Tensor]
+
+
+class Change(Protocol):
+    """Something that a window of a feature goes through before it is scaled, such as an augmentation."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it does anything."""
+        ...
+
+    def __call__(self, values: Tensor, draw: int, /) -> Tensor:
+        """One window, changed; the same draw makes the same change."""
+        ...
 
 
 class ClipWindows(Dataset[Batch]):
@@ -70,7 +83,7 @@ class WindowDataset(ClipWindows):
         scenes: Sequence[str],
         features: Mapping[str, Feature],
         store: FeatureStore,
-        augmentation: SpectrogramAugmentation | None = None,
+        augmentation: Change | None = None,
     ) -> None:
         super().__init__(clips, scenes)
         self.features = features

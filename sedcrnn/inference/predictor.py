@@ -17,8 +17,7 @@ from sedcrnn.inference.models import SceneModel, TorchModel
 from sedcrnn.inference.onnx import SUFFIX, OnnxModel
 from sedcrnn.inference.prediction import Prediction
 from sedcrnn.inference.windows import Array, Seconds, batches, network_input
-
-TRACKS = {"spectrogram": "sound", "frames": "picture"}
+from sedcrnn.modalities import TRACKS
 
 BATCH_SIZE = 4
 """Seconds at a time. VGG16 takes 0.14 GB for each of 224x224 frames; larger batches gain little on a CPU."""

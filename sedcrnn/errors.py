@@ -59,3 +59,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5) or known[:8]
     return " or ".join(f"'{match}'" for match in close)
+
+
+def check_choice(what: str, value: str, allowed: Iterable[str]) -> None:
+    """Refuse a config value that is none of those allowed.
+
+    Raises:
+        ConfigError: naming the nearest.
+    """
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ConfigError(
+            f"The {what} is '{value}'",
+            f"It is one of {', '.join(allowed)}; the nearest is {nearest(value, allowed)}",
+            "Correct the spelling",
+        )

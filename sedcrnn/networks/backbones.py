@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from sedcrnn.errors import ConfigError, nearest
+from sedcrnn.errors import ConfigError, check_choice, nearest
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, name: str = "vgg16", pooling: str = "max", normalisation: str = "places365") -> None:
         super().__init__()
-        _check_choice("frame pooling", pooling, ("max", "average"))
-        _check_choice("normalisation", normalisation, tuple(NORMALISATIONS))
+        check_choice("frame pooling", pooling, ("max", "average"))
+        check_choice("normalisation", normalisation, tuple(NORMALISATIONS))
         chosen = NORMALISATIONS[normalisation]
         self.pooling, self.bgr = pooling, chosen.bgr
         # Known from the config, so not part of a checkpoint.
@@ -121,12 +121,3 @@ def _not_plain(name: str, found: str) -> ConfigError:
         "A frame encoder is a plain CNN, whose last map is (batch, channel, height, width) for frames of any size",
         "Choose a CNN such as 'vgg16' or 'resnet18'",
     )
-
-
-def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(
-            f"The {what} is '{value}'",
-            f"It is one of {', '.join(allowed)}; the nearest is {nearest(value, allowed)}",
-            "Correct the spelling",
-        )

@@ -1,11 +1,14 @@
 """Spectrogram and frames -> embeddings -> early fusion (GRU) -> late fusion (dense on all three predictions)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.audio import AudioNetwork
+from sedcrnn.networks.early_fusion import EARLY_FUSIONS, unaligned
 from sedcrnn.networks.initialisation import glorot
 from sedcrnn.networks.visual import VisualNetwork
 
@@ -16,22 +19,41 @@ POOL_SIZE, POOL_STRIDE = 3, 2
 class FusionNetwork(SceneNetwork):
     """Two-stage fusion of two ready subnetworks (paper.md, "Two-stage fusion"; 272,704 parameters more).
 
+    The heads are `audio`, `visual`, and `early` and `late` as far as there are such stages; the last is the answer.
+
     Args:
         audio: audio subnetwork, trained or fresh.
         visual: visual subnetwork, trained or fresh.
-        hidden: GRU units per direction of the early fusion.
+        hidden: GRU units per direction of the early fusion; the other kinds are as wide.
+        early: fusion of the embeddings: `gru` (the paper), `gated`, `cross_attention` (see `early_fusion`) or `none`.
+        late: fusion of the predictions of the heads before it: `learned`, a dense layer (the paper); `average` of their
+            probabilities, without parameters; or `none`.
 
     Raises:
-        ConfigError: the subnetworks know different numbers of scenes.
+        ConfigError: the subnetworks know different numbers of scenes, an unknown kind of fusion, or none at all.
     """
 
     inputs = ("spectrogram", "frames")
-    head_names = ("audio", "visual", "early", "late")
     encoded = ("audio_steps", "visual_steps", "audio", "visual")
     encoding_parts = ("audio", "visual")
 
-    def __init__(self, audio: AudioNetwork, visual: VisualNetwork, hidden: int = 64) -> None:
+    def __init__(
+        self,
+        audio: AudioNetwork,
+        visual: VisualNetwork,
+        hidden: int = 64,
+        early: str = "gru",
+        late: str = "learned",
+    ) -> None:
         super().__init__()
+        check_choice("early fusion", early, (*EARLY_FUSIONS, "none"))
+        check_choice("late fusion", late, ("learned", "average", "none"))
+        if early == late == "none":
+            raise ConfigError(
+                "Both early and late fusion are 'none'",
+                "A fusion network has one of the two at least",
+                "Choose early=gru or late=average, or train an audio or a visual network",
+            )
         if audio.scenes != visual.scenes:
             raise ConfigError(
                 f"The audio network has {audio.scenes} scenes and the visual network {visual.scenes}",
@@ -41,14 +63,19 @@ class FusionNetwork(SceneNetwork):
         self.scenes = audio.scenes
         self.audio, self.visual = audio, visual
         self.pool = nn.AvgPool1d(POOL_SIZE, POOL_STRIDE)
-        joint = audio.dense.in_features + visual.encoder.embedding
-        self.gru = glorot(nn.GRU(joint, hidden, batch_first=True, bidirectional=True))
-        self.early = glorot(nn.Linear(2 * hidden, self.scenes))
-        self.late = glorot(nn.Linear(3 * self.scenes, self.scenes))
+        # In the order in which late fusion reads their predictions, which is the authors'.
+        self.fused_heads = ("audio", "visual") if early == "none" else ("early", "audio", "visual")
+        self.early: nn.Module | None = None
+        if early != "none":
+            widths = audio.dense.in_features, visual.encoder.embedding
+            self.early = EARLY_FUSIONS[early](*widths, hidden, self.scenes)
+        self.late = glorot(nn.Linear(len(self.fused_heads) * self.scenes, self.scenes)) if late == "learned" else None
+        stages = {"early": early, "late": late}
+        self.head_names = ("audio", "visual", *(stage for stage, kind in stages.items() if kind != "none"))
 
     def encode(self, spectrogram: Tensor, frames: Tensor) -> dict[str, Tensor]:
-        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> what the subnetworks make of them:
-        their embeddings per time step, and their predictions."""
+        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> what both subnetworks make of
+        them: their embeddings per time step, and their predictions."""
         return {**self.encode_sound(self.audio.embed(spectrogram)), **self.encode_picture(self.visual.embed(frames))}
 
     def encode_sound(self, audio_map: Tensor) -> dict[str, Tensor]:
@@ -59,7 +86,7 @@ class FusionNetwork(SceneNetwork):
         """
         by_frame = audio_map.mean(-2)
         if by_frame.shape[-1] < POOL_SIZE:
-            raise _unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
+            raise unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
         return {"audio_steps": self.pool(by_frame).transpose(1, 2), "audio": self.audio.classify(audio_map)}
 
     def encode_picture(self, visual_steps: Tensor) -> dict[str, Tensor]:
@@ -69,32 +96,28 @@ class FusionNetwork(SceneNetwork):
     def decode(self, audio_steps: Tensor, visual_steps: Tensor, audio: Tensor, visual: Tensor) -> dict[str, Tensor]:
         """What the subnetworks made of sound and picture -> {head: (batch, scene) logits}.
 
-        `audio`, `early` and `late` are logits, `visual` log-probabilities, which are logits too.
+        `visual`, and `late` where it is an average, are log-probabilities, which are logits too.
 
         Raises:
-            ConfigError: not as many time steps of one as of the other.
+            ConfigError: not as many time steps of one as of the other, where early fusion needs that.
         """
-        if audio_steps.shape[1] != visual_steps.shape[1]:
-            raise _unaligned(f"gives {audio_steps.shape[1]} time steps, for {visual_steps.shape[1]} video frames")
-        states, _ = self.gru(torch.cat([audio_steps, visual_steps], dim=-1))
-        early = self.early(states.mean(1))
-        predictions = [logits.float().softmax(-1) for logits in (early, audio, visual)]
-        return {"audio": audio, "visual": visual, "early": early, "late": self.late(torch.cat(predictions, -1))}
+        heads = {"audio": audio, "visual": visual}
+        if self.early is not None:
+            heads["early"] = self.early(audio_steps, visual_steps)
+        if "late" in self.head_names:
+            heads["late"] = self._late([heads[name].float() for name in self.fused_heads])
+        return heads
+
+    def _late(self, predictions: list[Tensor]) -> Tensor:
+        if self.late is None:
+            logarithms = torch.stack([logits.log_softmax(-1) for logits in predictions])
+            return logarithms.logsumexp(0) - math.log(len(predictions))
+        late: Tensor = self.late(torch.cat([logits.softmax(-1) for logits in predictions], -1))
+        return late
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs; early fusion does without the subnetworks' classifiers."""
-        parts: dict[str, list[nn.Module]] = {
-            "audio": [self.audio],
-            "visual": [self.visual],
-            "early": [self.audio.blocks, self.visual.encoder, self.gru, self.early],
-            "late": [self],
-        }
+        parts: dict[str, list[nn.Module]] = {"audio": [self.audio], "visual": [self.visual], "late": [self]}
+        if self.early is not None:
+            parts["early"] = [self.audio.blocks, self.visual.encoder, self.early]
         return parts[head]
-
-
-def _unaligned(found: str) -> ConfigError:
-    return ConfigError(
-        f"The audio network's map {found}",
-        "Early fusion needs as many steps of sound as of picture: 50 frames and the pools (2, 2, 1) give 5",
-        "Change the audio network's frame_pooling, or the frame rate or length of the features",
-    )

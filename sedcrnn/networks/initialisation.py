@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from torch import nn
 
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, nn.GRU)
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, nn.GRU, nn.MultiheadAttention)
 
 # Keras' truncated normal is cut at two deviations and widened by this, so that its deviation is the nominal one.
 _TRUNCATED_DEVIATION = 0.87962566103423978
@@ -14,7 +14,8 @@ def glorot(layer: Layer) -> Layer:
     """Glorot uniform kernels, orthogonal recurrent kernels, zero biases (the defaults of Keras' Conv2D, Dense, GRU).
 
     A GRU's three gates share one matrix in both libraries, and like Keras' ours is drawn as a whole: the fan-out is
-    three times the units, and it is the (3 * units, units) matrix whose columns are orthonormal.
+    three times the units, and it is the (3 * units, units) matrix whose columns are orthonormal. So are
+    the queries, keys and values of attention, in torch.
     """
     for name, parameter in layer.named_parameters():
         if "bias" in name:

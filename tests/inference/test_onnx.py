@@ -9,10 +9,15 @@ import sys
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import sedcrnn
 from sedcrnn.errors import CheckpointError, ConfigError, MissingExtraError, SedcrnnError
 from sedcrnn.export import export, main
+from sedcrnn.inference.onnx import OnnxModel, write_onnx
+from sedcrnn.networks.audio import AudioNetwork
+from sedcrnn.networks.fusion import FusionNetwork
+from sedcrnn.networks.visual import VisualNetwork
 from sedcrnn.scenes import TAU_SCENES
 
 HEADS = ["audio", "visual", "early", "late"]
@@ -84,6 +89,30 @@ class Wrong:
 
     def probabilities(self, inputs):
         return {"audio": np.full((len(inputs["spectrogram"]), len(TAU_SCENES)), 0.1)}
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        {"early": "gated", "late": "none"},
+        {"early": "cross_attention", "late": "average"},
+    ],
+)
+def test_every_kind_of_fusion_answers_as_torch_does(fusion, tmp_path):
+    torch.manual_seed(0)
+    audio = AudioNetwork(scenes=4, filters=(4, 6), frame_pooling=(2, 2))
+    network = FusionNetwork(audio, VisualNetwork(scenes=4, backbone="test_resnet", hidden=3), 6, **fusion).eval()
+    for batch in (2, 3):
+        inputs = {"spectrogram": torch.randn(batch, 3, 8, 50), "frames": torch.randint(256, (batch, 5, 3, 32, 32))}
+        inputs["frames"] = inputs["frames"].to(torch.uint8)
+        if batch == 2:
+            write_onnx(network, inputs, tmp_path / "a.onnx", ("a", "b", "c", "d"), dict.fromkeys(inputs))
+        found = OnnxModel(tmp_path / "a.onnx").probabilities({name: value.numpy() for name, value in inputs.items()})
+        with torch.no_grad():
+            heads = network.heads(**inputs)
+        assert tuple(found) == network.head_names
+        for head, logits in heads.items():
+            np.testing.assert_allclose(found[head], logits.softmax(-1).numpy(), rtol=0, atol=1e-5)
 
 
 def test_misuse_is_told(make_checkpoint, tmp_path):

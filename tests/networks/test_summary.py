@@ -46,7 +46,7 @@ def test_layers_stand_in_the_order_in_which_they_run(paper_table):
     names = list(rows(paper_table))
     assert names[0] == "audio.blocks.block1.conv_shortcut"
     assert names.index("pool") < names.index("audio.dense") < names.index("visual.encoder.backbone.features.0")
-    assert names[-5:] == ["visual.gru", "visual.dense", "gru", "early", "late"]
+    assert names[-5:] == ["visual.gru", "visual.dense", "early.gru", "early.dense", "late"]
     assert not any("dropout" in name for name in names)  # neither parameters nor another shape
 
 

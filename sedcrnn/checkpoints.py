@@ -34,6 +34,7 @@ class Checkpoint:
         data: config of the data it was trained on.
         locations: from which it has learnt, in this stage and in those before.
         seed: seed of its training.
+        frozen: names of the parts that its training left as they were.
         weights: state of the network.
     """
 
@@ -44,6 +45,7 @@ class Checkpoint:
     data: dict[str, Any]
     locations: frozenset[str]
     seed: int
+    frozen: tuple[str, ...]
     weights: dict[str, Tensor]
 
     @property
@@ -135,6 +137,7 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
             data=described["data"],
             locations=frozenset(described["locations"]),
             seed=described["seed"],
+            frozen=tuple(described["recipe"]["frozen"]),
             weights={
                 name.removeprefix(_PREFIX): value
                 for name, value in content["state_dict"].items()

@@ -85,7 +85,7 @@ def predict(network: SceneNetwork, loader: DataLoader[dict[str, Tensor]], device
 
 
 def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip], scenes: Sequence[str]) -> None:
-    """Write one row per head and window: clip, its location, window, label, head, and the probability of every scene."""
+    """Write one row per head and window: clip, location, window, label, head, and the probability of every scene."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *scenes])
@@ -138,7 +138,9 @@ def read_predictions(path: Path) -> StoredPredictions:
         locations = {clip: location for clip, location, *_ in windows}
         index = {clip: number for number, clip in enumerate(locations)}
         log_probabilities = {
-            head: torch.tensor([[float(value) for value in row[len(COLUMNS) :]] for row in of], dtype=torch.float64).log()
+            head: torch.tensor(
+                [[float(value) for value in row[len(COLUMNS) :]] for row in of], dtype=torch.float64
+            ).log()
             for head, of in heads.items()
         }
         if {len(values) for values in log_probabilities.values()} != {len(windows)}:

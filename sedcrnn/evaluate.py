@@ -18,6 +18,7 @@ from sedcrnn.commands import command
 from sedcrnn.config import DataConfig, check_at_least, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.evaluation.cost import describe_cost, measure_latency
 from sedcrnn.evaluation.intervals import describe_intervals
 from sedcrnn.evaluation.metrics import SceneScores
 from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, check_device, predict, write_predictions
@@ -28,11 +29,13 @@ from sedcrnn.folds import Folds
 from sedcrnn.frozen import FrozenEncoder
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.summary import count_parameters
+from sedcrnn.windows import Window
 
-METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+EVALUATION = "evaluation"  # within a run folder
+METRICS, PREDICTIONS, LATENCY = "metrics.json", "predictions.csv", "latency.json"
 
 # Raised whenever metrics.json says more or something else, so that one of an older form is made again.
-FORM = 2
+FORM = 3
 
 
 @dataclass
@@ -69,7 +72,7 @@ def evaluate(
         device: torch device.
 
     Returns:
-        metrics.json, with predictions.csv beside it.
+        metrics.json, with predictions.csv beside it, and latency.json beside the fold's folder.
     """
     names = [field.name for field in fields(Folds)]
     if fold not in names:
@@ -99,12 +102,16 @@ def evaluate(
     clips = datamodule.dataset(fold).clips
     predictions = predict(network, datamodule.evaluation_loader(fold), device)
     write_predictions(folder / PREDICTIONS, predictions, clips, checkpoint.scenes)
+    window = datamodule.dataset(fold)[[Window(clip=0, step=0)]]
+    # Beside the folds, and not in metrics.json, which is the same wherever it is made.
+    write_json(folder.parent / LATENCY, measure_latency(network, window, device))
     report = {
         "of": asked,
         "stage": checkpoint.stage,
         "selection": checkpoint.data["selection"],
         "clips": len(clips),
         "skipped_clips": [clip.clip for clip in datamodule.skipped],
+        "cost": describe_cost(network, window, checkpoint.frozen),
         "heads": _score(network, predictions, checkpoint.scenes, clips),
     }
     write_json(folder / METRICS, report)
@@ -126,7 +133,7 @@ def evaluation_folder(checkpoint: Checkpoint, fold: str) -> Path:
     """Where a fold's results lie: inside the run folder; beside the file for a checkpoint that lies elsewhere."""
     parent = checkpoint.path.parent
     run = parent.parent if (parent.parent / "record.json").is_file() else parent / checkpoint.path.stem
-    return run / "evaluation" / fold
+    return run / EVALUATION / fold
 
 
 def _score(

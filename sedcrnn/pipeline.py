@@ -23,14 +23,14 @@ _OWN_KEYS = ("stages", "seeds", "note", "hydra")  # overrides that are the pipel
 
 
 def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Path]:
-    """Train every stage, or find it trained; evaluate the last run of each kind of network on the test fold.
+    """Train every stage, or find it trained; evaluate the last run of each kind of network.
 
     Args:
         stages: experiment name -> overrides of that stage alone.
         overrides: overrides of every stage.
 
     Returns:
-        The metrics.json of each evaluated run.
+        The metrics.json of each evaluated run on the test fold; validation's, which calibration takes, lies beside it.
     """
     configs = {stage: compose_stage(stage, [*overrides, *own]) for stage, own in stages.items()}
     for config in configs.values():
@@ -47,7 +47,9 @@ def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Pat
         runs.pop(kind, None)  # the latest comes last
         runs[kind], store = train(config), config.store
         say(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")
-    say("\nEvaluating on the test fold")
+    say("\nEvaluating on the validation and test folds")
+    for run in runs.values():
+        evaluate(str(run), fold="validation", store=store)
     return [evaluate(str(run), fold="test", store=store) for run in runs.values()]
 
 

@@ -5,7 +5,9 @@ runs/<name>-s<seed>-<key>/
     record.json          status, key, inputs with hashes, versions, git commit, seed, best scores
     metrics.csv          one row per epoch
     checkpoints/         best.ckpt, last.ckpt
-    evaluation/<fold>/   predictions.csv, metrics.json (written by sedcrnn.evaluate)
+    evaluation/          written by sedcrnn.evaluate
+        latency.json     time of one forward pass, and where it was measured
+        <fold>/          predictions.csv, metrics.json
 """
 
 import csv
@@ -43,7 +45,12 @@ _RECORDED_PACKAGES = (
 
 def stage_config(config: TrainConfig) -> dict[str, Any]:
     """The part of a stage's config that its result depends on, as plain data."""
-    plain = {key: value for key, value in asdict(config).items() if key not in _PLACES}
+    return without_places(asdict(config))
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's config as plain data (config.yaml) without the keys that its result does not depend on."""
+    plain = {key: value for key, value in config.items() if key not in _PLACES}
     data = {key: value for key, value in plain["data"].items() if key not in _DATA_PLACES}
     data["source"] = {key: value for key, value in data["source"].items() if key not in _DATA_PLACES}
     return {**plain, "data": data}

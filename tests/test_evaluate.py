@@ -37,7 +37,7 @@ def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
     with metrics.with_name("predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 * 4 * 2  # heads, clips of 2 s, windows
-    scenes = list(rows[0])[4:]
+    scenes = list(rows[0])[5:]
     assert scenes[:2] == ["airport", "bus"]
     for head in report["heads"]:
         losses, hits, means = defaultdict(list), defaultdict(list), defaultdict(list)
@@ -80,7 +80,7 @@ def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(
 
     def probabilities(metrics: Path) -> list[float]:
         with metrics.with_name("predictions.csv").open(newline="") as file:
-            return [float(value) for row in csv.DictReader(file) for value in list(row.values())[4:]]
+            return [float(value) for row in csv.DictReader(file) for value in list(row.values())[5:]]
 
     assert probabilities(second) == pytest.approx(probabilities(first), abs=2e-6)
 

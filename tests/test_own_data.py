@@ -134,7 +134,7 @@ def test_three_scenes_from_training_to_the_table(
         assert report["heads"][head]["clip"]["examples"] == len(tested)
     with metrics.with_name("predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["clip", "window", "label", "head", *SCENES]
+    assert list(rows[0]) == ["clip", "location", "window", "label", "head", *SCENES]
     assert {row["clip"] for row in rows} == {clip.id for clip in tested}
     table = results_table([metrics])
     assert "this run: folder, test fold" in table

@@ -1,4 +1,4 @@
-"""A network and a loader of windows -> log-probabilities of every head, per window and per clip."""
+"""A network and a loader of windows -> log-probabilities of every head, per window and per clip; and their file."""
 
 import csv
 from collections.abc import Sequence
@@ -11,12 +11,15 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sedcrnn.clips import Clip
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.files import atomic
 from sedcrnn.networks import SceneNetwork
 
 # How the windows of a clip become one decision.
 AGGREGATOR = "mean of the windows' probabilities"
+
+# Of predictions.csv, before those of the scenes.
+COLUMNS = ("clip", "location", "window", "label", "head")
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,10 @@ def predict(network: SceneNetwork, loader: DataLoader[dict[str, Tensor]], device
 
 
 def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip], scenes: Sequence[str]) -> None:
-    """Write one row per head and window: clip, head, window, label, and the probability of every scene."""
+    """Write one row per head and window: clip, location, window, label, head, and the probability of every scene."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["clip", "window", "label", "head", *scenes])
+        writer.writerow([*COLUMNS, *scenes])
         for head, values in predictions.log_probabilities.items():
             rows = zip(
                 predictions.clip.tolist(),
@@ -94,5 +97,64 @@ def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip
                 strict=True,
             )
             for clip, window, probabilities in rows:
-                numbers = [f"{probability:.6g}" for probability in probabilities]
-                writer.writerow([clips[clip].id, window, clips[clip].scene, head, *numbers])
+                numbers = [f"{probability:.9g}" for probability in probabilities]  # as float32 has them
+                about = clips[clip]
+                writer.writerow([about.id, about.location, window, about.scene, head, *numbers])
+
+
+@dataclass(frozen=True)
+class StoredPredictions:
+    """What predictions.csv holds.
+
+    Attributes:
+        scenes: label order.
+        clips: ids of the fold's clips, to which `predictions.clip` points.
+        locations: of these clips.
+        predictions: of every head.
+    """
+
+    scenes: tuple[str, ...]
+    clips: tuple[str, ...]
+    locations: tuple[str, ...]
+    predictions: Predictions
+
+
+def read_predictions(path: Path) -> StoredPredictions:
+    """Read what `write_predictions` wrote.
+
+    Raises:
+        CheckpointError: the file is absent, damaged or of another form.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file))
+        if tuple(header[: len(COLUMNS)]) != COLUMNS:
+            raise ValueError(f"its columns are {', '.join(header)}")
+        scenes = tuple(header[len(COLUMNS) :])
+        heads: dict[str, list[list[str]]] = {}
+        for row in rows:
+            heads.setdefault(row[COLUMNS.index("head")], []).append(row)
+        windows = next(iter(heads.values()))
+        locations = {clip: location for clip, location, *_ in windows}
+        index = {clip: number for number, clip in enumerate(locations)}
+        log_probabilities = {
+            head: torch.tensor(
+                [[float(value) for value in row[len(COLUMNS) :]] for row in of], dtype=torch.float64
+            ).log()
+            for head, of in heads.items()
+        }
+        if {len(values) for values in log_probabilities.values()} != {len(windows)}:
+            raise ValueError("its heads do not have the same windows")
+        predictions = Predictions(
+            clip=torch.tensor([index[row[0]] for row in windows]),
+            window=torch.tensor([int(row[2]) for row in windows]),
+            scene=torch.tensor([scenes.index(row[3]) for row in windows]),
+            log_probabilities=log_probabilities,
+        )
+    except (OSError, ValueError, IndexError, StopIteration) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as predictions: {error or type(error).__name__}",
+            "It is a file that sedcrnn.evaluate wrote, whole",
+            "Remove the folder that it lies in, and evaluate the run again",
+        ) from error
+    return StoredPredictions(scenes, tuple(locations), tuple(locations.values()), predictions)

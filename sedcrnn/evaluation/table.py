@@ -82,10 +82,10 @@ def intervals_table(metrics: Path) -> str:
             scores, intervals = scored[level], scored[level]["intervals"]
             lines.append(
                 f"{LABELS[head] + ', per ' + label:28}{100 * scores[MACRO_ACCURACY]:>10.1f}"
-                f"{_interval(intervals['published'][MACRO_ACCURACY], 100, 1):>13}"
-                f"{_interval(intervals['locations'][MACRO_ACCURACY], 100, 1):>13}"
+                f"{interval_text(intervals['published'][MACRO_ACCURACY], 100, 1):>13}"
+                f"{interval_text(intervals['locations'][MACRO_ACCURACY], 100, 1):>13}"
                 f"{scores[MACRO_LOG_LOSS]:>14.3f}"
-                f"{_interval(intervals['locations'][MACRO_LOG_LOSS], 1, 3):>14}"
+                f"{interval_text(intervals['locations'][MACRO_LOG_LOSS], 1, 3):>14}"
             )
     drawn = next(iter(heads.values()))["window"]["intervals"]["locations"]
     lines += [
@@ -130,7 +130,8 @@ def _heads(reports: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {head: found[head] for head in LABELS if head in found}
 
 
-def _interval(bounds: Sequence[float], scale: float, digits: int) -> str:
+def interval_text(bounds: Sequence[float], scale: float, digits: int) -> str:
+    """The bounds of an interval, scaled: `59.0-61.0`."""
     low, high = (f"{scale * bound:.{digits}f}" for bound in bounds)
     return f"{low}-{high}"
 

@@ -1,0 +1,261 @@
+"""rows.yaml and runs -> tables of rows, each with its seeds.
+
+A table holds runs on one fold of one data set, selected by one protocol: what cannot be compared does not stand in one
+table. A row holds runs that differ in their seed alone: where runs of an experiment differ in more, each config has a
+row of its own, named by what differs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import MISSING, OmegaConf
+
+from sedcrnn.config import checked, digest
+from sedcrnn.errors import CheckpointError, ConfigError, nearest
+from sedcrnn.evaluation.intervals import LEVEL, Interval
+from sedcrnn.evaluation.table import PUBLISHED, Published
+from sedcrnn.reporting.collection import EVALUATED, Run
+from sedcrnn.reporting.scoring import ScoredRun, score_run
+
+NO_RUN = "no run"
+
+
+@dataclass
+class RowSpec:
+    """A row as rows.yaml has it; see there."""
+
+    experiment: str = MISSING
+    label: str = MISSING
+    head: str | None = None
+    published: str | None = None
+
+
+@dataclass
+class TableSpec:
+    """A table as rows.yaml has it; see there."""
+
+    title: str = MISSING
+    rows: list[RowSpec] = MISSING
+    note: str = ""
+    reference: str | None = None
+    single_modality: list[str] = field(default_factory=list)
+    chance: bool = False
+
+
+@dataclass
+class RowsFile:
+    """rows.yaml."""
+
+    tables: list[TableSpec] = MISSING
+
+
+@dataclass(frozen=True)
+class Row:
+    """One head of one experiment, over seeds.
+
+    Attributes:
+        label: what it is called, with what tells it from other rows of the experiment.
+        experiment: its name.
+        variant: what tells it from other rows of the experiment, as on the command line; empty where it has one row.
+        head: None: the network's answer.
+        published: the paper's figures for it.
+        runs: by seed, in order.
+        missing: seed -> why there is no score for it.
+    """
+
+    label: str
+    experiment: str
+    variant: str
+    head: str | None
+    published: Published | None
+    runs: dict[int, ScoredRun]
+    missing: dict[int, str]
+
+    def values(self, level: str, score: str) -> list[float]:
+        """A score of every seed that has it."""
+        found = (run.levels[level].scores.get(score) for run in self.runs.values())
+        return [value for value in found if value is not None]
+
+    def interval(self, level: str, score: str) -> Interval:
+        """95 % over locations of the mean over seeds: a bootstrap in which all seeds see the same drawn locations."""
+        drawn = torch.stack([run.levels[level].replicates[score] for run in self.runs.values()]).mean(0)
+        low, high = np.quantile(drawn.numpy(), LEVEL).tolist()
+        return low, high
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared.
+
+    Attributes:
+        title: of the table.
+        note: on what it shows.
+        data: name, source and selection protocol of all its runs.
+        seeds: that every row should have.
+        rows: in order.
+        reference: the row that the others are compared with; None: there is none, or it is not one.
+        single_modality: rows of one modality; fusion's gain is over the best of them.
+        chance: whether chance level is shown as well.
+    """
+
+    title: str
+    note: str
+    data: dict[str, Any]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    reference: Row | None
+    single_modality: tuple[Row, ...]
+    chance: bool
+
+    @property
+    def example(self) -> ScoredRun:
+        """Any of its runs, for what all of them share."""
+        return next(run for row in self.rows for run in row.runs.values())
+
+
+def read_rows(path: Path) -> list[TableSpec]:
+    """The tables of a rows.yaml, checked.
+
+    Raises:
+        ConfigError: absent, damaged, an unknown key, or a name that nothing has.
+    """
+    try:
+        loaded = OmegaConf.load(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", "It lists the report's tables", "Give another: rows=<file>"
+        ) from error
+    specs: list[TableSpec] = checked(loaded, RowsFile).tables  # type: ignore[arg-type]
+    for spec in specs:
+        experiments = [row.experiment for row in spec.rows]
+        for name in filter(None, [spec.reference, *spec.single_modality]):
+            if name not in experiments:
+                raise ConfigError(
+                    f"{path}: the table '{spec.title}' names '{name}', which is none of its rows",
+                    f"The nearest is {nearest(name, experiments)}",
+                    "Correct the name",
+                )
+        for name in (row.published for row in spec.rows if row.published is not None):
+            if name not in PUBLISHED:
+                raise ConfigError(
+                    f"{path}: a row has published: {name}", f"It may be {', '.join(PUBLISHED)}", "Correct the name"
+                )
+    return specs
+
+
+def make_tables(runs: Sequence[Run], specs: Sequence[TableSpec], seeds: Sequence[int] | None = None) -> list[Table]:
+    """Sort runs into tables; those of experiments that no table lists come last, in a table of their own.
+
+    Args:
+        runs: all.
+        specs: the tables of rows.yaml.
+        seeds: that every row should have, and the only ones that are shown; None: those that are there.
+
+    Raises:
+        CheckpointError: two evaluated runs of one row have the same seed.
+    """
+    listed = {row.experiment for spec in specs for row in spec.rows}
+    others = sorted({run.experiment for run in runs} - listed)
+    rest = TableSpec(title="Other runs", note="Experiments that rows.yaml does not list.")
+    rest.rows = [RowSpec(experiment=name, label=name) for name in others]
+    wanted = [run for run in runs if seeds is None or run.seed in seeds]
+    return [table for spec in [*specs, rest] for table in _tables_of(spec, wanted, seeds)]
+
+
+def _tables_of(spec: TableSpec, runs: Sequence[Run], seeds: Sequence[int] | None) -> list[Table]:
+    """The tables of one entry of rows.yaml: one for every fold that its runs were evaluated on."""
+    experiments = {row.experiment for row in spec.rows}
+    members = [run for run in runs if run.experiment in experiments]
+    scored = {
+        (number, run.folder): score_run(run, row.head)
+        for number, row in enumerate(spec.rows)
+        for run in members
+        if run.experiment == row.experiment and run.state == EVALUATED
+    }
+    folds = {(digest(one.run.data), one.fold_digest): one.run.data for one in scored.values()}
+    tables = []
+    for (data_digest, fold_digest), data in sorted(folds.items(), key=lambda item: (item[1]["name"], item[0])):
+        # What is not evaluated yet belongs to every fold of its data.
+        inside = [run for run in members if digest(run.data) == data_digest]
+        here = {key: one for key, one in scored.items() if one.fold_digest == fold_digest and one.run in inside}
+        asked = tuple(sorted(seeds if seeds is not None else {run.seed for run in inside}))
+        rows = [
+            row
+            for number, row_spec in enumerate(spec.rows)
+            for row in _rows_of(
+                row_spec, inside, {path: one for (of, path), one in here.items() if of == number}, asked
+            )
+        ]
+        tables.append(_table(spec, data, asked, rows))
+    return tables
+
+
+def _table(spec: TableSpec, data: dict[str, Any], seeds: tuple[int, ...], rows: list[Row]) -> Table:
+    answers = [row for row in rows if row.runs and row.head is None]
+    reference = [row for row in answers if row.experiment == spec.reference]
+    return Table(
+        title=spec.title,
+        note=spec.note,
+        data=data,
+        seeds=seeds,
+        rows=tuple(rows),
+        reference=reference[0] if len(reference) == 1 else None,
+        single_modality=tuple(row for row in rows if row.head is None and row.experiment in spec.single_modality),
+        chance=spec.chance,
+    )
+
+
+def _rows_of(spec: RowSpec, runs: Sequence[Run], scored: dict[Path, ScoredRun], seeds: Sequence[int]) -> list[Row]:
+    """The rows of one entry: one for every config that its runs have, seeds aside."""
+    own = [run for run in runs if run.experiment == spec.experiment]
+    # A run that was evaluated on another fold of the same data is not missing: it stands in the other table.
+    own = [run for run in own if run.folder in scored or run.state != EVALUATED]
+    variants: dict[str, list[Run]] = {"": []} if not own else {}
+    for run in own:
+        variants.setdefault(digest(run.variant), []).append(run)
+    published = PUBLISHED[spec.published] if spec.published is not None else None
+    rows = []
+    for named, members in _named(list(variants.values())):
+        found = _by_seed(members, scored, spec)
+        states = {run.seed: run.state for run in members}
+        missing = {seed: states.get(seed, NO_RUN) for seed in seeds if seed not in found}
+        label = f"{spec.label} [{named}]" if named else spec.label
+        rows.append(Row(label, spec.experiment, named, spec.head, published, found, missing))
+    return rows
+
+
+def _named(variants: list[list[Run]]) -> list[tuple[str, list[Run]]]:
+    """Groups of runs of one config each, with the values that tell them apart."""
+    if len(variants) == 1:
+        return [("", variants[0])]
+    configs = [members[0].variant for members in variants]
+    keys = sorted({key for config in configs for key in config})
+    differing = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    names = [", ".join(f"{key}={config.get(key, 'absent')}" for key in differing) for config in configs]
+    return sorted(zip(names, variants, strict=True), key=lambda item: item[0])
+
+
+def _by_seed(members: Sequence[Run], scored: dict[Path, ScoredRun], spec: RowSpec) -> dict[int, ScoredRun]:
+    found: dict[int, ScoredRun] = {}
+    for run in members:
+        if run.folder not in scored:
+            continue
+        if run.seed in found:
+            raise CheckpointError(
+                f"{found[run.seed].run.folder} and {run.folder} are both '{spec.experiment}' with seed {run.seed} and "
+                "the same config; they differ in what they started from, in their data or in the version of sedcrnn",
+                "A row has one run per seed",
+                f"Leave one out: leave_out=[{run.folder.name}]; or move it out of the folder of runs",
+            )
+        found[run.seed] = scored[run.folder]
+    return dict(sorted(found.items()))
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and standard deviation (n - 1) of some seeds; a single one has no spread."""
+    return mean(values), stdev(values) if len(values) > 1 else None

@@ -35,7 +35,6 @@ class Checkpoint:
         recipe: how it was trained.
         locations: from which it has learnt, in this stage and in those before.
         seed: seed of its training.
-        frozen: names of the parts that its training left as they were.
         weights: state of the network.
     """
 
@@ -47,7 +46,6 @@ class Checkpoint:
     recipe: dict[str, Any]
     locations: frozenset[str]
     seed: int
-    frozen: tuple[str, ...]
     weights: dict[str, Tensor]
 
     @property
@@ -140,7 +138,6 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
             recipe=described["recipe"],
             locations=frozenset(described["locations"]),
             seed=described["seed"],
-            frozen=tuple(described["recipe"]["frozen"]),
             weights={
                 name.removeprefix(_PREFIX): value
                 for name, value in content["state_dict"].items()

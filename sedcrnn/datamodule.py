@@ -21,7 +21,7 @@ from sedcrnn.folds import Folds, make_folds
 from sedcrnn.frozen import EncodedDataset, FrozenEncoder
 from sedcrnn.protocols import leave_city_out, shuffle_labels
 from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, window_loader
-from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows
+from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 
 class SceneDataModule(LightningDataModule):
@@ -157,6 +157,11 @@ class SceneDataModule(LightningDataModule):
                 )
             self._datasets[fold] = self._dataset_of(clips)
         return self._datasets[fold]
+
+    def example(self, fold: str) -> Batch:
+        """The first window of a fold, as the whole network takes it."""
+        clips = self.dataset(fold).clips[:1]
+        return WindowDataset(clips, self.manifest.scenes, self.features, self.store)[[Window(clip=0, step=0)]]
 
     def _dataset_of(self, clips: Sequence[Clip]) -> ClipWindows:
         scenes = self.manifest.scenes

@@ -29,7 +29,6 @@ from sedcrnn.folds import Folds
 from sedcrnn.frozen import FrozenEncoder
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.summary import count_parameters
-from sedcrnn.windows import Window
 
 EVALUATION = "evaluation"  # within a run folder
 METRICS, PREDICTIONS, LATENCY = "metrics.json", "predictions.csv", "latency.json"
@@ -102,7 +101,7 @@ def evaluate(
     clips = datamodule.dataset(fold).clips
     predictions = predict(network, datamodule.evaluation_loader(fold), device)
     write_predictions(folder / PREDICTIONS, predictions, clips, checkpoint.scenes)
-    window = datamodule.dataset(fold)[[Window(clip=0, step=0)]]
+    window = datamodule.example(fold)
     # Beside the folds, and not in metrics.json, which is the same wherever it is made.
     write_json(folder.parent / LATENCY, measure_latency(network, window, device))
     report = {
@@ -111,7 +110,7 @@ def evaluate(
         "selection": checkpoint.data["selection"],
         "clips": len(clips),
         "skipped_clips": [clip.clip for clip in datamodule.skipped],
-        "cost": describe_cost(network, window, checkpoint.frozen),
+        "cost": describe_cost(network, window, checkpoint.recipe["frozen"]),
         "heads": _score(network, predictions, checkpoint.scenes, clips),
     }
     write_json(folder / METRICS, report)

@@ -4,6 +4,7 @@ python -m sedcrnn.pipeline [stages=demo] [seeds=[0,1,2]] [any override of sedcrn
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import hydra
@@ -13,9 +14,11 @@ from omegaconf import DictConfig
 from sedcrnn.checkpoints import BEST, network_kind
 from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
+from sedcrnn.distributed import count_processes
+from sedcrnn.errors import ConfigError
 from sedcrnn.evaluate import PREDICTIONS, evaluate
 from sedcrnn.evaluation.table import results_table, spread_table
-from sedcrnn.runs import say
+from sedcrnn.runs import is_first_process, report_score, say
 from sedcrnn.starts import PREVIOUS, load_encoder
 from sedcrnn.train import train
 
@@ -30,9 +33,13 @@ def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Pat
         overrides: overrides of every stage.
 
     Returns:
-        The metrics.json of each evaluated run.
+        The metrics.json of each evaluated run; nothing in the other processes of a distributed run, which only train.
+
+    Raises:
+        ConfigError: stages that train with different numbers of processes.
     """
     configs = {stage: compose_stage(stage, [*overrides, *own]) for stage, own in stages.items()}
+    _check_processes(configs)
     for config in configs.values():
         load_encoder(config)  # what is wrong with a later stage's weights is told before the first one trains
     runs: dict[str, Path] = {}
@@ -47,8 +54,22 @@ def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Pat
         runs.pop(kind, None)  # the latest comes last
         runs[kind], store = train(config), config.store
         say(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")
+    if not is_first_process():
+        return []
     say("\nEvaluating on the test fold")
     return [evaluate(str(run), fold="test", store=store) for run in runs.values()]
+
+
+def _check_processes(configs: Mapping[str, TrainConfig]) -> None:
+    """The stages follow one another in the same processes, so that there are as many for each."""
+    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
+    if len(set(processes.values())) > 1:
+        told = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
+        raise ConfigError(
+            f"The stages train with different numbers of processes ({told})",
+            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
+            "Make them so, or train the stages one by one with sedcrnn.train",
+        )
 
 
 def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
@@ -58,7 +79,7 @@ def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
 
 
 @command("pipeline")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float | None:
     """Train the stages that the command line describes, evaluate the last of each kind, print the table."""
     say(config.note)
     overrides = [
@@ -70,6 +91,8 @@ def main(config: DictConfig) -> None:
     results: list[list[Path]] = []
     for seed in config.seeds or [config.seed]:
         metrics = run_pipeline(stages, [*overrides, f"seed={seed}"])
+        if not is_first_process():
+            continue
         say("\n" + results_table(metrics))
         say("\nFiles")
         for path in metrics:
@@ -78,6 +101,7 @@ def main(config: DictConfig) -> None:
         results.append(metrics)
     if len(results) > 1:
         say("\n" + spread_table(results))
+    return report_score(*(metrics[-1].parents[2] for metrics in results)) if results else None
 
 
 if __name__ == "__main__":

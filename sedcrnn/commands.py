@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sedcrnn.config import CONF, dotted_keys, unknown_key
 from sedcrnn.errors import ConfigError, SedcrnnError, nearest
+from sedcrnn.launcher import failures_raised, register
 
 # Warnings about what is meant to be so: frozen parts, resumed runs, a few large batches; and Lightning's own upkeep.
 _EXPECTED = (
@@ -24,6 +25,7 @@ _EXPECTED = (
     "Checkpoint directory .* exists and is not empty.*",
     ".*does not have many workers.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",
+    ".*sync_dist=True.*",  # scores are reduced over processes already
 )
 
 
@@ -49,12 +51,15 @@ def command(
             # Otherwise Hydra prints what the task raises in its own way, and drops the cause.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             # Its notes on devices and its tips say nothing about this run.
-            logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+            for logger in ("pytorch_lightning", "lightning_fabric"):
+                logging.getLogger(logger).setLevel(logging.WARNING)
             for message in _EXPECTED:
                 warnings.filterwarnings("ignore", message)
             try:
                 sys.argv[1:] = overrides(sys.argv[1:], positional, words, lists)
-                task()
+                register()
+                with failures_raised():
+                    task()
             except KeyboardInterrupt:
                 print("\nInterrupted.", file=sys.stderr)
                 sys.exit(130)

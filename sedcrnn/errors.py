@@ -42,6 +42,10 @@ class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
 
 
+class JobsFailedError(SedcrnnError):
+    """A sweep that went through all its jobs, some of which failed."""
+
+
 class MissingExtraError(SedcrnnError):
     """A package that only some commands need, and that is not installed."""
 

@@ -14,6 +14,7 @@ from omegaconf import MISSING, DictConfig
 from sedcrnn.clips import Clip
 from sedcrnn.commands import command
 from sedcrnn.config import DataConfig, FeaturesConfig, checked, instantiate
+from sedcrnn.distributed import place, shared
 from sedcrnn.errors import ClipError, ConfigError, DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
@@ -53,9 +54,9 @@ class Cost:
     size: float
     steps: float
 
-    def told(self, what: str, clips: int, steps: float, workers: int) -> str:
+    def told(self, what: str, clips: int, steps: float, processes: int) -> str:
         """A line that says how long so many clips of so many steps take, and how much room."""
-        duration = clips * steps * self.seconds / max(1, workers)
+        duration = clips * steps * self.seconds / processes
         room = clips * steps * self.size
         told = f"{room / 1e9:.2f} GB" if room > 1e9 else f"{room / 1e6:.1f} MB"
         return f"  {self.feature:12} {what}: about {in_words(duration)} and {told}"
@@ -76,22 +77,22 @@ def extract(config: ExtractConfig) -> tuple[Unreadable, ...]:
     source.prepare()
     clips: Sequence[Clip] = source.manifest().clips
     store = FeatureStore(Path(config.store))
-    workers = config.data.workers
+    processes = max(1, config.data.workers) * place()[1]
     costs = []
     for feature in features:
         missing = [clip for clip in clips if not store.knows(feature.source(clip), feature)]
         print(f"{feature.name}: {len(missing)} of {len(clips)} clips are to be made or verified.")
-        if missing and (cost := measure(missing, feature, store)):
+        if missing and (cost := measure(shared(missing), feature, store)):
             costs.append((cost, len(missing)))
     if costs:
-        print(f"Estimate from {TRIED} clips, on {max(1, workers)} process(es):")
+        print(f"Estimate from {TRIED} clips, on {processes} process(es):")
         for cost, missing_clips in costs:
-            print(cost.told(f"here, {missing_clips} clips", missing_clips, cost.steps, workers))
+            print(cost.told(f"here, {missing_clips} clips", missing_clips, cost.steps, processes))
             tau = f"for TAU 2021, {TAU_CLIPS:,} clips of {TAU_SECONDS} s"
-            print(cost.told(tau, TAU_CLIPS, TAU_SECONDS * STEPS_PER_SECOND, workers))
+            print(cost.told(tau, TAU_CLIPS, TAU_SECONDS * STEPS_PER_SECOND, processes))
         _check_room(sum(clips * cost.steps * cost.size for cost, clips in costs), store.root)
     started = time.monotonic()
-    bad = extract_all(clips, features, store, workers, "skip")
+    bad = extract_all(clips, features, store, config.data.workers, "skip")
     duration = time.monotonic() - started
     made = sum(missing_clips for _, missing_clips in costs)
     if made:

@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside their place, then moved into it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -54,3 +55,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write plain data as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def locked(path: Path, in_use: Exception) -> Iterator[None]:
+    """Hold a lock file, made when absent, against other processes; at the latest it ends with this process.
+
+    Raises:
+        Exception: `in_use`, if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise in_use from None
+        yield

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -67,8 +68,18 @@ class SceneModule(LightningModule):
         )
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        """Loss of a batch of training windows, mixed up where the recipe says so."""
-        return self._step(batch, "train")
+        """Loss of a batch of training windows, mixed up where the recipe says so.
+
+        DDP's gradient is the mean over processes. Where their parts of a batch differ in size, the loss is weighted by
+        it, so that the gradient is that of the whole batch.
+        """
+        loss = self._step(batch, "train")
+        if not dist.is_initialized():
+            return loss
+        size = torch.tensor(float(len(batch["scene"])), device=self.device)
+        mean_size = size / dist.get_world_size()
+        dist.all_reduce(mean_size)
+        return loss * (size / mean_size)
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Scores of a batch of the windows that select the checkpoint."""

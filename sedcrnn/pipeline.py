@@ -4,6 +4,8 @@ python -m sedcrnn.pipeline [stages=demo] [seeds=[0,1,2]] [any override of sedcrn
 """
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -13,44 +15,105 @@ from omegaconf import DictConfig
 from sedcrnn.checkpoints import BEST, network_kind
 from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
+from sedcrnn.distributed import count_processes
+from sedcrnn.errors import ConfigError
 from sedcrnn.evaluate import PREDICTIONS, evaluate
-from sedcrnn.evaluation.table import results_table, spread_table
-from sedcrnn.runs import say
+from sedcrnn.evaluation.table import results_table, spread_table, stages_table
+from sedcrnn.runs import is_first_process, report_score, say
 from sedcrnn.starts import PREVIOUS, load_encoder
 from sedcrnn.train import train
 
-_OWN_KEYS = ("stages", "seeds", "note", "hydra")  # overrides that are the pipeline's, not the stages'
+# Overrides that are the pipeline's, not the stages'.
+_OWN_KEYS = ("stages", "for_kind", "seeds", "table", "note", "hydra")
+    "stages",
+    "for_kind",
+    "seeds",
+    "table",
+    "note",
+    "hydra",
+)  # overrides that are the pipeline's, not the stages'
 
 
-def run_pipeline(stages: dict[str, list[str]], overrides: list[str]) -> list[Path]:
-    """Train every stage, or find it trained; evaluate the last run of each kind of network.
+@dataclass(frozen=True)
+class Result:
+    """An evaluated stage.
+
+    Attributes:
+        stage: name of its experiment.
+        kind: `audio`, `visual` or `fusion`.
+        metrics: metrics.json of the test fold; that of validation, which calibration takes, lies beside it.
+    """
+
+    stage: str
+    kind: str
+    metrics: Path
+
+
+def run_pipeline(configs: Mapping[str, TrainConfig]) -> list[Result]:
+    """Train every stage, or find it trained; evaluate them all.
 
     Args:
-        stages: experiment name -> overrides of that stage alone.
-        overrides: overrides of every stage.
+        configs: experiment name -> its config, in order.
 
     Returns:
-        The metrics.json of each evaluated run on the test fold; validation's, which calibration takes, lies beside it.
+        One result per stage; nothing in the other processes of a distributed run, which only train.
+
+    Raises:
+        ConfigError: stages that train with different numbers of processes.
     """
-    configs = {stage: compose_stage(stage, [*overrides, *own]) for stage, own in stages.items()}
+    _check_processes(configs)
     for config in configs.values():
         load_encoder(config)  # what is wrong with a later stage's weights is told before the first one trains
+    latest: dict[str, Path] = {}
     runs: dict[str, Path] = {}
-    store = ""
     for number, (stage, config) in enumerate(configs.items(), start=1):
         say(f"\n[{number}/{len(configs)}] {stage}, seed {config.seed}")
         started = time.monotonic()
-        for kind, run in runs.items():
+        for kind, run in latest.items():
             if getattr(config.start_from, kind) == PREVIOUS:
                 setattr(config.start_from, kind, str(run))
-        kind = network_kind(config.model["network"])
-        runs.pop(kind, None)  # the latest comes last
-        runs[kind], store = train(config), config.store
+        runs[stage] = latest[_kind(config)] = train(config)
         say(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")
+    if not is_first_process():
+        return []
     say("\nEvaluating on the validation and test folds")
-    for run in runs.values():
+    results = []
+    for stage, run in runs.items():
+        store = configs[stage].store
         evaluate(str(run), fold="validation", store=store)
-    return [evaluate(str(run), fold="test", store=store) for run in runs.values()]
+        results.append(Result(stage, _kind(configs[stage]), evaluate(str(run), fold="test", store=store)))
+    return results
+
+
+def _kind(config: TrainConfig) -> str:
+    return network_kind(config.model["network"])
+
+
+def compose_stages(config: DictConfig, overrides: list[str]) -> dict[str, TrainConfig]:
+    """The configs of a pipeline's stages, in order.
+
+    Args:
+        config: of the pipeline: `stages`, experiment name -> overrides of that stage alone, and `for_kind`, kind of
+            network -> overrides of every stage that trains one.
+        overrides: of every stage; they win over those for a kind, and those of the stage alone over all.
+    """
+    composed = {}
+    for stage, own in config.stages.items():
+        kind = _kind(compose_stage(stage, [])) if config.for_kind else ""
+        composed[stage] = compose_stage(stage, [*config.for_kind.get(kind, []), *overrides, *own])
+    return composed
+
+
+def _check_processes(configs: Mapping[str, TrainConfig]) -> None:
+    """The stages follow one another in the same processes, so that there are as many for each."""
+    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
+    if len(set(processes.values())) > 1:
+        told = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
+        raise ConfigError(
+            f"The stages train with different numbers of processes ({told})",
+            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
+            "Make them so, or train the stages one by one with sedcrnn.train",
+        )
 
 
 def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
@@ -60,7 +123,7 @@ def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
 
 
 @command("pipeline")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float | None:
     """Train the stages that the command line describes, evaluate the last of each kind, print the table."""
     say(config.note)
     overrides = [
@@ -68,18 +131,33 @@ def main(config: DictConfig) -> None:
         for override in HydraConfig.get().overrides.task
         if override.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] not in _OWN_KEYS
     ]
-    stages = {str(stage): list(own) for stage, own in config.stages.items()}
-    results: list[list[Path]] = []
+    results: list[list[Result]] = []
     for seed in config.seeds or [config.seed]:
-        metrics = run_pipeline(stages, [*overrides, f"seed={seed}"])
-        say("\n" + results_table(metrics))
+        result = run_pipeline(compose_stages(config, [*overrides, f"seed={seed}"]))
+        if not is_first_process():
+            continue
+        results.append(result)
+        say("\n" + _table(config.table, [result]))
         say("\nFiles")
-        for path in metrics:
-            run = path.parents[2]
-            say(f"  {run / BEST}\n  {path}\n  {path.with_name(PREDICTIONS)}")
-        results.append(metrics)
+        for one in result:
+            say(f"  {one.metrics.parents[2] / BEST}\n  {one.metrics}\n  {one.metrics.with_name(PREDICTIONS)}")
     if len(results) > 1:
-        say("\n" + spread_table(results))
+        say("\n" + _table(config.table, results))
+    return report_score(*(result[-1].metrics.parents[2] for result in results)) if results else None
+
+
+def _table(kind: str, results: Sequence[Sequence[Result]]) -> str:
+    """Results by seed, one or more -> the table that the pipeline's config asks for: `heads` or `stages`."""
+    if kind == "stages":
+        return stages_table([{one.stage: one.metrics for one in result} for result in results])
+    # The last run of each kind of network, in the order in which they were trained.
+    last = [[one for one in result if one.kind not in _kinds_after(result, one)] for result in results]
+    files = [[one.metrics for one in result] for result in last]
+    return spread_table(files) if len(files) > 1 else results_table(files[0])
+
+
+def _kinds_after(result: Sequence[Result], one: Result) -> set[str]:
+    return {other.kind for other in result[result.index(one) + 1 :]}
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ runs/<name>-s<seed>-<key>/
 """
 
 import csv
-import fcntl
 import json
+import os
 import platform
+import statistics
 import subprocess
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,9 @@ from pytorch_lightning.loggers.logger import Logger
 import sedcrnn
 from sedcrnn.config import TrainConfig, digest
 from sedcrnn.errors import CheckpointError
-from sedcrnn.files import write_json, write_text
+from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR
+from sedcrnn.files import locked, write_json, write_text
+from sedcrnn.jobs import RESULT
 
 # Keys of the config that say where things lie or how fast they are made; results do not depend on them.
 _PLACES = {"runs", "store", "logger", "start_from"}
@@ -88,16 +91,12 @@ class Run:
         if not is_first_process():
             yield
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CheckpointError(
-                    f"Another process is training in {self.folder}",
-                    "One process at a time may write a run folder",
-                    "Wait for it to end, or stop it",
-                ) from error
+        in_use = CheckpointError(
+            f"Another process is training in {self.folder}",
+            "One process at a time may write a run folder",
+            "Wait for it to end, or stop it",
+        )
+        with locked(self.folder / ".lock", in_use):
             yield
 
     def start(self) -> None:
@@ -139,6 +138,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
+
+
+def report_score(*runs: Path) -> float:
+    """The mean of the best validation scores of finished runs: what a sweep compares.
+
+    It is told to the sweep whose job this is, if any, with the runs and when the last of them was finished.
+    """
+    records = [record for run in runs if (record := read_record(run)) is not None]
+    score = statistics.fmean(record["best"][CHECKPOINT_MONITOR] for record in records)
+    if RESULT in os.environ and is_first_process():
+        finished = max(record["finished"] for record in records)
+        write_json(Path(os.environ[RESULT]), {"score": score, "runs": [str(run) for run in runs], "finished": finished})
+    return score
 
 
 def is_first_process() -> bool:

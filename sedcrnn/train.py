@@ -17,13 +17,14 @@ from sedcrnn.checkpoints import BEST, LAST, Checkpoint
 from sedcrnn.commands import command
 from sedcrnn.config import FeaturesConfig, TrainConfig, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.distributed import check_sweep
 from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.frozen import FrozenEncoder, check_cacheable
 from sedcrnn.modules import SceneModule
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
 from sedcrnn.protocols import describe_selection
-from sedcrnn.runs import EpochLog, Run, say
+from sedcrnn.runs import EpochLog, Run, report_score, say
 from sedcrnn.starts import check_starts, complete_network, load_encoder, load_starts, load_weights
 
 
@@ -36,6 +37,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
+    check_sweep(config.trainer)
     config = _with_used_features(config)
     starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
@@ -131,6 +133,7 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
     )
     if trainer.is_global_zero:
         (run.folder / LAST).unlink(missing_ok=True)  # the optimiser's state, of no use any more
+    trainer.strategy.barrier()  # the other processes may read the record from here on
 
 
 def _with_used_features(config: TrainConfig) -> TrainConfig:
@@ -155,9 +158,9 @@ def _describe_inputs(
 
 
 @command("train")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float:
     """Train the stage that the command line describes."""
-    train(checked(config))
+    return report_score(train(checked(config)))
 
 
 if __name__ == "__main__":

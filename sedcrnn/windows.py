@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
+from sedcrnn.errors import DataError
 from sedcrnn.features.feature import STEPS_PER_SECOND
 
 STEPS_PER_WINDOW = STEPS_PER_SECOND  # one second
@@ -45,9 +46,9 @@ def random_step(steps: int, seed: int, epoch: int, clip_id: str) -> int:
 class RandomWindows(Sampler[list[Window]]):
     """Batches for training: one random window per clip and epoch, in random order.
 
-    Every process of a distributed run sees its own part of the same order, and as many batches as the others
-    (a process with one batch less would hang the rest). The clips are divided evenly over the batches, so the
-    last one is never much smaller than the others.
+    The processes of a distributed run divide each batch among them, so that n processes with batches of b see what
+    one process with batches of n*b would, and all see as many batches (a process with one less would hang the rest).
+    The clips are divided evenly over the batches, so the last one is never much smaller than the others.
 
     Args:
         clip_ids: the fold's clips.
@@ -56,6 +57,9 @@ class RandomWindows(Sampler[list[Window]]):
         seed: seed of order and offsets; with the epoch and the clip it determines both.
         rank: this process among `world_size`.
         world_size: number of processes.
+
+    Raises:
+        DataError: fewer clips than processes.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class RandomWindows(Sampler[list[Window]]):
     ) -> None:
         self.clip_ids, self.steps = clip_ids, steps
         self.seed, self.rank, self.world_size = seed, rank, world_size
+        _check_shares(len(clip_ids), world_size)
         self.batches = -(-len(clip_ids) // (batch_size * world_size))
         self.epoch = 0
 
@@ -78,8 +83,8 @@ class RandomWindows(Sampler[list[Window]]):
 
     def __iter__(self) -> Iterator[list[Window]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.clip_ids))
-        for batch in np.array_split(order[self.rank :: self.world_size], self.batches):
-            yield [self._window(clip) for clip in batch.tolist()]
+        for batch in np.array_split(order, self.batches):
+            yield [self._window(clip) for clip in batch[self.rank :: self.world_size].tolist()]
 
     def __len__(self) -> int:
         return self.batches
@@ -90,9 +95,16 @@ class RandomWindows(Sampler[list[Window]]):
 
 
 class ConsecutiveWindows(Sampler[list[Window]]):
-    """Batches for evaluation: every whole second of every clip once, in order; over ranks, each clip on one."""
+    """Batches for evaluation: every whole second of every clip once, in order; over ranks, each clip on one.
+
+    Ranks may have different numbers of batches, but each has one: with the first, they share BN statistics.
+
+    Raises:
+        DataError: fewer clips than processes.
+    """
 
     def __init__(self, steps: Sequence[int], batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        _check_shares(len(steps), world_size)
         self.windows = [
             Window(clip, window * STEPS_PER_WINDOW)
             for clip in range(rank, len(steps), world_size)
@@ -106,3 +118,12 @@ class ConsecutiveWindows(Sampler[list[Window]]):
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.batch_size)
+
+
+def _check_shares(clips: int, world_size: int) -> None:
+    if clips < world_size:
+        raise DataError(
+            f"A fold has {clips} clips, and {world_size} processes are to share them",
+            "Each process needs at least one clip",
+            "Train with fewer processes (trainer.devices, trainer.num_nodes)",
+        )

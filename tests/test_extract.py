@@ -90,7 +90,7 @@ def test_too_little_room_is_told_before_the_work(
 def test_costs_scale_with_clips_steps_and_processes() -> None:
     cost = Cost("spectrogram", seconds=0.002, size=3840.0, steps=50.0)
     assert cost.told("TAU", 12_291, 50, 2) == "  spectrogram  TAU: about 10 min and 2.36 GB"
-    assert cost.told("few", 10, 50, 0) == "  spectrogram  few: about 1 s and 1.9 MB"
+    assert cost.told("few", 10, 50, 1) == "  spectrogram  few: about 1 s and 1.9 MB"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (119.4, "119 s"), (720, "12 min"), (12600, "3.5 h")])

@@ -1,7 +1,7 @@
 """metrics.json files -> a table of heads, on TAU's scenes beside the paper's figures; over seeds, mean and spread."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -119,6 +119,30 @@ def spread_table(results: Sequence[Sequence[Path]]) -> str:
         told = " ".join(f"{gain:+.1f}" for gain in gains)
         lines.append(f"{LABELS[head]} over the better single modality, by seed: {told} points")
     return "\n".join(lines)
+
+
+def stages_table(results: Sequence[Mapping[str, Path]]) -> str:
+    """The answer of each stage's network on 1-s windows; over seeds, mean and standard deviation.
+
+    Args:
+        results: stage -> its metrics.json, for each seed; all have the same stages.
+    """
+    lines = [f"{len(results)} seed(s){'':22}{'accuracy %':>16}{'log loss':>18}{'parameters':>14}"]
+    for stage in results[0]:
+        reports = [json.loads(metrics[stage].read_text(encoding="utf-8")) for metrics in results]
+        answers = [list(report["heads"].values())[-1] for report in reports]
+        accuracy = [100 * answer["window"][MACRO_ACCURACY] for answer in answers]
+        log_loss = [answer["window"][MACRO_LOG_LOSS] for answer in answers]
+        lines.append(
+            f"{stage:31}{_mean_and_spread(accuracy, 1):>16}{_mean_and_spread(log_loss, 3):>18}"
+            f"{answers[0]['parameters']:>14,}"
+        )
+    return "\n".join(lines)
+
+
+def _mean_and_spread(values: Sequence[float], digits: int) -> str:
+    told = f"{mean(values):.{digits}f}"
+    return f"{told} +- {stdev(values):.{digits}f}" if len(values) > 1 else told
 
 
 def _heads(reports: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

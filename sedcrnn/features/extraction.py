@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from tqdm import tqdm
 
 from sedcrnn.clips import Clip
+from sedcrnn.distributed import place, shared
 from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
@@ -35,7 +36,9 @@ def extract_all(
 ) -> tuple[Unreadable, ...]:
     """Make sure that the store holds every feature of every readable clip.
 
-    Every entry is whole or not there, so that a run that was killed is resumed by running it again.
+    Every entry is whole or not there, so that a run that was killed is resumed by running it again. Processes that
+    were started together (by torchrun or srun, on any number of nodes that see the store) share the work; each returns
+    when the store holds everything.
 
     Args:
         clips: whose features.
@@ -59,11 +62,12 @@ def extract_all(
     to_do = [
         (clip, feature) for feature in features for clip in clips if not store.knows(feature.source(clip), feature)
     ]
-    if not to_do:
+    rank, _ = place()
+    if not to_do and rank == 0:
         print(f"All features of {len(clips)} clips are in {store.root}.", file=sys.stderr)
-    outcomes = _prepare_all(to_do, store, workers)
+    outcomes = _prepare_all(shared(to_do), store, workers)
     # Closed at once when a clip stops the run, and not when the error's traceback is forgotten.
-    with tqdm(total=len(to_do), unit="file", disable=not to_do) as progress, closing(outcomes):
+    with tqdm(total=len(to_do), unit="file", disable=not to_do or rank > 0) as progress, closing(outcomes):
         for (clip, feature), error in outcomes:
             progress.set_description(f"Preparing {feature.name}", refresh=False)
             progress.update()
@@ -96,11 +100,11 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
 
 
 def _prepare(task: Task, store: FeatureStore) -> ClipError | None:
-    """Make one entry unless it is there and whole."""
+    """Make one entry unless it is there and whole, perhaps made by another process meanwhile."""
     clip, feature = task
     source = feature.source(clip)
     try:
-        if not store.verify(store.path(source, feature)):
+        if not store.knows(source, feature) and not store.verify(store.path(source, feature)):
             store.write(source, feature, feature.extract(source))
     except ClipError as error:
         return error

@@ -69,7 +69,7 @@ class RecipeConfig:
     mixup_alpha: float = MISSING
     augmentation: AugmentationConfig = MISSING
     modality_dropout: float = MISSING
-    head_weights: dict[str, float] = MISSING
+    head_weights: dict[str, float | None] = MISSING
     frozen: list[str] = MISSING
     cache_frozen: bool = MISSING
     l2: dict[str, float] = MISSING

@@ -180,16 +180,17 @@ class SceneModule(LightningModule):
     def _scores(self, split: str) -> dict[str, SceneScores]:
         return dict(cast(nn.ModuleDict, self.scores[f"{split}_scores"]).items())  # type: ignore[arg-type]
 
-    def _checked_head_weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+    def _checked_head_weights(self, given: Mapping[str, float | None]) -> dict[str, float]:
         names = self.network.head_names
+        weights = {name: weight for name, weight in given.items() if weight is not None}
         for name in weights:
             if name not in names:
                 raise ConfigError(
                     f"recipe.head_weights names the head '{name}'",
                     f"A {type(self.network).__name__} has {', '.join(names)}; the nearest is {nearest(name, names)}",
-                    "Correct the name",
+                    f"Correct the name, or set recipe.head_weights.{name}=null",
                 )
-        return dict(weights) or {names[-1]: 1.0}
+        return weights or {names[-1]: 1.0}
 
     def _check_modality_dropout(self, probability: float) -> None:
         if probability and (len(self.network.inputs) < 2 or not 0 <= probability <= 1):

@@ -25,13 +25,6 @@ from sedcrnn.train import train
 
 # Overrides that are the pipeline's, not the stages'.
 _OWN_KEYS = ("stages", "for_kind", "seeds", "table", "note", "hydra")
-    "stages",
-    "for_kind",
-    "seeds",
-    "table",
-    "note",
-    "hydra",
-)  # overrides that are the pipeline's, not the stages'
 
 
 @dataclass(frozen=True)

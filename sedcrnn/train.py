@@ -120,14 +120,21 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         device, precision = trainer.strategy.root_device, str(trainer.precision)
         datamodule.encoder = FrozenEncoder(module.network, node, features, precision, device)
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
-    say(f"{config.name}: {'resuming' if resume else 'training'} in {run.folder}")
-    trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        say(f"{config.name}: {'resuming' if resume else 'training'} in {run.folder}")
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        score = best.best_model_score
+    else:  # an average of the predictions of frozen subnetworks
+        say(f"{config.name}: nothing to train; scoring the network as it is in {run.folder}")
+        trainer.validate(module, datamodule=datamodule, verbose=False)
+        trainer.save_checkpoint(run.folder / BEST, weights_only=True)
+        score = trainer.callback_metrics[CHECKPOINT_MONITOR]
     if trainer.interrupted:
         raise KeyboardInterrupt
-    assert best.best_model_score is not None
+    assert score is not None
     run.finish(
         epochs=trainer.current_epoch,
-        best={CHECKPOINT_MONITOR: best.best_model_score.item(), "checkpoint": str(BEST)},
+        best={CHECKPOINT_MONITOR: score.item(), "checkpoint": str(BEST)},
         selection_check=describe_selection(datamodule.folds),
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )

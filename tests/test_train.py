@@ -1,5 +1,6 @@
 """Stages from config to run folder, on real media."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,20 @@ def test_fusion_starts_from_both_and_is_self_contained(
         assert all(torch.equal(inside[name], value) for name, value in alone.weights.items())
         name = alone.build().inputs[0]
         torch.testing.assert_close(heads[kind], alone.build().heads(**{name: inputs[name]})[kind])
+
+
+def test_a_network_without_anything_to_train_is_scored_as_it_is(stage: Stage, fusion_parts: dict[str, Path]) -> None:
+    average = ["model.network.early=none", "model.network.late=average", "recipe.head_weights={early:null}"]
+    run = train(stage("fusion", *starts(fusion_parts), *average))
+    record = json.loads((run / "record.json").read_text())
+    assert (record["status"], record["epochs"]) == ("finished", 0)
+    (row,) = csv.DictReader((run / "metrics.csv").open())
+    assert float(row["validation/macro_accuracy"]) == record["best"]["validation/macro_accuracy"]
+    weights = load_checkpoint(str(run), "fusion").weights
+    for kind, part in fusion_parts.items():
+        expected = load_checkpoint(str(part), kind).weights
+        assert all(torch.equal(weights[f"{kind}.{name}"], value) for name, value in expected.items())
+    assert train(stage("fusion", *starts(fusion_parts), *average)) == run
 
 
 def test_a_round_trip_through_a_checkpoint_gives_identical_logits(stage: Stage) -> None:

@@ -169,7 +169,7 @@ class SceneDataModule(LightningDataModule):
             return WindowDataset(clips, scenes, self.features, self.store, self.augmentation)
         rank, processes = self._place()
         self.encoder.encode_all(clips, self.store, self.data.workers, start=rank / processes)
-        return EncodedDataset(clips, scenes, self.encoder.kept, self.store)
+        return EncodedDataset(clips, scenes, self.encoder.read(clips, self.store))
 
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""

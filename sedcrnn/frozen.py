@@ -134,6 +134,10 @@ class FrozenEncoder:
             if not self._known(clip, store):
                 self._encode(clip, inputs, store)
 
+    def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, list[NDArray[np.float32]]]:
+        """The encoded values of every clip, by name, mapped from disk; errors as `FeatureStore.open`."""
+        return {value.name: [store.read(value.source(clip), value) for clip in clips] for value in self.kept}
+
     def _known(self, clip: Clip, store: FeatureStore) -> bool:
         return all(store.knows(feature.source(clip), feature) for feature in self.kept)
 
@@ -220,8 +224,7 @@ class EncodedDataset(ClipWindows):
     Args:
         clips: the fold.
         scenes: label order.
-        kept: the encoded features.
-        store: which holds them for every clip.
+        encoded: name of the value -> each clip's values, (row, ...); `PER_STEP` says what a row is.
 
     Attributes:
         values: name -> all clips' values, one after the other (row, ...).
@@ -229,18 +232,16 @@ class EncodedDataset(ClipWindows):
     """
 
     def __init__(
-        self, clips: Sequence[Clip], scenes: Sequence[str], kept: Sequence[EncodedFeature], store: FeatureStore
+        self, clips: Sequence[Clip], scenes: Sequence[str], encoded: Mapping[str, Sequence[NDArray[np.float32]]]
     ) -> None:
         super().__init__(clips, scenes)
-        self.values: dict[str, Tensor] = {}
-        self.first: dict[str, Tensor] = {}
-        lengths: list[list[int]] = []
-        for feature in kept:
-            arrays: list[NDArray[np.float32]] = [store.read(feature.source(clip), feature) for clip in clips]
-            rows = [len(array) for array in arrays]
-            self.values[feature.name] = torch.from_numpy(np.concatenate(arrays))
-            self.first[feature.name] = torch.tensor([0, *rows[:-1]]).cumsum(0)
-            lengths.append(rows if feature.name in PER_STEP else [count + STEPS_PER_WINDOW - 1 for count in rows])
+        self.values = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in encoded.items()}
+        rows = {name: [len(array) for array in arrays] for name, arrays in encoded.items()}
+        self.first = {name: torch.tensor([0, *counts[:-1]]).cumsum(0) for name, counts in rows.items()}
+        lengths = [
+            counts if name in PER_STEP else [count + STEPS_PER_WINDOW - 1 for count in counts]
+            for name, counts in rows.items()
+        ]
         self.steps = [min(steps) for steps in zip(*lengths, strict=True)]
         self._offsets = torch.arange(STEPS_PER_WINDOW)
 

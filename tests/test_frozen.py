@@ -61,7 +61,7 @@ def datasets(
     plain = WindowDataset(data.manifest.clips, data.manifest.scenes, features, data.store)
     encoder = FrozenEncoder(module.network, module.hparams["network"], features)
     encoder.encode_all(plain.clips, data.store, workers=2)
-    return module, plain, EncodedDataset(plain.clips, data.manifest.scenes, encoder.kept, data.store)
+    return module, plain, EncodedDataset(plain.clips, data.manifest.scenes, encoder.read(plain.clips, data.store))
 
 
 def test_every_window_is_what_the_network_would_have_made_of_it(

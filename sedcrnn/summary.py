@@ -36,7 +36,8 @@ def summarise(config: SummaryConfig) -> str:
     sound, picture = (instantiate(feature) for feature in asdict(config.features).values())
     channels = len(sound.layout.names)
     dimensions = {"scenes": config.scenes, "channels": channels, "height": picture.height, "width": picture.width}
-    network = instantiate(complete_network(node, {}, dimensions))
+    with torch.device("meta"):  # no values are needed
+        network = instantiate(complete_network(node, {}, dimensions))
     inputs = {
         "spectrogram": torch.zeros(1, channels, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step),
         "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, picture.height, picture.width),

@@ -59,7 +59,7 @@ def count_by_modality(network: SceneNetwork, head: str) -> dict[str, int]:
 
 
 def count_multiply_accumulates(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> int:
-    """Multiply-accumulates of convolutions, dense layers, GRUs and attention for the first example of a batch of inputs.
+    """Multiply-accumulates of convolutions, dense layers, GRUs and attention, for the first of a batch of inputs.
 
     Nothing is computed: the network runs on torch's meta device, where a GRU is also decomposed into the matrix
     products that the counter knows (on a GPU it would be one kernel that counts as nothing).

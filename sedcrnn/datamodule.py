@@ -17,6 +17,7 @@ from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.features.video import Frames
 from sedcrnn.folds import Folds, make_folds
 from sedcrnn.frozen import EncodedDataset, FrozenEncoder
 from sedcrnn.protocols import leave_city_out, shuffle_labels
@@ -114,10 +115,12 @@ class SceneDataModule(LightningDataModule):
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """What the data decide of a network's shape: `scenes`, and the `channels` of the spectrogram."""
-        sound = self.features.get("spectrogram")
+        """What the data decide of a network's shape: `scenes`, the `channels` of the spectrogram, and the `height` and
+        `width` of the frames."""
+        sound, picture = self.features.get("spectrogram"), self.features.get("frames")
         channels = {"channels": len(sound.layout.names)} if isinstance(sound, Spectrogram) else {}
-        return {"scenes": len(self.manifest.scenes), **channels}
+        size = {"height": picture.height, "width": picture.width} if isinstance(picture, Frames) else {}
+        return {"scenes": len(self.manifest.scenes), **channels, **size}
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """One random window of every training clip per epoch."""

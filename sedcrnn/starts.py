@@ -18,6 +18,7 @@ from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.folds import Folds
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.normalisation import find_normalisation
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
 
 PARTS = ("audio", "visual")  # of a fusion network
@@ -82,18 +83,21 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
     if file == RANDOM:
         return None
     weights = load_encoder_weights(Path(file))
-    if weights.backbone != visual["backbone"]:
+    architecture, _, tag = visual["backbone"].partition(".")
+    if weights.backbone != architecture or tag not in ("", weights.trained_on):
         raise WeightsError(
-            f"{file} holds weights of '{weights.backbone}', and model.network.backbone is '{visual['backbone']}'",
-            "Both are the same network",
-            f"Set model.network.backbone={weights.backbone}, or name another file",
+            f"{file} holds weights of '{weights.backbone}' (trained on: {weights.trained_on}), and "
+            f"model.network.backbone is '{visual['backbone']}'",
+            "Both are the same network, and a tag names the same weights",
+            f"Set {weights.settings}, or name another file",
         )
-    if visual["normalisation"] not in (weights.normalisation, "raw"):
+    normalisation = visual["normalisation"]
+    if normalisation != "raw" and find_normalisation(normalisation, visual["backbone"]) != weights.frames:
         raise WeightsError(
             f"{file} was trained on frames with the normalisation '{weights.normalisation}', and "
-            f"model.network.normalisation is '{visual['normalisation']}'",
+            f"model.network.normalisation is '{normalisation}'",
             "Channel order, mean and scale are those of the training; raw, as in the authors' notebooks, is allowed",
-            f"Set model.network.normalisation={weights.normalisation}",
+            f"Set {weights.settings}",
         )
     return weights
 
@@ -138,7 +142,7 @@ def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], f
 
 def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mapping[str, int]) -> dict[str, Any]:
     """The config from which the stage's network can be built: with parts from checkpoints, and what the data decide
-    (`scenes`, and the spectrogram's `channels`) filled in.
+    (`scenes`, the spectrogram's `channels`, the frames' `height` and `width`) filled in.
 
     Raises:
         ConfigError: a part that neither the config nor a checkpoint describes.
@@ -172,7 +176,7 @@ def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights 
         target.load_state_dict(start.weights)
     if encoder is not None:
         place = "visual.encoder" if hasattr(network, "visual") else "encoder"
-        network.get_submodule(place).backbone.load_state_dict(encoder.weights)  # type: ignore[union-attr]
+        network.get_submodule(place).load_published(encoder.weights)  # type: ignore[operator]
 
 
 def _check_agreement(path: str, stated: Any, recorded: Any, start: Checkpoint) -> None:

@@ -3,6 +3,7 @@
 python -m sedcrnn.weights list
 python -m sedcrnn.weights import vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5
 python -m sedcrnn.weights import vgg16_places365.caffemodel trained_on=places365_caffe
+python -m sedcrnn.weights import model.safetensors backbone=tiny_vit_11m_224.dist_in22k_ft_in1k
 python -m sedcrnn.weights download vgg16.tv_in1k
 """
 
@@ -13,10 +14,10 @@ from omegaconf import MISSING, DictConfig
 
 from sedcrnn.commands import chosen_action, command
 from sedcrnn.config import checked
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, convert, md5_of
 from sedcrnn.pretrained.formats import file_format
-from sedcrnn.pretrained.hub import fetch
+from sedcrnn.pretrained.hub import fetch, timm_origin
 from sedcrnn.pretrained.origins import ORIGINS, Origin, identify
 
 ACTIONS = ("import", "download", "list")
@@ -39,31 +40,40 @@ def import_weights(file: str, backbone: str, trained_on: str | None, output: str
 
     Args:
         file: Caffe, Keras, torch or safetensors file.
-        backbone: timm architecture that it holds.
-        trained_on: name of its origin; None: known by its MD5.
+        backbone: timm architecture that it holds; with a tag, timm knows its origin.
+        trained_on: name of its origin; None: known by the tag or by its MD5.
         output: where the weights go; None: `weights/<backbone>-<data>.safetensors`.
 
     Returns:
         The file written.
 
     Raises:
-        WeightsError: what `identify` and `convert` raise.
+        WeightsError: what `identify`, `timm_origin` and `convert` raise, or two origins.
     """
     path = Path(file)
     file_format(path)
+    architecture, _, tag = backbone.partition(".")
+    if tag and trained_on is not None:
+        raise WeightsError(
+            f"backbone is '{backbone}', and trained_on is '{trained_on}'",
+            "One of the two says what the weights were trained on: the tag of timm's, or trained_on",
+            "Leave trained_on out, or the tag",
+        )
     md5 = md5_of(path)
     print(f"md5         {md5} of {path.name}: {_published(md5)}")
-    name = identify(md5, trained_on)
-    return _save(convert(path, backbone, name, ORIGINS[name]), ORIGINS[name], output)
+    name = tag or identify(md5, trained_on)
+    origin = timm_origin(backbone) if tag else ORIGINS[name]
+    return _save(convert(path, architecture, name, origin), origin, output)
 
 
 def download_weights(name: str, output: str | None, url: str | None) -> Path:
     """Download weights that timm names, convert them, and tell what became of them; parameters as above.
 
     Raises:
-        WeightsError: what `fetch` and `convert` raise.
+        WeightsError: what `timm_origin`, `fetch` and `convert` raise.
     """
-    path, origin = fetch(name, url)
+    origin = timm_origin(name)
+    path = fetch(name, url)
     backbone, _, tag = name.partition(".")
     weights = convert(path, backbone, tag, origin)
     print(f"md5         {weights.md5} of {path.name}: as the hub delivers it")
@@ -91,8 +101,7 @@ def _save(weights: EncoderWeights, origin: Origin, output: str | None) -> Path:
     print(f"licence     {weights.licence}")
     print(f"frames      {_frames(origin)}")
     print(f"written     {written}: {len(weights.weights)} arrays, {numbers:,} numbers")
-    network = f"model.network.backbone={weights.backbone} model.network.normalisation={weights.normalisation}"
-    print(f"to use it   python -m sedcrnn.train experiment=visual {network} start_from.encoder={written}")
+    print(f"to use it   python -m sedcrnn.train experiment=visual {weights.settings} start_from.encoder={written}")
     return written
 
 

@@ -86,8 +86,25 @@ def test_weights_for_other_frames_or_another_network_are_refused_but_raw_is_allo
         weights = load_encoder(stage("visual", given, f"model.network.normalisation={normalisation}"))
         assert weights is not None
         assert (weights.trained_on, weights.normalisation) == ("imagenet", "imagenet")
-    with pytest.raises(WeightsError, match=r"holds weights of 'test_resnet', and model.network.backbone is 'vgg16'"):
+    with pytest.raises(WeightsError, match=r"weights of 'test_resnet' \(.*and model.network.backbone is 'vgg16'"):
         load_encoder(stage("visual", given, "model.network.backbone=vgg16"))
+
+
+def test_timms_weights_go_with_their_tag(stage: Stage, tmp_path: Path) -> None:
+    state = build_backbone("test_resnet").state_dict()
+    file = tmp_path / "tagged.safetensors"
+    EncoderWeights("test_resnet", "r160_in1k", "timm", "Apache-2.0", "model.safetensors", "0" * 32, state).save(file)
+    given = f"start_from.encoder={file}"
+    tagged = "model.network.backbone=test_resnet.r160_in1k"
+    weights = load_encoder(stage("visual", given, tagged, "model.network.normalisation=timm"))
+    assert weights is not None
+    assert weights.frames.mean == (127.5, 127.5, 127.5)
+    remedy = r"Set model\.network\.backbone=test_resnet\.r160_in1k model\.network\.normalisation=timm"
+    with pytest.raises(WeightsError, match=remedy):
+        load_encoder(stage("visual", given, "model.network.normalisation=imagenet"))
+    other = write(tmp_path / "other.safetensors", "imagenet")
+    with pytest.raises(WeightsError, match="a tag names the same weights"):
+        load_encoder(stage("visual", f"start_from.encoder={other}", tagged, "model.network.normalisation=imagenet"))
 
 
 def test_weights_where_no_encoder_is_new_are_refused(stage: Stage, tmp_path: Path) -> None:

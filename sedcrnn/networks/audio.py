@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.initialisation import glorot
-from sedcrnn.networks.squeeze_excitation import ConvStandardPOST
+from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, keras_batch_norm
 
 
 class AudioNetwork(SceneNetwork):
@@ -21,12 +21,16 @@ class AudioNetwork(SceneNetwork):
         frame_pooling: the max-pool over frames after each block. The authors' code has (2, 2, 1); the figure in the
             paper has (2, 2, 2), though it prints the shape that follows from (2, 2, 1).
         ratio: of the squeeze-excitation.
+        recalibration: of the maps: `scse` (the authors'), by channel and by position; `cse`, `sse`; or `none`.
+        activation_order: `post` (the authors'): convolution, normalisation, ELU; or `pre`: normalisation, ELU,
+            convolution (He et al. 2016), with both once more after the last block (322,390 parameters).
+        pooling: of the last map: `average` (the authors') or `max`.
         dropout: after each block; the authors' value is 0.
         momentum: of the running statistics of batch normalisation, in torch's sense; the authors' 0.01 (Keras' 0.99)
             takes hundreds of steps to forget its start.
 
     Raises:
-        ConfigError: not one pool per block.
+        ConfigError: not one pool per block, an unknown choice, or a ratio that leaves a block no channel.
     """
 
     inputs = ("spectrogram",)
@@ -42,8 +46,13 @@ class AudioNetwork(SceneNetwork):
         ratio: int = 2,
         dropout: float = 0.0,
         momentum: float = 0.01,
+        recalibration: str = "scse",
+        activation_order: str = "post",
+        pooling: str = "average",
     ) -> None:
         super().__init__()
+        check_choice("activation order", activation_order, ("post", "pre"))
+        check_choice("pooling of the audio network", pooling, ("average", "max"))
         if len(filters) != len(frame_pooling):
             raise ConfigError(
                 f"The audio network has {len(filters)} filters {tuple(filters)} and {len(frame_pooling)} frame_pooling "
@@ -51,13 +60,22 @@ class AudioNetwork(SceneNetwork):
                 "Every block has one of each",
                 "Give both lists the same length; a pool of 1 leaves the frames as they are",
             )
-        self.scenes = scenes
+        if not 1 <= ratio <= min(filters):
+            raise ConfigError(
+                f"The audio network's ratio is {ratio}",
+                f"A block of {min(filters)} filters is squeezed to {min(filters)} // ratio channels, 1 or more",
+                f"Choose a whole number from 1 to {min(filters)}",
+            )
+        self.scenes, self.pooling = scenes, pooling
+        block = ConvStandardPOST if activation_order == "post" else PreActivationPOST
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (width, pool) in enumerate(zip(filters, frame_pooling, strict=True), start=1):
-            layers[f"block{number}"] = ConvStandardPOST(channels, width, ratio, momentum)
+            layers[f"block{number}"] = block(channels, width, ratio, momentum, recalibration)
             layers[f"pool{number}"] = nn.MaxPool2d((1, pool))
             layers[f"dropout{number}"] = nn.Dropout(dropout)
             channels = width
+        if activation_order == "pre":
+            layers["norm"], layers["activation"] = keras_batch_norm(channels, momentum), nn.ELU()
         self.blocks = nn.Sequential(layers)
         self.dense = glorot(nn.Linear(channels, scenes))
 
@@ -68,7 +86,8 @@ class AudioNetwork(SceneNetwork):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """(batch, filter, band, pooled frame) -> (batch, scene) logits."""
-        logits: Tensor = self.dense(embedding.mean((-2, -1)))
+        pooled = embedding.mean((-2, -1)) if self.pooling == "average" else embedding.amax((-2, -1))
+        logits: Tensor = self.dense(pooled)
         return logits
 
     def encode(self, spectrogram: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Network -> its number of parameters, and a table of its layers with shapes and multiply-accumulates."""
 
 import copy
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -58,7 +59,7 @@ def count_by_modality(network: SceneNetwork, head: str) -> dict[str, int]:
 
 
 def count_multiply_accumulates(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> int:
-    """Multiply-accumulates of convolutions, dense layers and GRUs for the first example of a batch of inputs.
+    """Multiply-accumulates of convolutions, dense layers, GRUs and attention, for the first of a batch of inputs.
 
     Nothing is computed: the network runs on torch's meta device, where a GRU is also decomposed into the matrix
     products that the counter knows (on a GPU it would be one kernel that counts as nothing).
@@ -77,18 +78,20 @@ def layer_table(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> str:
         inputs: its inputs by name, for one second of scene; of a batch, the first example counts.
     """
     traced = _without_values(network)
-    rows = [("layer", "type", "output shape", "parameters")]
+    ran: dict[str, tuple[nn.Module, torch.Size, bool]] = {}  # with the output's shape, and whether it is another
 
-    def add_row(name: str, layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        shape = (output[0] if isinstance(output, tuple) else output).shape
-        parameters = count_parameters(layer).keras
-        if parameters or shape != given[0].shape:
-            rows.append((name, type(layer).__name__, " x ".join(map(str, shape)), f"{parameters:,}"))
+    def note(name: str, layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        ran[name] = layer, first.shape, not given or first.shape != given[0].shape
 
     for name, layer in traced.named_modules():
-        if not list(layer.children()):
-            layer.register_forward_hook(lambda layer, given, output, name=name: add_row(name, layer, given, output))
+        layer.register_forward_hook(lambda layer, given, output, name=name: note(name, layer, given, output))
     _run_without_values(traced, inputs)
+    parameters = _own_parameters(traced, ran)
+    rows = [("layer", "type", "output shape", "parameters")]
+    for name, (layer, shape, changed) in ran.items():
+        if parameters[name] or (changed and not list(layer.children())):
+            rows.append((name, type(layer).__name__, " x ".join(map(str, shape)), f"{parameters[name]:,}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:<{widths[2]}}  {parameters:>{widths[3]}}"
@@ -100,12 +103,27 @@ def layer_table(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> str:
             *lines,
             "",
             "Shapes: batch x channel x band x frame (audio), frame x channel x height x width (encoder),",
-            "batch x time x embedding (GRU), batch x scene (dense).",
+            "frame x token x channel (transformers), batch x time x embedding (GRU), batch x scene (dense).",
             f"Parameters: {total:,}, of which {trainable:,} trainable.",
             f"As Keras counts, with BN statistics, here and in the table: {keras:,}.",
             f"Cost: {count_multiply_accumulates(network, inputs) / 1e9:.2f} GMAC per second of scene.",
         ]
     )
+
+
+def _own_parameters(network: nn.Module, ran: Collection[str]) -> Counter[str]:
+    """Name of a layer that ran -> its parameters, without those of the layers inside it that ran too.
+
+    Attention and transformers read some of the parameters inside them without running the layers that these are in.
+    """
+    parameters: Counter[str] = Counter()
+    for name, layer in network.named_modules():
+        inside = sum(count_parameters(child).keras for child in layer.children())
+        owner = name
+        while owner not in ran:
+            owner = owner.rpartition(".")[0]
+        parameters[owner] += count_parameters(layer).keras - inside
+    return parameters
 
 
 def _without_values(network: SceneNetwork) -> SceneNetwork:

@@ -15,7 +15,8 @@ from torch import Tensor
 from sedcrnn.checkpoints import weights_digest
 from sedcrnn.errors import WeightsError
 from sedcrnn.files import atomic
-from sedcrnn.networks.backbones import NORMALISATIONS, build_backbone
+from sedcrnn.networks.backbones import build_backbone
+from sedcrnn.networks.normalisation import TIMM, Normalisation, find_normalisation
 from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
 from sedcrnn.pretrained.origins import Origin
 
@@ -30,11 +31,12 @@ class EncoderWeights:
     Attributes:
         backbone: timm architecture.
         trained_on: a name in `origins.ORIGINS`, or the tag of timm's weights.
-        normalisation: the frames that they were trained on, of `networks.backbones.NORMALISATIONS`.
+        normalisation: the frames that they were trained on, as `networks.normalisation` names them.
         licence: of the weights.
         source: name of the file that they were converted from.
         md5: of that file.
-        weights: state of the backbone.
+        weights: state of the backbone, at the size that it was trained at; with its own head, which the pooling `model`
+            needs, where the source has that.
     """
 
     backbone: str
@@ -50,9 +52,20 @@ class EncoderWeights:
         """Hash of the weights by name, the same for every file that holds them."""
         return weights_digest(self.weights)
 
+    @property
+    def frames(self) -> Normalisation:
+        """The frames that they were trained on."""
+        return find_normalisation(self.normalisation, f"{self.backbone}.{self.trained_on}")
+
+    @property
+    def settings(self) -> str:
+        """What a visual network has to be set to for these weights, as on the command line."""
+        tag = f".{self.trained_on}" if self.normalisation == TIMM else ""
+        return f"model.network.backbone={self.backbone}{tag} model.network.normalisation={self.normalisation}"
+
     def save(self, path: Path) -> None:
         """Write a safetensors file, atomically, with all of this in its metadata."""
-        chosen = NORMALISATIONS[self.normalisation]
+        chosen = self.frames
         metadata = {name: getattr(self, name) for name in _DESCRIBED} | {
             "channel_order": "BGR" if chosen.bgr else "RGB",
             "mean": " ".join(map(str, chosen.mean)),
@@ -89,6 +102,8 @@ def convert(path: Path, backbone: str, trained_on: str, origin: Origin) -> Encod
     arrays = read_arrays(path)
     _check_classes(path, arrays, trained_on, origin.classes)
     _check_arrays(path, {name: array.shape for name, array in arrays.items()}, backbone, names)
+    if (head := _head_state(backbone)).keys() <= arrays.keys():
+        expected |= head
     weights = {
         # copied into an array of our own: some are views of the file, or transposed
         name: torch.from_numpy(np.array(arrays[names.get(name, name)], order="C")).to(like.dtype)
@@ -134,16 +149,25 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _meta_state(backbone: str) -> dict[str, Tensor]:
+def _meta_state(backbone: str, pooling: str = "max") -> dict[str, Tensor]:
     """Names, shapes and types of a backbone's weights, without memory for them or draws at random."""
     with torch.device("meta"):
-        state: dict[str, Tensor] = build_backbone(backbone).state_dict()
+        state: dict[str, Tensor] = build_backbone(backbone, pooling).state_dict()
     return state
+
+
+def _head_state(backbone: str) -> dict[str, Tensor]:
+    """The same of the layers between the last map and the classifier, as far as a pooling uses them."""
+    if backbone.startswith("vgg"):
+        return {}
+    state, maps = _meta_state(backbone, "model"), _meta_state(backbone)
+    return {name: like for name, like in state.items() if name not in maps}
 
 
 def _check_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], backbone: str, names: Mapping[str, str]) -> None:
     """Refuse a file that lacks an array of the backbone, has one more, or one of another shape."""
     expected = {names.get(name, name): tuple(like.shape) for name, like in _meta_state(backbone).items()}
+    head = {name: tuple(like.shape) for name, like in _head_state(backbone).items()}
     missing = [name for name in expected if name not in shapes and not name.endswith(_COUNTER)]
     # What belongs to the classifier may be there; what belongs among the convolutions may not.
     parts = {name.split(".")[0] for name in expected}
@@ -154,7 +178,7 @@ def _check_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], backbone: s
     ]
     wrong = [
         f"{name} is {tuple(shapes[name])} instead of {shape}"
-        for name, shape in expected.items()
+        for name, shape in (expected | head).items()
         if name in shapes and tuple(shapes[name]) != shape
     ]
     faults = [

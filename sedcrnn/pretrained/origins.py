@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sedcrnn.errors import WeightsError, nearest
-from sedcrnn.networks.backbones import NORMALISATIONS
+from sedcrnn.networks.normalisation import find_normalisation
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,10 @@ class Origin:
         data: what they were trained on; ends the name of the converted file.
         where: web address.
         licence: of the weights.
-        normalisation: the frames that they were trained on, of `networks.backbones.NORMALISATIONS`.
+        normalisation: the frames that they were trained on, as `networks.normalisation` names them.
         classes: number of outputs of the classifier, which tells files of another training.
         md5: published file -> its MD5, where it is known.
+        name: timm's name of the weights, with their tag, where it has one.
     """
 
     what: str
@@ -28,11 +29,12 @@ class Origin:
     normalisation: str
     classes: int
     md5: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def frames(self) -> str:
         """The frames that the weights were trained on, in words."""
-        chosen = NORMALISATIONS[self.normalisation]
+        chosen = find_normalisation(self.normalisation, self.name)
         order = "BGR" if chosen.bgr else "RGB"
         scale = "" if set(chosen.std) == {1.0} else f", divided by {_rounded(chosen.std)}"
         return f"{order}, 0-255 less {_rounded(chosen.mean)}{scale}"

@@ -51,3 +51,43 @@ def test_heads_and_forward_agree(paper_network):
 def test_a_pool_is_needed_for_each_block():
     with pytest.raises(ConfigError, match=r"3 filters \(4, 4, 4\) and 2 frame_pooling \(2, 2\)"):
         AudioNetwork(filters=(4, 4, 4), frame_pooling=(2, 2))
+
+
+def test_pre_activation_has_its_own_parameters_and_ends_with_normalisation_and_elu():
+    network = AudioNetwork(activation_order="pre").eval()
+    assert count_parameters(network) == (321_488, 321_488, 322_390)
+    assert [type(layer) for layer in network.blocks][-2:] == [torch.nn.BatchNorm2d, torch.nn.ELU]
+    assert network.embed(torch.rand(1, 3, 64, 50)).shape == (1, 128, 64, 12)
+    assert network.embed(torch.rand(1, 3, 64, 50)).min() > -1  # as after an ELU
+
+
+@pytest.mark.parametrize(
+    ("recalibration", "parameters"),
+    [("scse", 0), ("cse", 32 + 64 + 128), ("sse", 32**2 + 64**2 + 128**2), ("none", 21_504 + 224)],
+)
+def test_recalibration_takes_its_parameters_with_it(recalibration, parameters):
+    network = AudioNetwork(recalibration=recalibration)
+    assert count_parameters(network).keras == 323_274 - parameters
+
+
+@torch.no_grad()
+def test_pooling_of_the_last_map_may_be_its_maximum():
+    network = AudioNetwork(filters=(4,), frame_pooling=(1,), pooling="max")
+    embedding = torch.randn(2, 4, 3, 5)
+    expected = embedding.flatten(2).max(-1).values @ network.dense.weight.T + network.dense.bias
+    torch.testing.assert_close(network.classify(embedding), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recalibration": "scce"}, "recalibration is 'scce'.*nearest is 'scse'"),
+        ({"activation_order": "prae"}, "activation order is 'prae'.*nearest is 'pre'"),
+        ({"pooling": "averge"}, "pooling of the audio network is 'averge'.*nearest is 'average'"),
+        ({"ratio": 33}, "ratio is 33.*from 1 to 32"),
+        ({"ratio": 0}, "ratio is 0"),
+    ],
+)
+def test_choices_that_do_not_exist_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        AudioNetwork(**arguments)

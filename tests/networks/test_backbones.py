@@ -3,9 +3,11 @@ import math
 import pytest
 import timm
 import torch
+from timm.models.vision_transformer import checkpoint_filter_fn
 
-from sedcrnn.errors import ConfigError
-from sedcrnn.networks.backbones import FrameEncoder
+from sedcrnn.errors import ConfigError, WeightsError
+from sedcrnn.networks.backbones import FrameEncoder, build_backbone
+from sedcrnn.networks.normalisation import find_normalisation
 from sedcrnn.networks.summary import count_parameters
 
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -98,8 +100,15 @@ def test_layers_behind_the_last_map_are_dropped():
     ("arguments", "message"),
     [
         ({"name": "vgg61"}, "no architecture 'vgg61'.*'vgg16'"),
-        ({"name": "vgg16.tv_in1k"}, "no architecture 'vgg16.tv_in1k'.*'vgg16'"),
-        ({"name": "vit_tiny_patch16_224"}, "plain CNN"),
+        ({"name": "vgg61.tv_in1k"}, "no architecture 'vgg61'.*'vgg16'"),
+        ({"name": "vgg16.tv_in2k"}, "no weights 'vgg16.tv_in2k'.*'vgg16.tv_in1k'"),
+        ({"pooling": "model"}, "head of 'vgg16' is two dense layers with 4096 units.*Choose max or average"),
+        ({"name": "test_vit", "height": 40}, r"'test_vit' cannot take frames of 40 x 224.*patches of 16.*height=160"),
+        ({"name": "test_coatnet", "height": 40, "width": 40}, r"cannot take frames of 40 x 40.*Its own are 160 x 160"),
+        (
+            {"name": "test_vit", "normalisation": "timm"},
+            r"does not say whose weights.*Set backbone=test_vit\.r160_in1k",
+        ),
         ({"pooling": "maximum"}, "frame pooling is 'maximum'.*nearest is 'max'"),
         ({"normalisation": "places356"}, "normalisation is 'places356'.*nearest is 'places365'"),
     ],
@@ -113,3 +122,70 @@ def test_misspelt_choices_are_refused(arguments, message):
 def test_frames_of_another_shape_are_refused(shape):
     with pytest.raises(ConfigError, match=r"\(batch, time, channel, height, width\)"):
         FrameEncoder("resnet18")(torch.zeros(shape))
+
+
+def test_timm_tells_the_mean_and_deviation_of_weights(frames):
+    half = find_normalisation("timm", "test_resnet.r160_in1k")
+    assert (half.mean, half.std, half.bgr) == ((127.5,) * 3, (127.5,) * 3, False)
+    assert find_normalisation("timm", "vgg16.tv_in1k") == find_normalisation("imagenet", "vgg16")
+    encoder = FrameEncoder("test_resnet.r160_in1k", normalisation="timm")
+    seen = []
+    encoder.backbone.conv1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    encoder(frames)
+    torch.testing.assert_close(seen[0], frames.flatten(0, 1) / 127.5 - 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pooling", ["max", "average", "model"])
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [("test_vit", -1), ("test_vit3", -1), ("test_mambaout", -1), ("test_convnext", 1), ("test_efficientnet", 1)],
+)
+def test_tokens_and_maps_of_any_layout_are_pooled_over_their_places(frames, name, channel, pooling):
+    encoder = FrameEncoder(name, pooling, "imagenet", 32, 32).eval()
+    images = (frames.flatten(0, 1) - encoder.mean) / encoder.std
+    maps = encoder.backbone.forward_features(images)
+    if pooling == "model":
+        expected = encoder.backbone.forward_head(maps, pre_logits=True)
+    else:
+        prefix = {"test_vit": 1, "test_vit3": 1}.get(name, 0)  # a class token and a register
+        places = maps.movedim(channel, -1).flatten(1, -2)[:, prefix:]
+        assert places.shape[1] == {"test_vit": 4, "test_vit3": 4}.get(name, 1)
+        expected = places.amax(1) if pooling == "max" else places.sum(1) / places.shape[1]
+    features = encoder(frames)
+    assert features.shape == (2, 3, encoder.embedding)
+    torch.testing.assert_close(features.flatten(0, 1), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_transformers_are_built_for_the_size_of_the_frames():
+    encoder = FrameEncoder("test_vit", "average", "raw", height=32, width=48)
+    assert encoder.backbone.pos_embed.shape == (1, 1 + 2 * 3, 64)
+    assert encoder(torch.zeros(1, 2, 3, 32, 48)).shape == (1, 2, 64)
+    assert build_backbone("test_vit").pos_embed.shape == (1, 1 + 10 * 10, 64)
+
+
+def test_published_positions_are_interpolated_as_timm_does():
+    published = build_backbone("test_vit", "model").state_dict()
+    encoder = FrameEncoder("test_vit", "model", "raw", height=64, width=64)
+    encoder.load_published(published)
+    expected = checkpoint_filter_fn(dict(published), encoder.backbone)
+    assert encoder.backbone.pos_embed.shape == (1, 17, 64)
+    for name, value in encoder.backbone.state_dict().items():
+        torch.testing.assert_close(value, expected[name], atol=0, rtol=0)
+
+
+def test_published_weights_that_do_not_suffice_are_refused():
+    maps_alone = build_backbone("test_convnext", "max").state_dict()
+    FrameEncoder("test_convnext", "average", "raw", 32, 32).load_published(maps_alone)
+    with pytest.raises(
+        WeightsError, match=r"lack head\.norm\.bias, head\.norm\.weight, which the pooling 'model' needs"
+    ):
+        FrameEncoder("test_convnext", "model", "raw", 32, 32).load_published(maps_alone)
+    with pytest.raises(WeightsError, match=r"instead of .*height=160 features\.frames\.width=160"):
+        FrameEncoder("test_coatnet", "max", "raw", 64, 64).load_published(build_backbone("test_coatnet").state_dict())
+
+
+def test_the_same_frame_has_the_same_features_in_any_batch(frames):
+    encoder = FrameEncoder("test_vit", "model", "imagenet", 32, 32).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(frames)[1, 2], encoder(frames[1:, 2:])[0, 0], atol=1e-5, rtol=1e-4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, ScSE
+from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, ScSE
 from sedcrnn.networks.summary import count_parameters
 
 
@@ -106,3 +106,42 @@ def test_batch_norm_moves_at_the_pace_of_keras():
 @pytest.mark.parametrize(("channels", "filters", "expected"), [(3, 32, 11_712), (32, 64, 62_464), (64, 128, 247_808)])
 def test_parameters_of_the_papers_blocks(channels, filters, expected):
     assert count_parameters(ConvStandardPOST(channels, filters)).keras == expected
+
+
+def test_each_branch_alone_weighs_the_map():
+    maps = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    both = randomise(ScSE(channels=5))
+    alone = {kind: ScSE(channels=5, kind=kind) for kind in ("cse", "sse", "none")}
+    for kind, module in alone.items():
+        module.load_state_dict({name: both.state_dict()[name] for name in module.state_dict()})
+        assert (
+            set(module.state_dict())
+            == {
+                "cse": {"squeeze.weight", "excite.weight"},
+                "sse": {"spatial.weight"},
+                "none": set(),
+            }[kind]
+        )
+    squeezed = maps.mean((2, 3)) @ both.squeeze.weight.T
+    by_channel = torch.sigmoid(squeezed.clamp(min=0) @ both.excite.weight.T)
+    torch.testing.assert_close(alone["cse"](maps), maps * by_channel[:, :, None, None])
+    by_position = torch.sigmoid((maps * both.spatial.weight[0, :, :, :]).sum(1, keepdim=True))
+    torch.testing.assert_close(alone["sse"](maps), maps * by_position)
+    torch.testing.assert_close(alone["none"](maps), maps, atol=0, rtol=0)
+    torch.testing.assert_close(both(maps), alone["cse"](maps) + alone["sse"](maps))
+
+
+def test_pre_activation_block_by_hand():
+    block = randomise(PreActivationPOST(2, 4))
+    weight = weights(block)
+    maps = torch.randn(1, 2, 4, 5, generator=torch.Generator().manual_seed(0))
+
+    def convolved(x, name):
+        return convolve_by_hand(x, weight[f"{name}.weight"], weight[f"{name}.bias"])
+
+    activated = elu(normalise_by_hand(maps[0].double().numpy(), weight, "norm1"))
+    shortcut = convolved(activated, "conv_shortcut")
+    residual = convolved(elu(normalise_by_hand(convolved(activated, "conv1"), weight, "norm2")), "conv2")
+    scse_weight = {name.removeprefix("scse."): values for name, values in weight.items() if name.startswith("scse.")}
+    expected = scse_by_hand(residual + shortcut, scse_weight) + shortcut
+    np.testing.assert_allclose(block(maps)[0].detach().numpy(), expected, atol=1e-4)

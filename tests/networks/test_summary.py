@@ -1,8 +1,11 @@
 import pytest
 import torch
 
+from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.freezing import freeze
+from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.summary import count_by_modality, count_multiply_accumulates, count_parameters, layer_table
+from sedcrnn.networks.visual import VisualNetwork
 
 
 def rows(table):
@@ -77,6 +80,25 @@ def test_multiply_accumulates_by_formula(paper_network, seconds):
     assert count_multiply_accumulates(paper_network.audio, seconds) == audio
     assert count_multiply_accumulates(paper_network.visual, seconds) == visual
     assert count_multiply_accumulates(paper_network, seconds) == fusion
+
+
+def test_attention_and_parameters_outside_layers_are_counted():
+    audio = AudioNetwork(scenes=4, filters=(4, 6), frame_pooling=(2, 2))
+    visual = VisualNetwork(4, "test_vit", "model", "raw", height=32, width=32, temporal="mean")
+    network = FusionNetwork(audio, visual, hidden=6, early="cross_attention").eval()
+    inputs = {"spectrogram": torch.zeros(1, 3, 8, 50), "frames": torch.zeros(1, 5, 3, 32, 32)}
+    table = {name: row.split() for name, row in rows(layer_table(network, inputs)).items()}
+    parameters = {name: int(row[-1].replace(",", "")) for name, row in table.items()}
+    assert sum(parameters.values()) == count_parameters(network).keras
+    assert parameters["early.to_picture"] == 4 * 12 * 12 + 4 * 12
+    assert parameters["visual.encoder"] == (1 + 5) * 64  # class token and positions
+    # Patches, then in each of 6 blocks four projections, scores and weighted sums over 5 tokens, and two dense layers.
+    block = 5 * 64 * 64 * (4 + 2 * 3) + 2 * 5 * 5 * 64
+    vit = 4 * 3 * 16 * 16 * 64 + len(network.visual.encoder.backbone.blocks) * block
+    assert count_multiply_accumulates(network.visual, inputs) == 5 * vit + 64 * 4
+    early = 5 * (6 + 64) * 12 + 2 * (4 * 5 * 12 * 12 + 2 * 5 * 5 * 12) + 24 * 4
+    parts = sum(count_multiply_accumulates(part, inputs) for part in (network.audio, network.visual))
+    assert count_multiply_accumulates(network, inputs) == parts + early + 12 * 4
 
 
 def test_the_network_is_left_as_it_is(small_network, one_second):

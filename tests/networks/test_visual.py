@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from sedcrnn.errors import ConfigError
 from sedcrnn.networks.summary import count_parameters
 from sedcrnn.networks.visual import VisualNetwork
 
@@ -85,6 +86,46 @@ def test_dropout_acts_in_training_only(network):
     torch.testing.assert_close(network.classify(embedding), network.classify(embedding), atol=0, rtol=0)
     network.train()
     assert not torch.equal(network.classify(embedding), network.classify(embedding))
+
+
+@torch.no_grad()
+def test_mean_over_time_is_classified_once():
+    network = VisualNetwork(scenes=4, backbone="test_resnet", temporal="mean").eval()
+    embedding = torch.randn(2, 5, network.encoder.embedding)
+    logits = embedding.mean(1) @ network.dense.weight.T + network.dense.bias
+    torch.testing.assert_close(network.classify(embedding), logits.log_softmax(-1))
+    assert count_parameters(network).total == count_parameters(network.encoder, network.dense).total
+
+
+@torch.no_grad()
+def test_attention_weighs_the_frames_by_its_query():
+    network = VisualNetwork(scenes=4, backbone="test_resnet", temporal="attention", hidden=2).eval()
+    size = network.encoder.embedding
+    assert count_parameters(network.attention).total == 2 * size + 2
+    network.attention.key.weight.copy_(torch.eye(2, size))
+    network.attention.query.weight.copy_(torch.tensor([[3.0, 0.0]]))
+    embedding = torch.zeros(1, 2, size)
+    embedding[0, 0, 0], embedding[0, 1, 1] = 1.0, 1.0
+    # Scores: 3 * tanh(1) = 2.2847825 and 0; the first frame's weight is sigmoid(2.2847825).
+    expected = torch.zeros(1, 1, size)
+    expected[0, 0, 0], expected[0, 0, 1] = 0.9076089, 0.0923911
+    torch.testing.assert_close(network.attention(embedding), expected, atol=1e-6, rtol=0)
+    logits = expected[:, 0] @ network.dense.weight.T + network.dense.bias
+    torch.testing.assert_close(network.classify(embedding), logits.log_softmax(-1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("temporal", ["gru", "mean", "attention"])
+def test_gradients_reach_every_parameter_of_every_temporal_head(temporal):
+    network = VisualNetwork(
+        scenes=4, backbone="test_vit", frame_pooling="model", height=32, width=32, temporal=temporal
+    )
+    network(torch.rand(2, 5, 3, 32, 32)).square().sum().backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+def test_a_temporal_head_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match=r"temporal head is 'atention'.*nearest is 'attention'"):
+        VisualNetwork(backbone="test_resnet", temporal="atention")
 
 
 class StandInGru(torch.nn.Module):

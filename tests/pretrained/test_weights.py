@@ -7,9 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub.constants
 import pytest
+import timm
 import torch
 
 from sedcrnn import weights
+from sedcrnn.networks.backbones import FrameEncoder
 from sedcrnn.pretrained.encoder_weights import load_encoder_weights
 from sedcrnn.pretrained.origins import ORIGINS
 
@@ -81,7 +83,8 @@ def test_list_names_origins_licences_and_the_md5_of_the_originals(command):
         (["import", "{torch}", "trainedon=imagenet"], "'trainedon'"),
         (["download", "vgg16.tv_in2k"], "'vgg16.tv_in1k'"),
         (["download", "vgg16"], "'vgg16.tv_in1k'"),
-        (["download", "test_resnet.r160_in1k"], "takes frames with the mean (0.5, 0.5, 0.5)"),
+        (["import", "{torch}", "backbone=vgg16.tv_in2k"], "'vgg16.tv_in1k'"),
+        (["import", "{torch}", "backbone=vgg16.tv_in1k", "trained_on=imagenet"], "One of the two says"),
     ],
 )
 def test_misuse_is_told_in_one_paragraph_and_leaves_nothing(command, files, tmp_path, arguments, expected):
@@ -89,6 +92,26 @@ def test_misuse_is_told_in_one_paragraph_and_leaves_nothing(command, files, tmp_
     assert code == 1
     assert expected in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["test_vit.r160_in1k", "test_convnext.r160_in1k"])
+def test_timms_weights_of_any_network_come_with_what_timm_knows_of_them(command, tmp_path, name):
+    architecture = name.partition(".")[0]
+    published = timm.create_model(architecture)  # with its classifier
+    torch.save(published.state_dict(), tmp_path / "model.pth")
+    code, told, error = command("import", "model.pth", f"backbone={name}")
+    assert code == 0, error
+    assert f"timm's {name}, trained at 160 x 160 pixels" in told
+    assert "RGB, 0-255 less (127.5, 127.5, 127.5), divided by (127.5, 127.5, 127.5)" in told
+    assert f"model.network.backbone={name} model.network.normalisation=timm" in told
+    loaded = load_encoder_weights(tmp_path / "weights" / f"{architecture}-r160_in1k.safetensors")
+    encoder = FrameEncoder(name, "model", "timm", 160, 160).eval()
+    encoder.load_published(loaded.weights)
+    frames = torch.randint(256, (1, 2, 3, 160, 160))
+    with torch.no_grad():
+        images = frames[0] / 127.5 - 1
+        expected = published.eval().forward_head(published.forward_features(images), pre_logits=True)
+        torch.testing.assert_close(encoder(frames)[0], expected, atol=1e-4, rtol=1e-3)
 
 
 @pytest.fixture
@@ -139,7 +162,7 @@ def test_a_hub_that_does_not_have_it_or_is_not_there_is_told(command, hub, monke
     code, _, error = command("download", "vgg19.tv_in1k", f"url={hub}")
     assert code == 1
     assert "timm/vgg19.tv_in1k cannot be downloaded" in error
-    assert "backbone=vgg19 trained_on=imagenet" in error
+    assert "import model.safetensors backbone=vgg19.tv_in1k" in error
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     code, _, error = command("download", "vgg16.tv_in1k")
     assert code == 1

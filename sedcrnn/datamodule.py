@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from sedcrnn.augmentation import SpectrogramAugmentation
 from sedcrnn.clips import UNLABELLED, Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
-from sedcrnn.errors import DataError
+from sedcrnn.errors import ConfigError, DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.spectrogram import Spectrogram, scale_window
@@ -73,7 +73,7 @@ class WindowDataset(Dataset[Batch]):
             decibels = feature.decode(stored.transpose(0, 2, 3, 1))
             batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
         if "frames" in self.features:
-            frames = np.stack([self._cut(window, "frames") for window in windows])
+            frames = np.stack([self.features["frames"].decode(self._cut(window, "frames")) for window in windows])
             batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
         return batch
 
@@ -91,6 +91,12 @@ class WindowDataset(Dataset[Batch]):
         return torch.stack(changed).numpy()
 
     def _read(self, clip: int, name: str) -> np.ndarray:
+        if not self.features[name].stored:
+            raise ConfigError(
+                f"features.{name}.storage=none stores no {name}, and this stage reads them",
+                "Only stages with a frozen encoder whose features are stored can do without",
+                f"Set features.{name}.storage=raw or jpeg",
+            )
         return FeatureStore.open(self.entries[name][clip])
 
     def _count_steps(self, clip: int) -> int:
@@ -159,9 +165,8 @@ class SceneDataModule(LightningDataModule):
         source = instantiate(self.data.source)
         source.prepare()
         manifest: Manifest = source.manifest()
-        self.skipped = extract_all(
-            manifest.clips, list(self.features.values()), self.store, self.data.workers, self.data.unreadable
-        )
+        stored = [feature for feature in self.features.values() if feature.stored]
+        self.skipped = extract_all(manifest.clips, stored, self.store, self.data.workers, self.data.unreadable)
         left_out = {unreadable.clip for unreadable in self.skipped}
         readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
         self.manifest = Manifest(manifest.name, manifest.scenes, readable)

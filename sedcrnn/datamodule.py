@@ -21,7 +21,7 @@ from sedcrnn.features.video import Frames
 from sedcrnn.folds import Folds, make_folds
 from sedcrnn.frozen import EncodedDataset, FrozenEncoder
 from sedcrnn.protocols import leave_city_out, shuffle_labels
-from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, window_loader
+from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, read_frames, window_loader
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 
@@ -79,9 +79,8 @@ class SceneDataModule(LightningDataModule):
         manifest: Manifest = source.manifest()
         if self.data.leave_out_city is not None:
             manifest = leave_city_out(manifest, self.data.leave_out_city)
-        self.skipped = extract_all(
-            manifest.clips, list(self.features.values()), self.store, self.data.workers, self.data.unreadable
-        )
+        stored = [feature for feature in self.features.values() if feature.stored]
+        self.skipped = extract_all(manifest.clips, stored, self.store, self.data.workers, self.data.unreadable)
         left_out = {unreadable.clip for unreadable in self.skipped}
         readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
         self.manifest = Manifest(manifest.name, manifest.scenes, readable)
@@ -164,7 +163,14 @@ class SceneDataModule(LightningDataModule):
     def example(self, fold: str) -> Batch:
         """The first window of a fold, as the whole network takes it."""
         clips = self.dataset(fold).clips[:1]
-        return WindowDataset(clips, self.manifest.scenes, self.features, self.store)[[Window(clip=0, step=0)]]
+        stored = {name: feature for name, feature in self.features.items() if feature.stored}
+        batch = (
+            WindowDataset(clips, self.manifest.scenes, stored, self.store)[[Window(clip=0, step=0)]] if stored else {}
+        )
+        for name in self.features.keys() - stored.keys():
+            frames = read_frames(self.features[name], clips[0], self.store)[:STEPS_PER_WINDOW]
+            batch[name] = frames[None]
+        return batch
 
     def _dataset_of(self, clips: Sequence[Clip]) -> ClipWindows:
         scenes = self.manifest.scenes

@@ -72,7 +72,12 @@ def extract(config: ExtractConfig) -> tuple[Unreadable, ...]:
         ConfigError: `only` names no feature.
         DataError: what the data set's lists raise, or too little room on the disk.
     """
-    features = _chosen(config)
+    features = []
+    for feature in _chosen(config):
+        if feature.stored:
+            features.append(feature)
+        else:
+            print(f"{feature.name}: nothing to be made, since features.{feature.name}.storage=none")
     source = instantiate(config.data.source)
     source.prepare()
     clips: Sequence[Clip] = source.manifest().clips

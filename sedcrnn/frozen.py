@@ -28,7 +28,7 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.visual import VisualNetwork
-from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset
+from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, read_frames
 from sedcrnn.windows import STEPS_PER_WINDOW, Window
 
 PER_STEP = {"visual_steps"}
@@ -146,9 +146,7 @@ class FrozenEncoder:
         inputs: dict[str, Tensor] = {}
         frames, (steps, *_) = self.features["frames"], self.picture
         if not store.knows(steps.source(clip), steps):
-            source = frames.source(clip)
-            stored = store.read(source, frames)
-            inputs["frames"] = torch.from_numpy(np.array(frames.decode(stored))).permute(0, 3, 1, 2)
+            inputs["frames"] = read_frames(frames, clip, store)
         if self.sound:
             windows = WindowDataset([clip], [clip.scene], {"spectrogram": self.features["spectrogram"]}, store)
             starts = range(windows.steps[0] - STEPS_PER_WINDOW + 1)

@@ -18,8 +18,8 @@ from sedcrnn.commands import command
 from sedcrnn.config import FeaturesConfig, checked, instantiate
 from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
 from sedcrnn.features.feature import STEPS_PER_SECOND
+from sedcrnn.features.picture_track import aspect_ratio
 from sedcrnn.features.spectrogram import Spectrogram, scale_window
-from sedcrnn.features.video import aspect_ratio
 from sedcrnn.files import atomic
 from sedcrnn.plots import FrameStrip, SoundPanels, draw_inputs
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window

@@ -23,6 +23,7 @@ from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weig
 
 PARTS = ("audio", "visual")  # of a fusion network
 PREVIOUS = "previous"  # in a pipeline, the latest earlier stage that trained such a network
+STORAGE = ("storage", "jpeg_quality")  # how features are kept may differ between stages
 RANDOM = "random"  # in start_from.encoder: an encoder may stay as it is drawn, even frozen
 Starts = dict[str, Checkpoint]
 
@@ -137,7 +138,8 @@ def check_starts(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], f
         start.check_unseen(folds.test, "test this stage")
         features = asdict(config.features)
         for name, node in start.features.items():
-            _check_agreement(f"features.{name}", features[name], node, start)
+            stated = {key: value for key, value in (features[name] or {}).items() if key not in STORAGE}
+            _check_agreement(f"features.{name}", stated, node, start)
 
 
 def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mapping[str, int]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ python -m sedcrnn.submit run=<run folder or checkpoint> root=<evaluation set>
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,10 @@ def _predict(
 ) -> Tensor:
     """(clip, scene) probabilities, made as in every evaluation."""
     store = FeatureStore(Path(config.store))
+    # Whatever training kept, frames that are predicted from are read from the store.
+    features = {
+        name: feature if feature.stored else replace(feature, storage="raw") for name, feature in features.items()
+    }
     # A clip without a prediction makes a submission invalid, so none may be skipped.
     extract_all(clips, list(features.values()), store, config.workers, unreadable="stop")
     dataset = WindowDataset(clips, TAU_SCENES, features, store)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sedcrnn.clips import UNLABELLED, Clip
+from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.spectrogram import scale_window
 from sedcrnn.features.store import FeatureStore
@@ -100,7 +101,7 @@ class WindowDataset(ClipWindows):
             decibels = feature.decode(stored.transpose(0, 2, 3, 1))
             batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
         if "frames" in self.features:
-            frames = np.stack([self._cut(window, "frames") for window in windows])
+            frames = np.stack([self.features["frames"].decode(self._cut(window, "frames")) for window in windows])
             batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
         return batch
 
@@ -118,11 +119,28 @@ class WindowDataset(ClipWindows):
         return torch.stack(changed).numpy()
 
     def _read(self, clip: int, name: str) -> np.ndarray:
+        if not self.features[name].stored:
+            raise ConfigError(
+                f"features.{name}.storage=none stores no {name}, and this stage reads them",
+                "Only a stage that caches what a frozen encoder makes of them can do without (recipe.cache_frozen)",
+                f"Set features.{name}.storage=raw or jpeg",
+            )
         return FeatureStore.open(self.entries[name][clip])
 
     def _count_steps(self, clip: int) -> int:
         """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
         return min(len(self._read(clip, name)) // feature.per_step for name, feature in self.features.items())
+
+
+def read_frames(frames: Feature, clip: Clip, store: FeatureStore) -> Tensor:
+    """All frames of a clip (time, channel=3, height, width) uint8: stored ones, or those of its file where they are not.
+
+    Raises:
+        ClipError: the file cannot be read.
+    """
+    source = frames.source(clip)
+    kept = store.read(source, frames) if frames.stored else frames.extract(source)
+    return torch.from_numpy(np.array(frames.decode(kept))).permute(0, 3, 1, 2)
 
 
 def window_loader(dataset: ClipWindows, batches: RandomWindows | ConsecutiveWindows, workers: int) -> DataLoader[Batch]:

@@ -117,6 +117,7 @@ def smaller(shared_store: Path, tmp_path: Path) -> list[str]:
         "data.validation_share=0.3",
         f"store={shared_store}",
         f"runs={tmp_path / 'runs'}",
+        "features.frames.storage=raw",
         "features.frames.height=32",
         "features.frames.width=32",
         "trainer.max_epochs=3",

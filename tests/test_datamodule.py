@@ -48,6 +48,34 @@ def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> 
         assert data.manifest.scenes[batch["scene"][place]] == clip.scene
 
 
+def test_jpeg_frames_are_cut_first_and_then_decoded(stage: Callable[..., TrainConfig], data: SceneDataModule) -> None:
+    coded = make_datamodule(stage("fusion", "features.frames.storage=jpeg"))
+    coded.prepare_data()
+    frames = coded.features["frames"]
+    windows = next(iter(coded.train_dataloader().sampler))
+    raw, batch = next(iter(data.train_dataloader())), next(iter(coded.train_dataloader()))
+    assert batch["frames"].shape == (4, 5, 3, 32, 32)
+    for place, window in enumerate(windows):
+        clip = coded.dataset("train").clips[window.clip]
+        expected = frames.decode(frames.extract(clip.video))[window.step : window.step + 5]
+        assert np.array_equal(batch["frames"][place].permute(0, 2, 3, 1).numpy(), expected)
+    assert torch.equal(batch["spectrogram"], raw["spectrogram"])
+    assert not torch.equal(batch["frames"], raw["frames"])
+    assert (batch["frames"].float() - raw["frames"].float()).abs().mean() < 3
+
+
+def test_frames_that_are_not_stored_are_not_made_and_cannot_be_read(
+    stage: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    datamodule = make_datamodule(stage("fusion", "features.frames.storage=none", f"store={tmp_path}"))
+    datamodule.prepare_data()
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir() if path.is_dir() and path.name != "runs"} == {
+        "spectrogram"
+    }
+    with pytest.raises(ConfigError, match=r"storage=none stores no frames.*frozen encoder.*storage=raw or jpeg"):
+        datamodule.train_dataloader()
+
+
 def test_an_epoch_has_every_training_clip_once_and_evaluation_every_second(data: SceneDataModule) -> None:
     train = torch.cat([batch["clip"] for batch in data.train_dataloader()])
     assert sorted(train.tolist()) == list(range(len(data.folds.train)))

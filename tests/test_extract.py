@@ -20,7 +20,12 @@ def run(
 
     def start(*overrides: str, root: Path = tau_root) -> tuple[int, str, str]:
         arguments = ["data=tau2021", f"data.source.root={root}", "data.workers=0", f"store={tmp_path / 'store'}"]
-        small = ["features.frames.height=32", "features.frames.width=32", "features.spectrogram.bank.bands=4"]
+        small = [
+            "features.frames.storage=raw",
+            "features.frames.height=32",
+            "features.frames.width=32",
+            "features.spectrogram.bank.bands=4",
+        ]
         monkeypatch.setattr(sys, "argv", ["sedcrnn.extract", *arguments, *small, *overrides])
         code = 0
         try:
@@ -57,6 +62,15 @@ def test_only_one_feature(run: Callable[..., tuple[int, str, str]], tmp_path: Pa
     code, _, error = run("only=sound")
     assert code == 1
     assert "The features are spectrogram and frames" in error
+
+
+def test_frames_that_are_not_to_be_stored_are_passed_over(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    code, told, _ = run("features.frames.storage=none")
+    assert code == 0
+    assert "frames: nothing to be made, since features.frames.storage=none" in told
+    assert {path.name.partition("-")[0] for path in (tmp_path / "store").iterdir()} == {"known.sqlite", "spectrogram"}
 
 
 def test_bad_files_are_listed_at_the_end_and_all_others_made(

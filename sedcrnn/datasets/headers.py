@@ -7,6 +7,7 @@ import av
 import soundfile
 
 from sedcrnn.errors import ClipError
+from sedcrnn.features.containers import truncation
 from sedcrnn.features.sound import open_sound_file
 
 
@@ -111,11 +112,8 @@ def _seconds(container: av.container.InputContainer, stream: av.AudioStream | av
 
 
 def _check_whole(path: Path, stream: av.AudioStream | av.VideoStream) -> None:
-    """The index in the header tells where the last packet ends (in mp4, mov and avi)."""
-    entries, size = stream.index_entries, path.stat().st_size
-    end = max((entry.pos + entry.size for entry in entries), default=0)
-    if end > size:
-        raise _unreadable(path, f"is truncated: it has {size:,} bytes, and its header names {end:,}")
+    if cut := truncation(path, stream):
+        raise _unreadable(path, cut)
 
 
 def _unreadable(path: Path, what: str) -> ClipError:

@@ -37,6 +37,11 @@ class Feature(Stored, Protocol):
         """Rows of its array per step."""
         ...
 
+    @property
+    def stored(self) -> bool:
+        """Whether it is kept in the store; frames need not be, where only a frozen encoder's features of them are."""
+        ...
+
     def source(self, clip: Clip) -> Path:
         """The clip's file that the feature is made from."""
         ...
@@ -50,7 +55,8 @@ class Feature(Stored, Protocol):
         ...
 
     def stream(self, path: Path) -> Iterator[NDArray[Any]]:
-        """The same in pieces of any lengths, in order, so that a file of any length needs little memory.
+        """The same in pieces of any lengths, in order, so that a file of any length needs little memory; frames come
+        as pixels, whatever is stored of them.
 
         Raises:
             ClipError: as `extract`, when the damage is reached.
@@ -78,6 +84,6 @@ def count_steps(seconds: float | Fraction, path: Path, rate: float = STEPS_PER_S
         raise ClipError(
             f"'{path}' lasts {float(seconds):.2f} s",
             "A clip lasts at least one second",
-            "Remove the clip from the data set's lists, or choose data.unreadable=skip",
+            "Take a longer one; where it is one of a data set, data.unreadable=skip leaves it out",
         )
     return steps

@@ -8,19 +8,13 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition
 from numpy.typing import NDArray
 
 from sedcrnn.errors import ClipError, MissingTrackError
+from sedcrnn.features.containers import DECODER_ERRORS, MISSING_END, picture_start
 
 Floats = NDArray[np.float64]
 Blocks = Generator[Floats, None, None]
-
-MISSING_END = Fraction(1, 5)
-"""Seconds by which a track of an mp4 may fall short of its declared length: encoders count what they pad."""
-
-# av raises its own errors; bad files also make it fail in ways that are errors of Python.
-DECODER_ERRORS = (av.FFmpegError, OSError, EOFError, ValueError, LookupError, OverflowError)
 
 
 @contextmanager
@@ -58,7 +52,7 @@ def decode_sound_track(path: Path, block: int) -> Iterator[tuple[int, Blocks]]:
 def _blocks(path: Path, container: InputContainer, stream: av.AudioStream, size: int) -> Blocks:
     """The decoded track in blocks, shifted to the picture's time."""
     rate = stream.sample_rate
-    picture = _picture_start(container)
+    picture = picture_start(container)
     parts: list[Floats] = []
     waiting, samples, to_cut = 0, 0, 0
     for start, part in _decoded(path, container, stream):
@@ -100,17 +94,9 @@ def _decoded(path: Path, container: InputContainer, stream: av.AudioStream) -> I
         raise _unreadable(path, f"cannot be read: {error}") from error
 
 
-def _picture_start(container: InputContainer) -> Fraction | None:
-    """When the picture begins, in seconds; None without a (moving) picture."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.start_time is not None and stream.time_base:
-            return stream.start_time * stream.time_base
-    return None
-
-
 def _unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
     return kind(
         f"The sound file '{path}' {what}",
-        "Every listed clip has whole sound that libsndfile or FFmpeg can decode",
-        "Fetch or convert the file again, or choose data.unreadable=skip",
+        "A clip has whole sound that libsndfile or FFmpeg can decode",
+        "Fetch or convert the file again; where it is one of a data set, data.unreadable=skip leaves it out",
     )

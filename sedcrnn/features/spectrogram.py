@@ -56,6 +56,7 @@ class Spectrogram:
     floor: float = 1e-7
 
     name = "spectrogram"
+    stored = True
 
     def __post_init__(self) -> None:
         channel_layout(self.channels)

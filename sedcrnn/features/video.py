@@ -1,12 +1,8 @@
-"""Video file -> every frame decoded in order -> those on display at 1/5-s steps -> upright RGB -> one size.
-
-Seeking would not be faster with long groups of pictures, and decoding only key frames shows the wrong ones
-(frontend.md), so every frame is decoded.
-"""
+"""Video file -> frames on display at 1/5-s steps -> upright RGB -> one size -> pixels, or JPEG files, in the store."""
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -14,14 +10,16 @@ from typing import Any
 
 import av
 import numpy as np
-from av.stream import Disposition
 from numpy.typing import NDArray
 
 from sedcrnn.clips import Clip
-from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
+from sedcrnn.errors import ConfigError
+from sedcrnn.features import jpeg
 from sedcrnn.features.feature import STEPS_PER_SECOND, count_steps
+from sedcrnn.features.jpeg import Pictures
+from sedcrnn.features.picture_track import decode_picture_track, upright
 
-Pictures = NDArray[np.uint8]
+STORAGES = ("raw", "jpeg", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +31,20 @@ class Frames:
         height: of the resized frames, in pixels.
         width: of the resized frames, in pixels; the aspect ratio is not kept (paper.md, Inputs).
         antialias: smooth before resizing; the authors did not.
+        storage: how frames are kept: `raw` pixels; `jpeg`, of which networks then see what JPEG leaves, in training as
+            in prediction; `none`: not at all, for stages that are trained on a frozen encoder's stored features.
+        jpeg_quality: 1 to 95, for `jpeg`.
 
     Raises:
-        ConfigError: a rate other than five.
+        ConfigError: a rate other than five, an unknown storage or a quality that JPEG does not have.
     """
 
     rate: float = 5.0
     height: int
     width: int
     antialias: bool = False
+    storage: str = "raw"
+    jpeg_quality: int = 95
 
     name = "frames"
 
@@ -52,33 +55,64 @@ class Frames:
                 f"Sound and picture are aligned at {STEPS_PER_SECOND} frames per second",
                 f"Set features.frames.rate={float(STEPS_PER_SECOND)}",
             )
+        if self.storage not in STORAGES:
+            raise ConfigError(
+                f"features.frames.storage={self.storage}",
+                f"It is one of: {', '.join(STORAGES)}",
+                "Set features.frames.storage=raw",
+            )
+        if not 1 <= self.jpeg_quality <= 95:
+            raise ConfigError(
+                f"features.frames.jpeg_quality={self.jpeg_quality}",
+                "It is a whole number from 1 to 95; above, files grow and pictures hardly change",
+                "Set features.frames.jpeg_quality=95, or features.frames.storage=raw for exact pixels",
+            )
 
     @property
     def per_step(self) -> int:
         """One frame per 1/5 s."""
         return 1
 
+    @property
+    def stored(self) -> bool:
+        """Whether frames are kept at all."""
+        return self.storage != "none"
+
     def source(self, clip: Clip) -> Path:
         """The clip's video file."""
         return clip.video
 
     def parameters(self) -> dict[str, object]:
-        """All arguments, the method and its version."""
-        return {"method": "rgb", "version": 1, **asdict(self)}
+        """The method, its version and all that determines the pixels, which are the same with `raw` and `none`."""
+        pixels = {"rate": self.rate, "height": self.height, "width": self.width, "antialias": self.antialias}
+        coding = {"method": "jpeg", "quality": self.jpeg_quality} if self.storage == "jpeg" else {"method": "rgb"}
+        return {"version": 2, **coding, **pixels}
 
-    def extract(self, path: Path) -> Pictures:
-        """Frames (time, height, width, channel=3), uint8 RGB; errors as `read_frames`."""
-        return np.concatenate(list(self.stream(path)))
+    def extract(self, path: Path) -> NDArray[np.uint8]:
+        """All frames as they are stored, or would be: (time, height, width, channel=3) uint8 RGB; for `jpeg`,
+        (time, byte) uint8. Errors as `stream_frames`."""
+        return self._encode(np.stack(list(self._pictures(path))))
 
     def stream(self, path: Path) -> Iterator[Pictures]:
-        """The frames one by one, each (time=1, height, width, channel=3), uint8 RGB; errors as `read_frames`."""
-        arguments = asdict(self)
-        for picture in stream_frames(path, frame_rate=arguments.pop("rate"), **arguments):
-            yield picture[None]
+        """The frames one by one as pixels, whatever the storage, since files of JPEG differ in length.
+
+        Yields:
+            (time=1, height, width, channel=3) uint8 RGB, as `decode` gives them from the store; errors as
+            `stream_frames`.
+        """
+        for picture in self._pictures(path):
+            yield self.decode(self._encode(picture[None]))
 
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """Stored values, which are the pixels themselves."""
-        return stored
+        """Stored frames (..., time, as stored) as pixels (..., time, height, width, channel=3) uint8 RGB."""
+        return jpeg.decode(stored) if self.storage == "jpeg" else stored
+
+    def _encode(self, pictures: Pictures) -> NDArray[np.uint8]:
+        return jpeg.encode(pictures, self.jpeg_quality) if self.storage == "jpeg" else pictures
+
+    def _pictures(self, path: Path) -> Iterator[Pictures]:
+        size = {"height": self.height, "width": self.width}
+        return stream_frames(path, frame_rate=self.rate, antialias=self.antialias, **size)
 
 
 def read_frames(path: Path, *, frame_rate: float = 5.0, height: int, width: int, antialias: bool = False) -> Pictures:
@@ -89,10 +123,14 @@ def read_frames(path: Path, *, frame_rate: float = 5.0, height: int, width: int,
 def stream_frames(
     path: Path, *, frame_rate: float = 5.0, height: int, width: int, antialias: bool = False
 ) -> Iterator[Pictures]:
-    """Read the frames on display at 0, 1/frame_rate, 2/frame_rate ... seconds after the first one.
+    """Read the frames on display at 0, 1/frame_rate, 2/frame_rate ... seconds after the start of the picture track.
 
     At a constant source rate these are the authors' frames int(fps * i / 5 + 1e-5); other rates follow the frames'
-    own times. The length of a video is that of its decoded frames, whatever the file says of itself.
+    own times. Where the track begins with what cannot be decoded, the first frame that can is shown from the start on.
+
+    The length of a video is the end of its last decoded frame: that one's time and duration, whatever the file says of
+    itself. It is rounded to a whole number of samples, so that the last one, too, lies at least half a sample before
+    the end and is a frame on display: 10.01 s are 50 samples, the last one at 9.8 s.
 
     Args:
         path: the file.
@@ -105,84 +143,31 @@ def stream_frames(
         (height, width, channel=3) uint8 RGB, rotated as the file asks; length * frame_rate, rounded, of them.
 
     Raises:
-        ClipError: the file cannot be opened, has no decodable picture, is damaged anywhere, or lasts less than 1 s;
-            of the kind MissingTrackError where it just has no picture.
+        ClipError: as `decode_picture_track`, or the video lasts less than 1 s.
     """
     rate = Fraction(frame_rate)
     on_display: av.VideoFrame | None = None
     waiting: deque[Pictures] = deque()
     shown = 0
 
-    def show_until(moment: Fraction) -> None:
+    def show_until(moment: Fraction, frame: av.VideoFrame) -> None:
         missing = ceil(moment * rate) - shown - len(waiting)
-        if on_display is not None and missing > 0:
-            waiting.extend([_resize(_upright(on_display), height, width, antialias)] * missing)
+        if missing > 0:
+            waiting.extend([_resize(upright(frame), height, width, antialias)] * missing)
 
-    start = latest = end = Fraction(0)
-    for time, frame in _decode(path):
-        if on_display is None:
-            start = latest = time
+    latest = end = Fraction(0)
+    for time, duration, frame in decode_picture_track(path):
         latest = max(latest, time)  # what has been shown stays shown where times jump back
-        show_until(latest - start)
+        on_display = on_display or frame
+        show_until(latest, on_display)
         while len(waiting) > 1:  # the last one may lie behind the rounded end
             yield waiting.popleft()
             shown += 1
-        on_display = frame
-        end = latest - start + (frame.duration or 0) * (frame.time_base or 0)
+        on_display, end = frame, latest + duration
     steps = count_steps(end, path, frame_rate)
-    show_until(steps / rate)
+    if on_display is not None:
+        show_until(steps / rate, on_display)
     yield from list(waiting)[: steps - shown]
-
-
-def aspect_ratio(path: Path) -> float:
-    """Width over height of a video's picture when it is upright; errors as `read_frames`."""
-    for _, frame in _decode(path):
-        across = frame.rotation % 180 != 0
-        return frame.height / frame.width if across else frame.width / frame.height
-    raise _unreadable(path, "holds no frame")
-
-
-def _decode(path: Path) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """All frames with their times in seconds, in order of display.
-
-    Raises:
-        ClipError: whatever goes wrong with the file.
-    """
-    if not path.is_file():
-        raise _unreadable(path, "is listed but absent")
-    try:
-        # Metadata need not be UTF-8, and is of no interest.
-        with av.open(path, metadata_errors="ignore") as container:
-            stream = container.streams.best("video")
-            # The cover of a piece of music is a still image, and no picture of what sounds.
-            if not isinstance(stream, av.VideoStream) or stream.disposition & Disposition.attached_pic:
-                raise _unreadable(path, "has no picture", MissingTrackError)
-            if stream.codec_context is None:
-                raise _unreadable(path, "has a picture in a format that FFmpeg cannot decode")
-            stream.codec_context.thread_count = 1  # the extraction runs one process per core
-            for frame in container.decode(stream):
-                if frame.is_corrupt:  # FFmpeg patches damaged pictures up and only marks them
-                    raise _unreadable(path, "holds a damaged frame")
-                if frame.time_base is None or frame.pts is None:
-                    raise _unreadable(path, "holds a frame without a time")
-                yield frame.pts * frame.time_base, frame
-    # av raises its own errors; bad files also make it fail in ways that are errors of Python.
-    except (av.FFmpegError, OSError, EOFError, ValueError, LookupError, OverflowError) as error:
-        raise _unreadable(path, f"cannot be read: {error}") from error
-
-
-def _unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
-    return kind(
-        f"The video file '{path}' {what}",
-        "Every listed clip has a whole video that FFmpeg can decode",
-        "Fetch or convert the file again, or choose data.unreadable=skip",
-    )
-
-
-def _upright(frame: av.VideoFrame) -> Pictures:
-    """RGB pixels (height, width, channel=3), turned as the file's display matrix asks."""
-    pixels: NDArray[Any] = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
 
 
 def _resize(picture: Pictures, height: int, width: int, antialias: bool) -> Pictures:

@@ -36,7 +36,7 @@ class VisualNetwork(SceneNetwork):
     head_names = ("visual",)
     encoded = ("visual_steps",)
     encoding_parts = ("encoder",)
-    head_arguments = ("scenes", "hidden", "dropout")  # those that the frame encoder does not depend on
+    head_arguments = ("scenes", "temporal", "hidden", "dropout")  # those that the frame encoder does not depend on
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Writers of real media: every video frame shows its own number, so that a test can read which frame it got."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,12 @@ from sedcrnn.clips import Clip
 
 BLOCK = 16  # pixels; a frame number is 16 black or white blocks, four by four
 SIZE = 4 * BLOCK
+QUICK = {
+    "libx264": {"crf": "10", "preset": "ultrafast"},
+    "libx265": {"crf": "10", "preset": "ultrafast", "x265-params": "log-level=none"},
+    "libvpx-vp9": {"crf": "10", "deadline": "realtime", "cpu-used": "8"},
+    "mpeg4": {"b": "4000000"},
+}
 
 
 def draw_number(number: int) -> np.ndarray:
@@ -34,7 +40,10 @@ def read_numbers() -> Callable[[np.ndarray], list[int]]:
 
 @pytest.fixture(scope="session")
 def write_video() -> Callable[..., Path]:
-    """Write frames at a constant rate, or at given times (in 1/600 s)."""
+    """Write frames at a constant rate, or at given times (in 1/600 s); the first packets may be left out (`skipped`).
+
+    `coder` and `muxer` are options of FFmpeg.
+    """
 
     def write(
         path: Path,
@@ -43,19 +52,29 @@ def write_video() -> Callable[..., Path]:
         times: Sequence[int] | None = None,
         pictures: Sequence[np.ndarray] | None = None,
         first: int = 0,
+        codec: str = "libx264",
+        pixels: str = "yuv420p",
+        b_frames: int = 0,
+        group: int = 12,
+        skipped: int = 0,
+        coder: Mapping[str, str] | None = None,
+        muxer: Mapping[str, str] | None = None,
     ) -> Path:
         pictures = pictures if pictures is not None else [draw_number(number) for number in range(count)]
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=rate, options={"crf": "10", "preset": "ultrafast"})
+        packets = []
+        with av.open(str(path), "w", options=dict(muxer or {})) as container:
+            stream = container.add_stream(codec, rate=rate, options={**QUICK[codec], **(coder or {})})
             stream.height, stream.width = pictures[0].shape[:2]
-            stream.pix_fmt = "yuv420p"
+            stream.pix_fmt = pixels
+            stream.codec_context.gop_size, stream.codec_context.max_b_frames = group, b_frames
             base = Fraction(1, 600) if times else 1 / Fraction(rate)
             stream.codec_context.time_base = base
             for number, picture in enumerate(pictures):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.time_base, frame.pts = base, times[number] if times else first + number
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+                packets += stream.encode(frame)
+            packets += stream.encode(None)
+            container.mux(packets[skipped:])
         return path
 
     return write

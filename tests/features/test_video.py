@@ -1,4 +1,5 @@
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -6,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from av.stream import Disposition
+from PIL import Image
 from torchvision.transforms.v2 import functional as transforms
 
 from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
-from sedcrnn.features.video import Frames, aspect_ratio, read_frames, stream_frames
+from sedcrnn.features.picture_track import aspect_ratio
+from sedcrnn.features.video import Frames, read_frames, stream_frames
 
 AWKWARD = Path(__file__).parents[2] / "../shared/media/awkward"
 SAME = {"height": 64, "width": 64}  # the size of the test videos: no resizing
@@ -45,7 +48,7 @@ def patch(path, old, new, offset=0):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("fps", [25, 30, Fraction(30000, 1001), 10])
+@pytest.mark.parametrize("fps", [10, 15, 24, 25, Fraction(30000, 1001), 30, 50, 60])
 def test_frames_are_those_of_the_authors(tmp_path, write_video, read_numbers, fps):
     path = write_video(tmp_path / "a.mp4", fps, count=round(10 * fps))
     expected = [int(float(fps) * i / 5 + 1e-5) for i in range(50)]
@@ -205,7 +208,7 @@ def test_the_feature_is_the_frames_with_its_parameters(tmp_path, write_video):
     np.testing.assert_array_equal(np.concatenate(pieces), feature.extract(path))
     assert feature.parameters() == {
         "method": "rgb",
-        "version": 1,
+        "version": 2,
         "rate": 5.0,
         "height": 32,
         "width": 48,
@@ -213,3 +216,79 @@ def test_the_feature_is_the_frames_with_its_parameters(tmp_path, write_video):
     }
     with pytest.raises(ConfigError, match=r"rate=10"):
         Frames(rate=10, height=32, width=48)
+
+
+def film(write_video, path, height=48, width=64):
+    """Two seconds of smooth colours that move, under noise."""
+    rng = np.random.default_rng(0)
+    across, down = np.meshgrid(np.arange(width), np.arange(height))
+    pictures = []
+    for phase in np.linspace(0, 6, 53):
+        wave = np.sin(across / 9 + phase) + np.cos(down / 7 - phase)
+        colours = np.stack([60 * wave + 128, 128 - 40 * wave, 30 * wave + 90], -1)
+        pictures.append(np.clip(colours + rng.normal(0, 4, colours.shape), 0, 255).astype(np.uint8))
+    return write_video(path, pictures=pictures)
+
+
+def test_frames_stored_as_jpeg_are_those_of_raw_to_a_few_levels(tmp_path, write_video):
+    path = film(write_video, tmp_path / "a.mp4")
+    raw, feature = (Frames(height=48, width=64, storage=storage) for storage in ("raw", "jpeg"))
+    pixels, stored = raw.extract(path), feature.extract(path)
+    assert (stored.ndim, stored.dtype, len(stored)) == (2, np.uint8, 11)
+    assert stored.nbytes < pixels.nbytes / 2
+    files = [Image.open(BytesIO(row.tobytes())) for row in stored]
+    assert {(file.format, file.size, file.layer[1][1:3]) for file in files} == {("JPEG", (64, 48), (1, 1))}  # 4:4:4
+    decoded = feature.decode(stored)
+    assert (decoded.shape, decoded.dtype) == (pixels.shape, np.uint8)
+    error = np.abs(decoded.astype(int) - pixels)
+    assert error.mean() < 2
+    assert error.max() <= 16
+    np.testing.assert_array_equal(np.concatenate(list(feature.stream(path))), decoded)
+    np.testing.assert_array_equal(feature.decode(stored[3:8]), decoded[3:8])
+    np.testing.assert_array_equal(feature.decode(stored[[[0, 1], [4, 5]]]), decoded[[[0, 1], [4, 5]]])
+
+
+def test_rows_of_jpeg_are_filled_up_with_zeros(tmp_path, write_video):
+    plain, noisy = np.full((64, 64, 3), 99, np.uint8), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path = write_video(tmp_path / "a.mp4", pictures=[plain] * 20 + [noisy] * 20)
+    feature = Frames(**SAME, storage="jpeg")
+    stored = feature.extract(path)
+    ends = [len(row) - np.argmax(row[::-1] > 0) for row in stored]
+    assert max(ends) == stored.shape[1]
+    assert max(ends[:4]) < min(ends[4:]) / 2
+    np.testing.assert_array_equal(feature.decode(stored[0, : ends[0]]), feature.decode(stored[0]))
+
+
+def test_the_quality_of_jpeg_is_a_choice(tmp_path, write_video):
+    path = film(write_video, tmp_path / "a.mp4")
+    sizes, errors = [], []
+    for quality in (50, 80, 95):
+        feature = Frames(height=48, width=64, storage="jpeg", jpeg_quality=quality)
+        stored = feature.extract(path)
+        sizes.append(stored.shape[1])
+        errors.append(np.abs(feature.decode(stored).astype(int) - read_frames(path, height=48, width=64)).mean())
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_what_determines_the_pixels_tells_entries_apart():
+    raw, none, jpeg, coarse = (
+        Frames(height=48, width=64, **storage).parameters()
+        for storage in ({}, {"storage": "none"}, {"storage": "jpeg"}, {"storage": "jpeg", "jpeg_quality": 80})
+    )
+    assert raw == none
+    assert len({str(each) for each in (raw, jpeg, coarse)}) == 3
+    assert [Frames(height=48, width=64, storage=each).stored for each in ("raw", "jpeg", "none")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"storage": "png"}, r"storage=png. It is one of: raw, jpeg, none"),
+        ({"jpeg_quality": 0}, r"jpeg_quality=0. It is a whole number from 1 to 95"),
+        ({"jpeg_quality": 100}, r"jpeg_quality=100"),
+    ],
+)
+def test_a_storage_that_does_not_exist_is_refused(wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        Frames(height=48, width=64, **wrong)

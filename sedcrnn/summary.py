@@ -1,7 +1,7 @@
 """Print the layers of a network: shapes, parameters, multiply-adds.
 
 python -m sedcrnn.summary model=fusion
-python -m sedcrnn.summary model=fusion model@parts.visual=visual_small
+python -m sedcrnn.summary model=fusion network@parts.visual=visual_small
 """
 
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ def summarise(config: SummaryConfig) -> str:
     node = {**config.model["network"]}
     for part in PARTS:
         if part in node and node[part] is None:  # left to checkpoints in training
-            node[part] = config.parts[part]["network"]
+            node[part] = config.parts[part]
     sound, picture = (instantiate(feature) for feature in asdict(config.features).values())
     channels = len(sound.layout.names)
     dimensions = {"scenes": config.scenes, "channels": channels, "height": picture.height, "width": picture.width}

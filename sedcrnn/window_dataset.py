@@ -133,7 +133,7 @@ class WindowDataset(ClipWindows):
 
 
 def read_frames(frames: Feature, clip: Clip, store: FeatureStore) -> Tensor:
-    """All frames of a clip (time, channel=3, height, width) uint8: stored ones, or those of its file where they are not.
+    """All frames of a clip (time, channel=3, height, width) uint8: as stored, or of its file where none are.
 
     Raises:
         ClipError: the file cannot be read.

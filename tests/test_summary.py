@@ -14,9 +14,9 @@ from sedcrnn import summary
         ("model=visual", ["14,820,170", "104,832", "76.7"]),
         ("model=fusion", ["15,416,148", "271,104", "77.04 GMAC"]),
         # The presets of docs/backbones.md, in whole fusion networks.
-        ("model=fusion model@parts.visual=visual_small", ["Parameters: 11,211,224,", "10.38 GMAC"]),
-        ("model=fusion model@parts.visual=visual_large", ["Parameters: 86,644,692,", "87.66 GMAC"]),
-        ("model=fusion model@parts.visual=visual_cpu", ["Parameters: 3,635,508,", "1.23 GMAC"]),
+        ("model=fusion network@parts.visual=visual_small", ["Parameters: 11,211,224,", "10.38 GMAC"]),
+        ("model=fusion network@parts.visual=visual_large", ["Parameters: 86,644,692,", "87.66 GMAC"]),
+        ("model=fusion network@parts.visual=visual_cpu", ["Parameters: 3,635,508,", "1.23 GMAC"]),
         ("model=visual_small", ["Parameters: 10,641,166,", "10.08 GMAC"]),
         ("model=visual_large", ["Parameters: 85,951,754,", "87.36 GMAC"]),
         ("model=visual_cpu", ["Parameters: 2,745,962,", "0.92 GMAC"]),

@@ -24,7 +24,7 @@ from sedcrnn.starts import PREVIOUS, load_encoder
 from sedcrnn.train import train
 
 # Overrides that are the pipeline's, not the stages'.
-_OWN_KEYS = ("stages", "for_kind", "seeds", "table", "note", "hydra")
+_OWN_KEYS = ("stages", "sizes", "seeds", "table", "note", "hydra")
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,17 @@ def compose_stages(config: DictConfig, overrides: list[str]) -> dict[str, TrainC
     """The configs of a pipeline's stages, in order.
 
     Args:
-        config: of the pipeline: `stages`, experiment name -> overrides of that stage alone, and `for_kind`, kind of
-            network -> overrides of every stage that trains one.
-        overrides: of every stage; they win over those for a kind, and those of the stage alone over all.
+        config: of the pipeline: `stages`, experiment name -> overrides of that stage alone; and `sizes`, kind of network
+            or experiment name -> overrides of such stages.
+        overrides: of every stage. They win over the sizes of a kind, and what is for a stage alone wins over all.
     """
     composed = {}
     for stage, own in config.stages.items():
-        kind = _kind(compose_stage(stage, [])) if config.for_kind else ""
-        composed[stage] = compose_stage(stage, [*config.for_kind.get(kind, []), *overrides, *own])
+        kind = _kind(compose_stage(stage, []))
+        sizes = [config.sizes.get(name) or [] for name in (kind, stage)] if config.sizes else [[], []]
+        if kind == stage:
+            sizes[1] = []
+        composed[stage] = compose_stage(stage, [*sizes[0], *overrides, *sizes[1], *own])
     return composed
 
 

@@ -86,8 +86,8 @@ def compose_stages(config: DictConfig, overrides: list[str]) -> dict[str, TrainC
     """The configs of a pipeline's stages, in order.
 
     Args:
-        config: of the pipeline: `stages`, experiment name -> overrides of that stage alone; and `sizes`, kind of network
-            or experiment name -> overrides of such stages.
+        config: of the pipeline: `stages`, experiment name -> overrides of that stage alone; and `sizes`, kind of
+            network or experiment name -> overrides of such stages.
         overrides: of every stage. They win over the sizes of a kind, and what is for a stage alone wins over all.
     """
     composed = {}

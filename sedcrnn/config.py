@@ -56,6 +56,7 @@ class AugmentationConfig:
     """Random changes of training windows; null where there are none."""
 
     spectrogram: Node | None = MISSING
+    frames: Node | None = MISSING
 
 
 @dataclass
@@ -64,6 +65,7 @@ class RecipeConfig:
 
     batch_size: int = MISSING
     optimizer: Node = MISSING
+    learning_rates: dict[str, float] = MISSING
     mixup_alpha: float = MISSING
     augmentation: AugmentationConfig = MISSING
     head_weights: dict[str, float] = MISSING
@@ -72,6 +74,8 @@ class RecipeConfig:
     plateau_factor: float = MISSING
     plateau_patience: int = MISSING
     early_stopping_patience: int = MISSING
+    compile: bool = MISSING
+    checkpointing: bool = MISSING
 
 
 @dataclass

@@ -20,7 +20,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sedcrnn.augmentation import SpectrogramAugmentation
+from sedcrnn.augmentation import Augmentation, SpectrogramAugmentation
 from sedcrnn.clips import UNLABELLED, Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
 from sedcrnn.errors import DataError
@@ -42,7 +42,7 @@ class WindowDataset(Dataset[Batch]):
         scenes: label order.
         features: `spectrogram`, `frames` or both.
         store: where their values lie.
-        augmentation: of the spectrograms of windows that have a `draw`.
+        augmentations: by name of the feature, of windows that have a `draw`.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class WindowDataset(Dataset[Batch]):
         scenes: Sequence[str],
         features: Mapping[str, Feature],
         store: FeatureStore,
-        augmentation: SpectrogramAugmentation | None = None,
+        augmentations: Mapping[str, Augmentation] | None = None,
     ) -> None:
         self.clips = clips
         self.features = features
-        self.augmentation = augmentation
+        self.augmentations = {name: each for name, each in (augmentations or {}).items() if each.active}
         self.entries = {
             name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
         }
@@ -70,25 +70,27 @@ class WindowDataset(Dataset[Batch]):
         }
         if feature := self.features.get("spectrogram"):
             stored = np.stack([self._cut(window, "spectrogram") for window in windows])
-            decibels = feature.decode(stored.transpose(0, 2, 3, 1))
-            batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
+            decibels = torch.from_numpy(feature.decode(stored.transpose(0, 2, 3, 1)))
+            augmented = self._augmented("spectrogram", decibels, windows)
+            batch["spectrogram"] = torch.from_numpy(scale_window(augmented.numpy()))
         if "frames" in self.features:
             frames = np.stack([self._cut(window, "frames") for window in windows])
-            batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
+            pictures = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
+            batch["frames"] = self._augmented("frames", pictures, windows)
         return batch
 
     def _cut(self, window: Window, name: str) -> np.ndarray:
         per_step = self.features[name].per_step
         return self._read(window.clip, name)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
 
-    def _augmented(self, decibels: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
-        if self.augmentation is None or not self.augmentation.active:
-            return decibels
+    def _augmented(self, name: str, values: Tensor, windows: Sequence[Window]) -> Tensor:
+        if (augmentation := self.augmentations.get(name)) is None:
+            return values
         changed = [
-            one if window.draw is None else self.augmentation(one, window.draw)
-            for one, window in zip(torch.from_numpy(decibels), windows, strict=True)
+            one if window.draw is None else augmentation(one, window.draw)
+            for one, window in zip(values, windows, strict=True)
         ]
-        return torch.stack(changed).numpy()
+        return torch.stack(changed)
 
     def _read(self, clip: int, name: str) -> np.ndarray:
         return FeatureStore.open(self.entries[name][clip])
@@ -123,7 +125,7 @@ class SceneDataModule(LightningDataModule):
         store: where they are kept.
         batch_size: windows per batch and process.
         seed: seed of the training windows and of their order.
-        augmentation: of the training windows' spectrograms.
+        augmentations: of the training windows, by name of the feature.
 
     Raises:
         ConfigError: an augmentation that does not fit the spectrograms.
@@ -140,13 +142,13 @@ class SceneDataModule(LightningDataModule):
         store: FeatureStore,
         batch_size: int,
         seed: int,
-        augmentation: SpectrogramAugmentation | None = None,
+        augmentations: Mapping[str, Augmentation] | None = None,
     ) -> None:
         super().__init__()
-        sound = features.get("spectrogram")
-        if augmentation is not None and isinstance(sound, Spectrogram):
-            augmentation.check(sound.layout, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step)
-        self.augmentation = augmentation
+        self.augmentations = augmentations or {}
+        sound, change = features.get("spectrogram"), self.augmentations.get("spectrogram")
+        if isinstance(change, SpectrogramAugmentation) and isinstance(sound, Spectrogram):
+            change.check(sound.layout, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step)
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
         self._datasets: dict[str, WindowDataset] = {}
@@ -232,7 +234,7 @@ class SceneDataModule(LightningDataModule):
                     "Check the data set's lists and its media files",
                 )
             self._datasets[fold] = WindowDataset(
-                clips, self.manifest.scenes, self.features, self.store, self.augmentation
+                clips, self.manifest.scenes, self.features, self.store, self.augmentations
             )
         return self._datasets[fold]
 

@@ -121,7 +121,11 @@ class SceneModule(LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Reseed, so that a batch's dropout and mixup do not depend on whether the run was interrupted before."""
         key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        # torch.manual_seed also asks every kind of device that might be there, which takes 0.2 ms.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's learning rates, training loss and scores."""

@@ -84,7 +84,7 @@ class Loop:
 
     def __init__(self, network: SceneNetwork, bf16: bool = False) -> None:
         self.network, self.bf16 = network, bf16
-        self.optimizer = torch.optim.Adam(parameter_groups(network, {}), eps=1e-7)
+        self.optimizer = torch.optim.Adam(parameter_groups(network, {}), eps=1e-7, fused=True)
 
     def step(self, batch: Batch) -> Parts:
         """Train on a batch; the seconds that each part of the step took."""

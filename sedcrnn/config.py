@@ -58,6 +58,7 @@ class AugmentationConfig:
     """Random changes of training windows; null where there are none."""
 
     spectrogram: Node | None = MISSING
+    frames: Node | None = MISSING
 
 
 @dataclass
@@ -66,6 +67,7 @@ class RecipeConfig:
 
     batch_size: int = MISSING
     optimizer: Node = MISSING
+    learning_rates: dict[str, float] = MISSING
     mixup_alpha: float = MISSING
     augmentation: AugmentationConfig = MISSING
     modality_dropout: float = MISSING
@@ -76,6 +78,8 @@ class RecipeConfig:
     plateau_factor: float = MISSING
     plateau_patience: int = MISSING
     early_stopping_patience: int = MISSING
+    compile: bool = MISSING
+    checkpointing: bool = MISSING
 
 
 @dataclass

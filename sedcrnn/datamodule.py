@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from sedcrnn.augmentation import SpectrogramAugmentation
+from sedcrnn.augmentation import Augmentation, SpectrogramAugmentation
 from sedcrnn.clips import Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
 from sedcrnn.errors import DataError
@@ -34,7 +34,7 @@ class SceneDataModule(LightningDataModule):
         store: where they are kept.
         batch_size: windows per batch and process.
         seed: seed of the training windows and of their order.
-        augmentation: of the training windows' spectrograms.
+        augmentations: of the training windows, by name of the feature.
 
     Attributes:
         manifest: the data set, without skipped clips; known after `prepare_data`, like the next two.
@@ -58,13 +58,13 @@ class SceneDataModule(LightningDataModule):
         store: FeatureStore,
         batch_size: int,
         seed: int,
-        augmentation: SpectrogramAugmentation | None = None,
+        augmentations: Mapping[str, Augmentation] | None = None,
     ) -> None:
         super().__init__()
-        sound = features.get("spectrogram")
-        if augmentation is not None and isinstance(sound, Spectrogram):
-            augmentation.check(sound.layout, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step)
-        self.augmentation = augmentation
+        self.augmentations = augmentations or {}
+        sound, change = features.get("spectrogram"), self.augmentations.get("spectrogram")
+        if isinstance(change, SpectrogramAugmentation) and isinstance(sound, Spectrogram):
+            change.check(sound.layout, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step)
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
         self._datasets: dict[str, ClipWindows] = {}
@@ -175,7 +175,7 @@ class SceneDataModule(LightningDataModule):
     def _dataset_of(self, clips: Sequence[Clip]) -> ClipWindows:
         scenes = self.manifest.scenes
         if self.encoder is None:
-            return WindowDataset(clips, scenes, self.features, self.store, self.augmentation)
+            return WindowDataset(clips, scenes, self.features, self.store, self.augmentations)
         rank, processes = self._place()
         self.encoder.encode_all(clips, self.store, self.data.workers, start=rank / processes)
         return EncodedDataset(clips, scenes, self.encoder.read(clips, self.store))

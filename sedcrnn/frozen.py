@@ -190,7 +190,9 @@ def check_cacheable(recipe: RecipeConfig, network: SceneNetwork, precision: obje
         ConfigError: with the reason.
     """
     loose = [part for part in network.encoding_parts if not _covered(part, recipe.frozen)]
-    spectrogram = recipe.augmentation.spectrogram
+    augmented = [
+        name for name in network.inputs if (node := getattr(recipe.augmentation, name)) and instantiate(node).active
+    ]
     reason = None
     if not network.encoding_parts:
         reason = f"a {type(network).__name__} has no part that is kept frozen"
@@ -200,8 +202,8 @@ def check_cacheable(recipe: RecipeConfig, network: SceneNetwork, precision: obje
         reason = f"recipe.mixup_alpha={recipe.mixup_alpha} mixes inputs, in front of the frozen part"
     elif recipe.modality_dropout > 0:
         reason = f"recipe.modality_dropout={recipe.modality_dropout} drops inputs, in front of the frozen part"
-    elif "spectrogram" in network.inputs and spectrogram is not None and instantiate(spectrogram).active:
-        reason = "recipe.augmentation.spectrogram changes spectrograms, in front of the frozen part"
+    elif augmented:
+        reason = f"recipe.augmentation.{augmented[0]} changes inputs, in front of the frozen part"
     elif precision not in AUTOCAST:
         reason = f"trainer.precision={precision} is none of {', '.join(AUTOCAST)}"
     if reason:

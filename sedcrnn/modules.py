@@ -18,7 +18,8 @@ from sedcrnn.errors import ConfigError, nearest
 from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
 from sedcrnn.modalities import drop_modalities
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.freezing import freeze, frozen_modules
+from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
+from sedcrnn.networks.running import checkpoint_encoders, compile_in_place
 
 Config = Mapping[str, Any]
 
@@ -57,6 +58,13 @@ class SceneModule(LightningModule):
         for part in self.frozen:
             freeze(part)
         self.l2 = dict(zip(frozen_modules(self.network, list(recipe["l2"])), recipe["l2"].values(), strict=True))
+        parameter_groups(self.network, recipe["learning_rates"])  # for its errors
+        if recipe["compile"] and recipe["checkpointing"]:
+            raise ConfigError(
+                "recipe.compile and recipe.checkpointing are both true",
+                "torch.compile does not run what checkpointing does to batch normalisation",
+                "Choose one of them",
+            )
         heads = self.network.head_names
         self.train_loss = MeanMetric()
         # One collection of scores per head, one clone per split.
@@ -124,14 +132,27 @@ class SceneModule(LightningModule):
         ]
         return torch.stack(terms).sum() if terms else torch.zeros((), device=self.device)
 
+    def on_fit_start(self) -> None:
+        """Choose how the network is run, before the first batch."""
+        if self.recipe["compile"]:
+            compile_in_place(self.network, self.trainer.strategy.root_device)
+        if self.recipe["checkpointing"]:
+            checkpoint_encoders(self.network)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Reseed, so that a batch's dropout and mixup do not depend on whether the run was interrupted before."""
         key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        # torch.manual_seed also asks every kind of device that might be there, which takes 0.2 ms.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's learning rate, training loss and scores."""
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        """Log the epoch's learning rates, training loss and scores."""
+        names = ("train/learning_rate", *(f"train/learning_rate/{part}" for part in self.recipe["learning_rates"]))
+        for name, group in zip(names, self.trainer.optimizers[0].param_groups, strict=True):
+            self.log(name, group["lr"])
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         self._log_scores("train")
         schedule = cast(ReduceLROnPlateau, self.lr_schedulers())
@@ -158,9 +179,9 @@ class SceneModule(LightningModule):
             scores.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The recipe's optimiser over what is not frozen, and its plateau schedule."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = instantiate(self.recipe["optimizer"], params=parameters)
+        """The recipe's optimiser over what is not frozen, and its plateau schedule, which multiplies all rates."""
+        groups = parameter_groups(self.network, self.recipe["learning_rates"])
+        optimizer = instantiate(self.recipe["optimizer"], params=groups)
         schedule = ReduceLROnPlateau(
             optimizer,
             factor=self.recipe["plateau_factor"],

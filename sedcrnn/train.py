@@ -77,15 +77,10 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
     """The data of a stage: the features that its config still names, in the store that it names."""
     features = {name: instantiate(node) for name, node in _used(config.features).items()}
     store = FeatureStore(Path(config.store))
-    augmentation = config.recipe.augmentation.spectrogram
-    return SceneDataModule(
-        config.data,
-        features,
-        store,
-        config.recipe.batch_size,
-        config.seed,
-        None if augmentation is None else instantiate(augmentation),
-    )
+    augmentations = {
+        name: instantiate(node) for name, node in vars(config.recipe.augmentation).items() if node is not None
+    }
+    return SceneDataModule(config.data, features, store, config.recipe.batch_size, config.seed, augmentations)
 
 
 def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDataModule) -> None:

@@ -13,13 +13,13 @@ the network made of them in their place.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sedcrnn.augmentation import Augmentation
 from sedcrnn.clips import UNLABELLED, Clip
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
@@ -28,19 +28,6 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 Batch = dict[str, Tensor]
-
-
-class Change(Protocol):
-    """Something that a window of a feature goes through before it is scaled, such as an augmentation."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it does anything."""
-        ...
-
-    def __call__(self, values: Tensor, draw: int, /) -> Tensor:
-        """One window, changed; the same draw makes the same change."""
-        ...
 
 
 class ClipWindows(Dataset[Batch]):
@@ -75,7 +62,7 @@ class WindowDataset(ClipWindows):
         scenes: label order.
         features: `spectrogram`, `frames` or both.
         store: where their values lie.
-        augmentation: of the spectrograms of windows that have a `draw`.
+        augmentations: by name of the feature, of windows that have a `draw`.
     """
 
     def __init__(
@@ -84,11 +71,11 @@ class WindowDataset(ClipWindows):
         scenes: Sequence[str],
         features: Mapping[str, Feature],
         store: FeatureStore,
-        augmentation: Change | None = None,
+        augmentations: Mapping[str, Augmentation] | None = None,
     ) -> None:
         super().__init__(clips, scenes)
         self.features = features
-        self.augmentation = augmentation
+        self.augmentations = {name: each for name, each in (augmentations or {}).items() if each.active}
         self.entries = {
             name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
         }
@@ -98,25 +85,27 @@ class WindowDataset(ClipWindows):
         batch = super().__getitem__(windows)
         if feature := self.features.get("spectrogram"):
             stored = np.stack([self._cut(window, "spectrogram") for window in windows])
-            decibels = feature.decode(stored.transpose(0, 2, 3, 1))
-            batch["spectrogram"] = torch.from_numpy(scale_window(self._augmented(decibels, windows)))
+            decibels = torch.from_numpy(feature.decode(stored.transpose(0, 2, 3, 1)))
+            augmented = self._augmented("spectrogram", decibels, windows)
+            batch["spectrogram"] = torch.from_numpy(scale_window(augmented.numpy()))
         if "frames" in self.features:
             frames = np.stack([self.features["frames"].decode(self._cut(window, "frames")) for window in windows])
-            batch["frames"] = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
+            pictures = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).contiguous()
+            batch["frames"] = self._augmented("frames", pictures, windows)
         return batch
 
     def _cut(self, window: Window, name: str) -> np.ndarray:
         per_step = self.features[name].per_step
         return self._read(window.clip, name)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
 
-    def _augmented(self, decibels: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
-        if self.augmentation is None or not self.augmentation.active:
-            return decibels
+    def _augmented(self, name: str, values: Tensor, windows: Sequence[Window]) -> Tensor:
+        if (augmentation := self.augmentations.get(name)) is None:
+            return values
         changed = [
-            one if window.draw is None else self.augmentation(one, window.draw)
-            for one, window in zip(torch.from_numpy(decibels), windows, strict=True)
+            one if window.draw is None else augmentation(one, window.draw)
+            for one, window in zip(values, windows, strict=True)
         ]
-        return torch.stack(changed).numpy()
+        return torch.stack(changed)
 
     def _read(self, clip: int, name: str) -> np.ndarray:
         if not self.features[name].stored:

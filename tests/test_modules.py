@@ -26,6 +26,7 @@ def module(kind: type[SceneModule], network: dict[str, Any], **recipe: Any) -> S
     settings: dict[str, Any] = {
         "batch_size": 4,
         "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.01},
+        "learning_rates": {},
         "mixup_alpha": 0.0,
         "modality_dropout": 0.0,
         "head_weights": {},
@@ -34,6 +35,8 @@ def module(kind: type[SceneModule], network: dict[str, Any], **recipe: Any) -> S
         "plateau_factor": 0.5,
         "plateau_patience": 3,
         "early_stopping_patience": 9,
+        "compile": False,
+        "checkpointing": False,
     }
     return kind(network, settings | recipe, ["a", "b", "c"], {}, {}, [], seed=0)
 
@@ -87,6 +90,54 @@ def test_l2_counts_kernels_of_the_named_part_only() -> None:
     nn.init.constant_(dense.weight, 0.5)
     nn.init.constant_(dense.bias, 7.0)
     assert trained.l2_penalty().item() == pytest.approx(0.1 * 0.25 * dense.weight.numel())
+
+
+def test_l2_of_convolutions_and_of_dense_layers_by_hand() -> None:
+    trained = module(FusionModule, FUSION, l2={"visual.encoder": 2e-4, "visual.dense": 1e-3})
+    visual = trained.network.get_submodule("visual")
+    squares = 0.0
+    for layer in visual.modules():
+        if isinstance(layer, nn.Conv2d):
+            squares += 2e-4 * float(layer.weight.detach().double().pow(2).sum())
+    dense = visual.get_submodule("dense").weight
+    assert isinstance(dense, nn.Parameter)
+    squares += 1e-3 * float(dense.detach().double().pow(2).sum())
+    assert trained.l2_penalty().item() == pytest.approx(squares, rel=1e-5)
+
+
+def test_parts_have_their_own_learning_rates_and_the_plateau_multiplies_all() -> None:
+    trained = module(
+        FusionModule, FUSION, learning_rates={"visual.encoder": 1e-4, "audio": 2e-3}, frozen=["audio.dense"]
+    )
+    configured: Any = trained.configure_optimizers()
+    groups, schedule = configured["optimizer"].param_groups, configured["lr_scheduler"]["scheduler"]
+    assert [group["lr"] for group in groups] == [0.01, 1e-4, 2e-3]
+    network = trained.network
+    assert groups[1]["params"] == list(network.get_submodule("visual.encoder").parameters())
+    assert groups[2]["params"] == list(network.get_submodule("audio.blocks").parameters())
+    rest = [
+        p
+        for name in ("visual.gru", "visual.dense", "gru", "early", "late")
+        for p in network.get_submodule(name).parameters()
+    ]
+    assert {id(p) for p in groups[0]["params"]} == {id(p) for p in rest}
+    for _ in range(4):
+        schedule.step(1.0)
+    assert [group["lr"] for group in groups] == pytest.approx([0.005, 5e-5, 1e-3])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"learning_rates": {"encodr": 0.1}}, "'encoder'"),
+        ({"learning_rates": {"encoder": 0.1, "encoder.backbone.conv1": 0.1}}, "One is inside the other"),
+        ({"learning_rates": {"encoder": 0.1}, "frozen": ["encoder"]}, "of which nothing is trained"),
+        ({"compile": True, "checkpointing": True}, "both true"),
+    ],
+)
+def test_what_contradicts_itself_in_a_recipe_is_refused(recipe: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        module(VisualModule, VISUAL, **recipe)
 
 
 def test_frozen_means_no_gradient_and_untouched_statistics(batch: dict[str, torch.Tensor]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sedcrnn.augmentation import Augmentation
 from sedcrnn.clips import Clip
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
@@ -92,11 +93,11 @@ class ChangedWindows(ClipWindows):
     ) -> None:
         super().__init__(clips, scenes)
         self.name, self.kind = name, kind
-        noise = None
+        noise: dict[str, Augmentation] = {}
         if kind in SIGNAL_TO_NOISE:
             assert isinstance(feature, Spectrogram)
-            noise = AddedNoise(_white_noise(feature), SIGNAL_TO_NOISE[kind])
-        self.plain = WindowDataset(clips, scenes, {name: feature}, store, augmentation=noise)
+            noise = {name: AddedNoise(_white_noise(feature), SIGNAL_TO_NOISE[kind])}
+        self.plain = WindowDataset(clips, scenes, {name: feature}, store, augmentations=noise)
         self.steps = self.plain.steps
 
     def __getitem__(self, windows: list[Window]) -> Batch:

@@ -1,6 +1,7 @@
-"""Network and dotted names -> the submodules that a recipe keeps as they are."""
+"""Network and dotted names -> the submodules that a recipe keeps as they are, or trains at a rate of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -19,7 +20,7 @@ def frozen_modules(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
             raise ConfigError(
                 f"The {type(network).__name__} has no part '{name}'",
                 f"The nearest is {nearest(name, modules)}",
-                "Correct the name in the recipe (frozen, l2)",
+                "Correct the name in the recipe (frozen, l2, learning_rates)",
             )
     return [modules[name] for name in names]
 
@@ -31,3 +32,38 @@ def freeze(module: nn.Module) -> None:
     again after each train().
     """
     module.requires_grad_(False).eval()
+
+
+def parameter_groups(network: nn.Module, learning_rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What an optimiser takes: all that is trained, parts with a learning rate of their own in groups of their own.
+
+    Args:
+        network: with frozen parts already frozen.
+        learning_rates: dotted name of a part -> its rate.
+
+    Returns:
+        The rest, at the optimiser's own rate, then the parts in the order given.
+
+    Raises:
+        ConfigError: a name that the network does not have, a part inside another, or one with nothing to train.
+    """
+    groups: list[dict[str, Any]] = []
+    owners: dict[nn.Parameter, str] = {}
+    for name, part in zip(learning_rates, frozen_modules(network, list(learning_rates)), strict=True):
+        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        if not trained:
+            raise ConfigError(
+                f"recipe.learning_rates names '{name}', of which nothing is trained",
+                "A part has parameters, and none of recipe.frozen holds all of them",
+                "Take it out of recipe.learning_rates, or out of recipe.frozen",
+            )
+        if shared := [owners[parameter] for parameter in trained if parameter in owners]:
+            raise ConfigError(
+                f"recipe.learning_rates names '{name}' and '{shared[0]}'",
+                "One is inside the other; every parameter has one learning rate",
+                "Leave one of them out, or name parts that do not overlap",
+            )
+        owners |= dict.fromkeys(trained, name)
+        groups.append({"params": trained, "lr": learning_rates[name]})
+    rest = [parameter for parameter in network.parameters() if parameter.requires_grad and parameter not in owners]
+    return [{"params": rest}, *groups]

@@ -1,7 +1,4 @@
-"""Decibels of a training window -> other gains, swapped ears, masked bands and columns -> decibels.
-
-Mixup, which the paper uses, mixes whole batches: it is part of the training step (`modules.mixup`).
-"""
+"""Decibels of a training window -> other gains, swapped ears, masked bands and columns -> decibels."""
 
 from dataclasses import dataclass
 
@@ -9,12 +6,10 @@ import torch
 from torch import Tensor
 from torchaudio.functional import mask_along_axis
 
+from sedcrnn.augmentation.draws import drawing_from
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.channels import ChannelLayout
 from sedcrnn.features.spectrogram import FLAT
-
-SEEDS = 1 << 63
-"""torch's generators take seeds of 64 bits, signed or not; these are the ones that are both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +86,7 @@ class SpectrogramAugmentation:
         Returns:
             The same shape; a tensor of its own where anything is changed.
         """
-        # The functions of torchaudio draw from the global generator: it is borrowed and given back.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw % SEEDS)
+        with drawing_from(draw):
             if self.gain:
                 decibels = self._amplified(decibels)
             if self.swap and float(torch.rand(())) < self.swap:

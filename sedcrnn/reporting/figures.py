@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,7 @@ COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d")
 MOST = 3
 """Rows of a figure where a table has no single modalities and no reference."""
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "sedcrnn",  # the same figure is the same file
     "font.family": "sans-serif",

@@ -102,7 +102,7 @@ def draw_reliability(row: Row) -> str:
         for number, (name, curve) in enumerate(curves.items()):
             _draw_curve(axis, shares, curve, COLOURS[number], f"{name}, ECE {curve.error:.3f}")
         axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-        axis.legend(loc="upper left", frameon=False, fontsize=8)
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
         shares.set(xlabel="probability of the likeliest scene", ylabel="share", ylim=(0, 1), yticks=(0, 1))
         return _svg(figure)
 

@@ -169,7 +169,7 @@ def cost_grid(table: Table) -> Grid:
             continue
         answers = [run for run in runs if run.is_answer]
         latencies = [told for run in answers if (told := run.run.latency()) is not None]
-        places |= {f"{told['device']}, {told['threads']} threads" for told in latencies}
+        places |= {f"{told['device']}, threads: {told['threads']}" for told in latencies}
         rows.append(
             (
                 row.label,

@@ -54,6 +54,7 @@ def _section(table: Table) -> str:
         _paragraph(describe_data(table)),
         _paragraph(table.note) if table.note else "",
         _grid(results_grid(table), reference),
+        _note("Shaded: the row that the others are compared with.") if reference else "",
         *(_grid(grid) for grid in grids if grid is not None),
         _figures(table),
         *(_grid(grid) for grid in more if grid is not None),

@@ -8,7 +8,7 @@ from tests.reporting.conftest import AUDIO
 
 
 def test_no_runs_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match="There are no run folders in .*nothing, which does not exist"):
+    with pytest.raises(CheckpointError, match=r"There are no run folders in .*nothing, which does not exist"):
         collect(tmp_path / "nothing", "test")
     with pytest.raises(CheckpointError, match="There are no run folders"):
         collect(tmp_path, "test")
@@ -30,14 +30,16 @@ def test_a_record_without_what_is_needed_is_named(write_run, tmp_path):
 
 def test_what_is_left_out_has_to_be_there(write_run, tmp_path):
     write_run("audio", 0, AUDIO)
-    with pytest.raises(CheckpointError, match="'audio-s0-abce', which is no run folder.*'audio-s0-abcd'"):
+    with pytest.raises(CheckpointError, match=r"'audio-s0-abce', which is no run folder.*'audio-s0-abcd'"):
         collect(tmp_path / "runs", "test", ["audio-s0-abce"])
 
 
 def test_predictions_that_are_not_those_of_the_scores_are_refused(write_run, tables_of, tmp_path):
     path = write_run("audio", 0, AUDIO) / "evaluation" / "test" / "predictions.csv"
     path.write_text(path.read_text().replace("0.82", "0.81"))
-    with pytest.raises(CheckpointError, match=r"have the macro log loss 0\.5\d+, and metrics.json beside them says 0\."):
+    with pytest.raises(
+        CheckpointError, match=r"have the macro log loss 0\.5\d+, and metrics.json beside them says 0\."
+    ):
         tables_of(tmp_path / "runs")
 
 

@@ -91,7 +91,7 @@ def test_other_configs_are_rows_of_their_own_named_by_what_differs(write_run, ta
 def test_two_runs_of_one_config_and_seed_are_an_error_that_names_both(write_run, tables_of, tmp_path):
     write_run("audio", 0, AUDIO)
     write_run("audio", 0, AUDIO_AGAIN, "audio-s0-later")
-    with pytest.raises(CheckpointError, match="audio-s0-abcd and .*audio-s0-later are both 'audio' with seed 0"):
+    with pytest.raises(CheckpointError, match=r"audio-s0-abcd and .*audio-s0-later are both 'audio' with seed 0"):
         tables_of(tmp_path / "runs")
     (table,) = tables_of(tmp_path / "runs", leave_out=["audio-s0-later"])
     assert table.rows[0].runs[0].run.folder.name == "audio-s0-abcd"
@@ -140,7 +140,7 @@ def test_a_row_may_be_a_head_that_is_not_the_answer(write_run, tables_of, tmp_pa
     grid = cost_grid(table)
     assert cells(grid, "Early") == ["3,000", "-", "-", "-"]
     assert cells(grid, "Late") == ["4,000", "900", "0.00", "1.5"]
-    with pytest.raises(ConfigError, match="has no head 'erly'.*nearest is 'early'"):
+    with pytest.raises(ConfigError, match=r"has no head 'erly'.*nearest is 'early'"):
         tables_of(tmp_path / "runs", [TableSpec(title="Heads", rows=[RowSpec("fusion", "Early", head="erly")])])
 
 

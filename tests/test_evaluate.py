@@ -21,7 +21,8 @@ from sedcrnn.evaluation.table import intervals_table, results_table
 from sedcrnn.networks.summary import count_multiply_accumulates
 from sedcrnn.reporting.collection import collect
 from sedcrnn.reporting.page import build_page
-from sedcrnn.reporting.rows import RowSpec, TableSpec, make_tables
+from sedcrnn.reporting.rows import make_tables
+from sedcrnn.reporting.rows_file import RowSpec, TableSpec
 from sedcrnn.train import train
 
 Stage = Callable[..., TrainConfig]

@@ -12,7 +12,8 @@ import yaml
 
 from sedcrnn.evaluate import FORM
 from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.rows import RowSpec, TableSpec, make_tables
+from sedcrnn.reporting.rows import make_tables
+from sedcrnn.reporting.rows_file import RowSpec, TableSpec
 
 SCENES = ("bus", "park")
 CLIPS = (("b1", "oslo-1", "bus"), ("b2", "oslo-2", "bus"), ("p1", "rome-1", "park"), ("p2", "rome-2", "park"))

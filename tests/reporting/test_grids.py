@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from sedcrnn.reporting import grids
-from sedcrnn.reporting.grids import batch_grid, comparison_grid, cost_grid, results_grid, robustness_grid
+from sedcrnn.reporting import score_grids
+from sedcrnn.reporting.grids import spread_text
+from sedcrnn.reporting.network_grids import batch_grid, cost_grid, robustness_grid
+from sedcrnn.reporting.score_grids import comparison_grid, results_grid
 from tests.reporting.conftest import AUDIO, LATE, SCENES
 
 
@@ -71,7 +73,7 @@ def test_without_them_there_is_no_such_table(runs, tables_of):
 def test_published_figures_stand_on_tau_scenes_only_and_say_so(runs, tables_of, monkeypatch):
     (table,) = tables_of(runs)
     assert "published" not in " ".join(results_grid(table).columns)
-    monkeypatch.setattr(grids, "TAU_SCENES", SCENES)
+    monkeypatch.setattr(score_grids, "TAU_SCENES", SCENES)
     other = results_grid(table)
     assert other.columns[-2:] == ("published, other data: accuracy %", "published, other data: log loss")
     assert [row[-2:] for row in other.rows] == [("69.0", "0.969"), ("-", "-"), ("90.0", "0.556")]
@@ -84,4 +86,4 @@ def test_published_figures_stand_on_tau_scenes_only_and_say_so(runs, tables_of, 
     ("values", "expected"), [([], "-"), ([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1"), ([0.5, float("nan")], "-")]
 )
 def test_means_are_told_with_their_spread(values, expected):
-    assert grids._spread(values, 100, 1) == expected
+    assert spread_text(values, 100, 1) == expected

@@ -7,9 +7,11 @@ import pytest
 
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.grids import calibration_grid, cost_grid, gain_grid, results_grid
+from sedcrnn.reporting.network_grids import calibration_grid, cost_grid
 from sedcrnn.reporting.provenance import find_warnings
-from sedcrnn.reporting.rows import RowSpec, TableSpec, mean_and_spread, read_rows
+from sedcrnn.reporting.rows import mean_and_spread
+from sedcrnn.reporting.rows_file import RowSpec, TableSpec, read_rows
+from sedcrnn.reporting.score_grids import gain_grid, results_grid
 from tests.reporting.conftest import AUDIO, AUDIO_AGAIN, LATE, VISUAL, score
 
 
@@ -123,6 +125,8 @@ def test_another_fold_is_another_table(write_run, tables_of, tmp_path):
     moved.write_text(moved.read_text().replace("rome-2", "rome-3"))
     tables = tables_of(tmp_path / "runs")
     assert sorted([row.label for row in table.rows if row.runs] for table in tables) == [["Audio"], ["Fusion"]]
+    (audio,) = [table for table in tables if table.rows[0].runs]
+    assert [row.missing for row in audio.rows] == [{}, {0: "no run"}, {0: "evaluated on other clips"}]
 
 
 def test_experiments_that_no_table_lists_have_a_table_of_their_own(write_run, tables_of, tmp_path):
@@ -197,6 +201,8 @@ def test_runs_of_one_commit_and_whole_seeds_need_no_warning(write_run, tables_of
         ("tables: [{title: A, rows: [{experiment: a, label: A, published: lat}]}]", "published: lat"),
         ("tables: [{title: A, rows: [{experiment: a, labl: A}]}]", "labl"),
         ("tables: [{title: A, rows: [{experiment: a}]}]", "label"),
+        ("tables: [{title: A", "cannot be read"),
+        ("- title: A", "does not list tables"),
     ],
 )
 def test_mistakes_in_rows_yaml_are_told(text, expected, tmp_path):

@@ -27,7 +27,7 @@ NO_RUN = "no run"
 ON_OTHER_CLIPS = "evaluated on other clips"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One head of one experiment, over seeds.
 
@@ -61,7 +61,7 @@ class Row:
         return low, high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Rows that may be compared.
 
@@ -128,7 +128,8 @@ def _tables_of(spec: TableSpec, runs: Sequence[Run], seeds: Sequence[int] | None
     }
     folds = {(digest(one.run.data), one.fold_digest): one.run.data for one in scored.values()}
     tables = []
-    for (data_digest, fold_digest), data in sorted(folds.items(), key=lambda item: (item[1]["name"], item[0])):
+    in_order = sorted(folds.items(), key=lambda item: (item[1]["name"], item[1]["selection"], item[0]))
+    for place, ((data_digest, fold_digest), data) in enumerate(in_order, start=1):
         # What is not evaluated yet belongs to every fold of its data.
         inside = [run for run in members if digest(run.data) == data_digest]
         here = {key: one for key, one in scored.items() if one.fold_digest == fold_digest and one.run in inside}
@@ -140,15 +141,16 @@ def _tables_of(spec: TableSpec, runs: Sequence[Run], seeds: Sequence[int] | None
                 row_spec, inside, {path: one for (of, path), one in here.items() if of == number}, asked
             )
         ]
-        tables.append(_table(spec, data, asked, rows))
+        about = f" ({place} of {len(folds)}: {data['name']}, {data['selection']})" if len(folds) > 1 else ""
+        tables.append(_table(spec, spec.title + about, data, asked, rows))
     return tables
 
 
-def _table(spec: TableSpec, data: dict[str, Any], seeds: tuple[int, ...], rows: list[Row]) -> Table:
+def _table(spec: TableSpec, title: str, data: dict[str, Any], seeds: tuple[int, ...], rows: list[Row]) -> Table:
     answers = [row for row in rows if row.runs and row.head is None]
     reference = [row for row in answers if row.experiment == spec.reference]
     return Table(
-        title=spec.title,
+        title=title,
         note=spec.note,
         data=data,
         seeds=seeds,

@@ -111,7 +111,10 @@ def test_other_data_or_another_protocol_is_another_table(write_run, tables_of, t
     write_run("audio", 0, AUDIO)
     write_run("fusion", 0, LATE, config={"data": authors})
     tables = tables_of(tmp_path / "runs")
-    assert sorted(table.data["selection"] for table in tables) == ["location_disjoint", "test_fold_as_the_authors_did"]
+    assert [table.title for table in tables] == [
+        "Networks (1 of 2: toys, location_disjoint)",
+        "Networks (2 of 2: toys, test_fold_as_the_authors_did)",
+    ]
     (selected,) = [table for table in tables if table.data["selection"] != "location_disjoint"]
     grid = calibration_grid(selected)
     assert cells(grid, "Fusion")[0] == "-\nn = 0"

@@ -15,7 +15,8 @@ from sedcrnn.files import write_text
 from sedcrnn.reporting.collection import collect
 from sedcrnn.reporting.outputs import read_around, write_readme, write_results
 from sedcrnn.reporting.page import build_page
-from sedcrnn.reporting.rows import make_tables, read_rows
+from sedcrnn.reporting.rows import make_tables
+from sedcrnn.reporting.rows_file import read_rows
 
 
 @dataclass

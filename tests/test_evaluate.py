@@ -9,12 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from sedcrnn.checkpoints import BEST
+from sedcrnn.checkpoints import BEST, load_checkpoint
 from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluate import evaluate
+from sedcrnn.evaluation.metrics import SceneScores
+from sedcrnn.evaluation.prediction import read_predictions
 from sedcrnn.evaluation.table import intervals_table, results_table
+from sedcrnn.networks.summary import count_multiply_accumulates
+from sedcrnn.reporting.collection import collect
+from sedcrnn.reporting.page import build_page
+from sedcrnn.reporting.rows import make_tables
+from sedcrnn.reporting.rows_file import RowSpec, TableSpec
 from sedcrnn.train import train
 
 Stage = Callable[..., TrainConfig]
@@ -66,6 +74,50 @@ def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
     assert "late fusion" in table
     assert f"{100 * report['heads']['late']['window']['macro_accuracy']:.1f}" in table
     assert "late fusion, per clip" in intervals_table(metrics)
+
+
+def test_cost_and_latency_are_recorded_and_predictions_can_be_read_back(stage: Stage, shared_store: Path) -> None:
+    run = train(stage("visual", "recipe.frozen=[encoder]"))
+    metrics = evaluate(str(run), workers=0, store=str(shared_store))
+    report = json.loads(metrics.read_text())
+    cost, parameters = report["cost"], report["heads"]["visual"]["parameters"]
+    network = load_checkpoint(str(run)).build()
+    assert cost["parameters"] == parameters
+    assert cost["trainable_parameters"] == sum(
+        weight.numel() for name, weight in network.named_parameters() if not name.startswith("encoder.")
+    )
+    assert 0 < cost["trainable_parameters"] < parameters
+    frames = {"frames": torch.zeros(1, 5, 3, 32, 32)}
+    assert cost["multiply_accumulates_per_second"] == count_multiply_accumulates(network, frames) > 0
+    latency = json.loads((run / "evaluation" / "latency.json").read_text())
+    assert latency["milliseconds"] > 0
+    assert latency["device"]
+    assert (latency["batch_size"], latency["threads"]) == (1, torch.get_num_threads())
+    stored = read_predictions(metrics.with_name("predictions.csv"))
+    assert stored.locations == tuple(f"lisbon-{number}" for number in range(12, 16))
+    assert stored.predictions.clip.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert stored.predictions.window.tolist() == [0, 1] * 4
+    scores = SceneScores(len(stored.scenes))
+    scores.update(stored.predictions.log_probabilities["visual"], stored.predictions.scene)
+    window = report["heads"]["visual"]["window"]
+    assert scores.confusion.tolist() == window["confusion"]
+    assert scores.compute()["macro_log_loss"].item() == pytest.approx(window["macro_log_loss"], rel=1e-7)
+
+
+def test_what_evaluation_writes_is_what_the_report_reads(stage: Stage, shared_store: Path) -> None:
+    run = train(stage("audio"))
+    for fold in ("validation", "test"):
+        evaluate(str(run), fold=fold, workers=0, store=str(shared_store))
+    runs = collect(run.parent, "test")
+    (table,) = make_tables(runs, [TableSpec(title="Networks", rows=[RowSpec("audio", "Audio")])])
+    (scored,) = table.rows[0].runs.values()
+    told = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())["heads"]["audio"]
+    for level in ("window", "clip"):
+        assert scored.levels[level].scores["macro_accuracy"] == pytest.approx(told[level]["macro_accuracy"])
+        interval = told[level]["intervals"]["locations"]["macro_accuracy"]
+        assert table.rows[0].interval(level, "macro_accuracy") == pytest.approx(interval)
+    assert scored.temperature is not None
+    assert "4 clips from 4 locations" in build_page([table], runs)
 
 
 def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(

@@ -49,7 +49,7 @@ def fit_temperature(log_probabilities: Tensor, scene: Tensor) -> float:
     def loss(log_temperature: float) -> float:
         return log_losses(scaled(log_probabilities, np.exp(log_temperature)), scene).mean().item()
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 1e-9})
     return float(np.exp(found.x))
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,7 @@ COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d")
 MOST = 3
 """Rows of a figure where a table has no single modalities and no reference."""
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "sedcrnn",  # the same figure is the same file
     "font.family": "sans-serif",
@@ -101,7 +102,7 @@ def draw_reliability(row: Row) -> str:
         for number, (name, curve) in enumerate(curves.items()):
             _draw_curve(axis, shares, curve, COLOURS[number], f"{name}, ECE {curve.error:.3f}")
         axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-        axis.legend(loc="upper left", frameon=False, fontsize=8)
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
         shares.set(xlabel="probability of the likeliest scene", ylabel="share", ylim=(0, 1), yticks=(0, 1))
         return _svg(figure)
 

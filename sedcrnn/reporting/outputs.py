@@ -13,9 +13,10 @@ from sedcrnn.evaluation.prediction import AGGREGATOR
 from sedcrnn.evaluation.table import LEVELS
 from sedcrnn.files import write_text
 from sedcrnn.reporting.collection import EVALUATED
-from sedcrnn.reporting.grids import Grid, results_grid
+from sedcrnn.reporting.grids import Grid
 from sedcrnn.reporting.provenance import describe_data
 from sedcrnn.reporting.rows import Row, Table
+from sedcrnn.reporting.score_grids import results_grid
 from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS
 
 SCORES = (

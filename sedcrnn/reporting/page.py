@@ -8,20 +8,11 @@ from string import Template
 
 from sedcrnn.reporting.collection import EVALUATED, Run
 from sedcrnn.reporting.figures import draw_classes, draw_confusion, draw_reliability, drawn_rows
-from sedcrnn.reporting.grids import (
-    MISSING,
-    Grid,
-    batch_grid,
-    calibration_grid,
-    class_grid,
-    comparison_grid,
-    cost_grid,
-    gain_grid,
-    results_grid,
-    robustness_grid,
-)
+from sedcrnn.reporting.grids import MISSING, Grid
+from sedcrnn.reporting.network_grids import batch_grid, calibration_grid, cost_grid, robustness_grid
 from sedcrnn.reporting.provenance import describe_data, describe_versions, find_warnings, runs_grid
 from sedcrnn.reporting.rows import Table
+from sedcrnn.reporting.score_grids import class_grid, comparison_grid, gain_grid, results_grid
 
 TITLE = "Audio-visual scene classification: results"
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -54,6 +45,7 @@ def _section(table: Table) -> str:
         _paragraph(describe_data(table)),
         _paragraph(table.note) if table.note else "",
         _grid(results_grid(table), reference),
+        _note("Shaded: the row that the others are compared with.") if reference else "",
         *(_grid(grid) for grid in grids if grid is not None),
         _figures(table),
         *(_grid(grid) for grid in more if grid is not None),

@@ -6,55 +6,28 @@ row of its own, named by what differs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import MISSING, OmegaConf
+from tqdm import tqdm
 
-from sedcrnn.config import checked, digest
-from sedcrnn.errors import CheckpointError, ConfigError, nearest
+from sedcrnn.config import digest
+from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.intervals import LEVEL, Interval
 from sedcrnn.evaluation.table import PUBLISHED, Published
 from sedcrnn.reporting.collection import EVALUATED, Run
+from sedcrnn.reporting.rows_file import RowSpec, TableSpec
 from sedcrnn.reporting.scoring import ScoredRun, score_run
 
 NO_RUN = "no run"
+ON_OTHER_CLIPS = "evaluated on other clips"
 
 
-@dataclass
-class RowSpec:
-    """A row as rows.yaml has it; see there."""
-
-    experiment: str = MISSING
-    label: str = MISSING
-    head: str | None = None
-    published: str | None = None
-
-
-@dataclass
-class TableSpec:
-    """A table as rows.yaml has it; see there."""
-
-    title: str = MISSING
-    rows: list[RowSpec] = MISSING
-    note: str = ""
-    reference: str | None = None
-    single_modality: list[str] = field(default_factory=list)
-    chance: bool = False
-
-
-@dataclass
-class RowsFile:
-    """rows.yaml."""
-
-    tables: list[TableSpec] = MISSING
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One head of one experiment, over seeds.
 
@@ -88,7 +61,7 @@ class Row:
         return low, high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Rows that may be compared.
 
@@ -118,36 +91,6 @@ class Table:
         return next(run for row in self.rows for run in row.runs.values())
 
 
-def read_rows(path: Path) -> list[TableSpec]:
-    """The tables of a rows.yaml, checked.
-
-    Raises:
-        ConfigError: absent, damaged, an unknown key, or a name that nothing has.
-    """
-    try:
-        loaded = OmegaConf.load(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", "It lists the report's tables", "Give another: rows=<file>"
-        ) from error
-    specs: list[TableSpec] = checked(loaded, RowsFile).tables  # type: ignore[arg-type]
-    for spec in specs:
-        experiments = [row.experiment for row in spec.rows]
-        for name in filter(None, [spec.reference, *spec.single_modality]):
-            if name not in experiments:
-                raise ConfigError(
-                    f"{path}: the table '{spec.title}' names '{name}', which is none of its rows",
-                    f"The nearest is {nearest(name, experiments)}",
-                    "Correct the name",
-                )
-        for name in (row.published for row in spec.rows if row.published is not None):
-            if name not in PUBLISHED:
-                raise ConfigError(
-                    f"{path}: a row has published: {name}", f"It may be {', '.join(PUBLISHED)}", "Correct the name"
-                )
-    return specs
-
-
 def make_tables(runs: Sequence[Run], specs: Sequence[TableSpec], seeds: Sequence[int] | None = None) -> list[Table]:
     """Sort runs into tables; those of experiments that no table lists come last, in a table of their own.
 
@@ -171,15 +114,22 @@ def _tables_of(spec: TableSpec, runs: Sequence[Run], seeds: Sequence[int] | None
     """The tables of one entry of rows.yaml: one for every fold that its runs were evaluated on."""
     experiments = {row.experiment for row in spec.rows}
     members = [run for run in runs if run.experiment in experiments]
-    scored = {
-        (number, run.folder): score_run(run, row.head)
+    if not members:
+        return []
+    pairs = [
+        (number, run)
         for number, row in enumerate(spec.rows)
         for run in members
         if run.experiment == row.experiment and run.state == EVALUATED
+    ]
+    scored = {
+        (number, run.folder): score_run(run, spec.rows[number].head)
+        for number, run in tqdm(pairs, desc=spec.title, unit="run")
     }
     folds = {(digest(one.run.data), one.fold_digest): one.run.data for one in scored.values()}
     tables = []
-    for (data_digest, fold_digest), data in sorted(folds.items(), key=lambda item: (item[1]["name"], item[0])):
+    in_order = sorted(folds.items(), key=lambda item: (item[1]["name"], item[1]["selection"], item[0]))
+    for place, ((data_digest, fold_digest), data) in enumerate(in_order, start=1):
         # What is not evaluated yet belongs to every fold of its data.
         inside = [run for run in members if digest(run.data) == data_digest]
         here = {key: one for key, one in scored.items() if one.fold_digest == fold_digest and one.run in inside}
@@ -191,15 +141,16 @@ def _tables_of(spec: TableSpec, runs: Sequence[Run], seeds: Sequence[int] | None
                 row_spec, inside, {path: one for (of, path), one in here.items() if of == number}, asked
             )
         ]
-        tables.append(_table(spec, data, asked, rows))
+        about = f" ({place} of {len(folds)}: {data['name']}, {data['selection']})" if len(folds) > 1 else ""
+        tables.append(_table(spec, spec.title + about, data, asked, rows))
     return tables
 
 
-def _table(spec: TableSpec, data: dict[str, Any], seeds: tuple[int, ...], rows: list[Row]) -> Table:
+def _table(spec: TableSpec, title: str, data: dict[str, Any], seeds: tuple[int, ...], rows: list[Row]) -> Table:
     answers = [row for row in rows if row.runs and row.head is None]
     reference = [row for row in answers if row.experiment == spec.reference]
     return Table(
-        title=spec.title,
+        title=title,
         note=spec.note,
         data=data,
         seeds=seeds,
@@ -212,9 +163,9 @@ def _table(spec: TableSpec, data: dict[str, Any], seeds: tuple[int, ...], rows: 
 
 def _rows_of(spec: RowSpec, runs: Sequence[Run], scored: dict[Path, ScoredRun], seeds: Sequence[int]) -> list[Row]:
     """The rows of one entry: one for every config that its runs have, seeds aside."""
-    own = [run for run in runs if run.experiment == spec.experiment]
-    # A run that was evaluated on another fold of the same data is not missing: it stands in the other table.
-    own = [run for run in own if run.folder in scored or run.state != EVALUATED]
+    known = [run for run in runs if run.experiment == spec.experiment]
+    own = [run for run in known if run.folder in scored or run.state != EVALUATED]
+    elsewhere = {run.seed: ON_OTHER_CLIPS for run in known if run not in own}
     variants: dict[str, list[Run]] = {"": []} if not own else {}
     for run in own:
         variants.setdefault(digest(run.variant), []).append(run)
@@ -222,7 +173,7 @@ def _rows_of(spec: RowSpec, runs: Sequence[Run], scored: dict[Path, ScoredRun], 
     rows = []
     for named, members in _named(list(variants.values())):
         found = _by_seed(members, scored, spec)
-        states = {run.seed: run.state for run in members}
+        states = elsewhere | {run.seed: run.state for run in members}
         missing = {seed: states.get(seed, NO_RUN) for seed in seeds if seed not in found}
         label = f"{spec.label} [{named}]" if named else spec.label
         rows.append(Row(label, spec.experiment, named, spec.head, published, found, missing))

@@ -23,7 +23,7 @@ BRIER, CALIBRATION_ERROR = "brier_score", "expected_calibration_error"
 SCALED_LOG_LOSS, SCALED_CALIBRATION_ERROR = f"scaled_{MACRO_LOG_LOSS}", f"scaled_{CALIBRATION_ERROR}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Level:
     """Scores of all windows, or of all clips.
 
@@ -57,7 +57,7 @@ class Level:
         return self.log_probabilities.argmax(-1) == self.scene
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoredRun:
     """One head of one run on the reported fold.
 

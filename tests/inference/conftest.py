@@ -49,7 +49,8 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         described = {"network": node, "scenes": list(TAU_SCENES), "features": features, "data": asdict(config.data)}
         file.parent.mkdir(parents=True)
         state = {f"network.{name}": values for name, values in network.state_dict().items()}
-        torch.save({"hyper_parameters": {**described, "locations": [], "seed": 0}, "state_dict": state}, file)
+        described |= {"recipe": asdict(config.recipe), "locations": [], "seed": 0}
+        torch.save({"hyper_parameters": described, "state_dict": state}, file)
         return runs / kind
 
     return make

@@ -1,0 +1,89 @@
+"""What other evaluations add to a run is shown where it is there; published figures on TAU's scenes only."""
+
+import json
+
+import pytest
+
+from sedcrnn.reporting import score_grids
+from sedcrnn.reporting.grids import spread_text
+from sedcrnn.reporting.network_grids import batch_grid, cost_grid, robustness_grid
+from sedcrnn.reporting.score_grids import comparison_grid, results_grid
+from tests.reporting.conftest import AUDIO, LATE, SCENES
+
+
+def test_comparisons_as_they_are_told(runs, tables_of):
+    (table,) = tables_of(runs)
+    grid = comparison_grid(table)
+    assert grid.title == "Difference from: Fusion"
+    audio, visual = grid.rows
+    assert audio[:2] == ("Audio", "2")
+    assert audio[2].startswith("-25.0\n")  # of 8 windows, 5 and 6 against 7 and 8
+    assert audio[3].startswith("+0.325\n")  # (0.542099 + 0.474147 - 0.260575 - 0.105361) / 2
+    assert audio[-1] == "1.000\n0:1, 0:1"
+    assert visual[:2] == ("Visual", "1")
+    assert visual[-1] == "1.000\n0:1"
+    assert "Holm-corrected over the 2 comparisons" in grid.notes[-1]
+
+
+def test_cost_is_that_of_the_answer_and_says_where_it_was_measured(runs, tables_of):
+    (table,) = tables_of(runs)
+    grid = cost_grid(table)
+    assert grid.rows[0] == ("Audio", "1,000", "900", "0.00", "2.0 ± 0.7")  # 1.5 and 2.5 ms
+    assert grid.rows[2] == ("Fusion", "4,000", "900", "0.00", "2.0 ± 0.7")
+    assert grid.notes[-1].endswith("Measured on: A processor, threads: 2.")
+
+
+def test_robustness_is_shown_where_it_was_evaluated(write_run, tables_of, tmp_path):
+    for seed, accuracy in ((0, 0.5), (1, 0.7)):
+        run = write_run("fusion", seed, LATE)
+        told = {
+            "conditions": {
+                "complete": {"late": {"macro_accuracy": 0.9, "macro_log_loss": 0.3}},
+                "sound missing": {"late": {"macro_accuracy": accuracy, "macro_log_loss": 1.2}},
+            },
+            "confidence_rises": {"sound missing": {"late": accuracy - 0.4}},
+        }
+        (run / "evaluation" / "test" / "robustness.json").write_text(json.dumps(told))
+    write_run("audio", 0, AUDIO)
+    (table,) = tables_of(tmp_path / "runs")
+    grid = robustness_grid(table)
+    assert grid.columns == ("", "complete", "sound missing")
+    assert grid.rows == (
+        (
+            "Fusion",
+            "90.0 ± 0.0\nlog loss 0.300 ± 0.000, n = 2",
+            "60.0 ± 14.1\nlog loss 1.200 ± 0.000, n = 2, surer in 20 ± 14 %",
+        ),
+    )
+
+
+def test_batch_invariance_is_shown_where_it_was_evaluated(write_run, tables_of, tmp_path):
+    write_run("audio", 0, AUDIO, metrics={"batch_invariance": {"largest_difference": 2e-7}})
+    write_run("audio", 1, AUDIO, metrics={"batch_invariance": {"largest_difference": 3e-7}})
+    (table,) = tables_of(tmp_path / "runs")
+    assert batch_grid(table).rows == (("Audio", "3.0e-07", "2"),)
+
+
+def test_without_them_there_is_no_such_table(runs, tables_of):
+    (table,) = tables_of(runs)
+    assert robustness_grid(table) is None
+    assert batch_grid(table) is None
+
+
+def test_published_figures_stand_on_tau_scenes_only_and_say_so(runs, tables_of, monkeypatch):
+    (table,) = tables_of(runs)
+    assert "published" not in " ".join(results_grid(table).columns)
+    monkeypatch.setattr(score_grids, "TAU_SCENES", SCENES)
+    other = results_grid(table)
+    assert other.columns[-2:] == ("published, other data: accuracy %", "published, other data: log loss")
+    assert [row[-2:] for row in other.rows] == [("69.0", "0.969"), ("-", "-"), ("90.0", "0.556")]
+    assert other.notes[-1].startswith("Published: arXiv 2107.13180")
+    table.data["name"] = "tau2021"
+    assert results_grid(table).columns[-2] == "published: accuracy %"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([], "-"), ([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1"), ([0.5, float("nan")], "-")]
+)
+def test_means_are_told_with_their_spread(values, expected):
+    assert spread_text(values, 100, 1) == expected

@@ -1,0 +1,134 @@
+"""The command on run folders whose scores are known: its files to the letter, and nothing written when it cannot be."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+from sedcrnn import report as report_command
+from sedcrnn.reporting.outputs import BEGIN, END
+from tests.reporting.conftest import AUDIO
+
+HERE = Path(__file__).parent
+
+# By hand, e.g. audio's log loss: (0.542099 + 0.474147) / 2, and their standard deviation. Its interval's ends are the
+# means over scenes of the best and of the worst location of each.
+TABLE = """\
+### Networks
+
+Data: toys, test fold, 8 windows of 1 s in 4 clips from 4 locations, 2 scenes. Checkpoints were selected on a part of \
+the training fold that shares no location with the rest. A sentence.
+
+|  | seeds | accuracy %, 1-s window | log loss, 1-s window | accuracy %, clip | log loss, clip |
+|---|---:|---:|---:|---:|---:|
+| Audio | 2 | 68.8 ± 8.8<br>37.5-100.0 | 0.508 ± 0.048<br>0.268-0.748 | 75.0 ± 0.0<br>50.0-100.0 \
+| 0.494 ± 0.035<br>0.263-0.725 |
+| Visual | 1 of 2<br>unfinished: 1 | 62.5<br>25.0-100.0 | 0.507<br>0.198-0.816 | 75.0<br>50.0-100.0 \
+| 0.487<br>0.198-0.775 |
+| Fusion | 2 | 93.8 ± 8.8<br>87.5-100.0 | 0.183 ± 0.110<br>0.105-0.261 | 100.0 ± 0.0<br>100.0-100.0 \
+| 0.160 ± 0.078<br>0.105-0.215 |
+
+Mean ± standard deviation over training seeds; under it the 95 % interval of the mean from a bootstrap over locations \
+(1000 times), which is about other places and not about other seeds.
+Accuracy and log loss are means over scenes. A clip's prediction is the mean of the windows' probabilities.
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path) -> list[str]:
+    """Of the command, for tables of audio, visual and fusion; the README has a table already."""
+    readme = tmp_path / "README.md"
+    readme.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
+    return [
+        f"runs={tmp_path / 'runs'}",
+        f"rows={HERE / 'rows.yaml'}",
+        f"results={tmp_path / 'results.csv'}",
+        f"readme={readme}",
+        f"page={tmp_path / 'report.html'}",
+    ]
+
+
+def run(monkeypatch, arguments: list[str]) -> int:
+    monkeypatch.setattr(sys, "argv", ["sedcrnn.report", *arguments])
+    try:
+        report_command.main()
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    return 0
+
+
+def test_results_and_readme_are_to_the_letter(runs, arguments, tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, arguments) == 0
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / name) for name in ("results.csv", "report.html", "README.md")
+    ]
+    assert (tmp_path / "results.csv").read_text() == (HERE / "expected_results.csv").read_text()
+    assert (tmp_path / "README.md").read_text() == f"Before.\n{BEGIN}\n\n{TABLE}\n{END}\nAfter.\n"
+
+
+def test_the_same_runs_give_the_same_files(runs, arguments, tmp_path, monkeypatch):
+    assert run(monkeypatch, arguments) == 0
+    files = [tmp_path / name for name in ("results.csv", "report.html", "README.md")]
+    before = [file.read_bytes() for file in files]
+    assert run(monkeypatch, arguments) == 0
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_seeds_that_are_asked_for_are_lines_of_the_results(runs, arguments, tmp_path, monkeypatch):
+    assert run(monkeypatch, [*arguments, "seeds=[0,5]"]) == 0
+    with (tmp_path / "results.csv").open(newline="") as file:
+        lines = [(line["row"], line["seed"], line["level"], line["state"]) for line in csv.DictReader(file)]
+    assert lines[:4] == [
+        ("Audio", "0", "window", "evaluated"),
+        ("Audio", "0", "clip", "evaluated"),
+        ("Audio", "5", "window", "no run"),
+        ("Audio", "5", "clip", "no run"),
+    ]
+    assert len(lines) == 3 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["runs=nowhere"], "There are no run folders in nowhere"),
+        (["rows=nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["readme=nowhere.md"], "nowhere.md does not exist"),
+        (["leave_out=[audio-s9]"], "leave_out names 'audio-s9'"),
+        (["seeds=[7]"], "None of the 6 runs in"),
+        (["sedes=[7]"], "nearest valid key is 'seeds'"),
+    ],
+)
+def test_mistakes_end_the_command_with_one_paragraph_and_write_nothing(
+    more, expected, runs, arguments, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "README.md").read_text()
+    assert run(monkeypatch, [*arguments, *more]) == 1
+    told = capsys.readouterr().err
+    assert expected in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "results.csv").exists()
+    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "README.md").read_text() == before
+
+
+def test_a_readme_without_markers_is_refused_and_null_leaves_it_alone(
+    write_run, arguments, tmp_path, monkeypatch, capsys
+):
+    write_run("audio", 0, AUDIO)
+    (tmp_path / "README.md").write_text("No markers.\n")
+    assert run(monkeypatch, arguments) == 1
+    assert "has no place for the table" in capsys.readouterr().err
+    assert run(monkeypatch, [*arguments, "readme=null"]) == 0
+    assert (tmp_path / "README.md").read_text() == "No markers.\n"
+    assert (tmp_path / "results.csv").exists()
+
+
+def test_the_repository_has_a_place_for_the_table_and_names_experiments_that_exist():
+    experiments = HERE.parents[1] / "experiments"
+    assert (experiments / "README.md").read_text().count(BEGIN) == 1
+    assert (experiments / "README.md").read_text().count(END) == 1
+    specs = report_command.read_rows(experiments / "rows.yaml")
+    listed = {row.experiment for spec in specs for row in spec.rows}
+    assert {"audio", "visual_finetune", "fusion", "demo_audio", "demo_visual", "demo_fusion"} <= listed

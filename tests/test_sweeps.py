@@ -106,9 +106,9 @@ def test_failed_jobs_do_not_stop_a_sweep_and_killed_ones_go_on_when_it_is_run_ag
     start: Callable[..., subprocess.Popen[str]], run: Sweep, runs: Path, shared_store: Path
 ) -> None:
     choices = ["trainer=ddp_cpu", "recipe.optimizer.lr=0.001,-1,0.002", "hydra.launcher.jobs=2"]
-    choices += ["trainer.max_epochs=25", "recipe.early_stopping_patience=100"]
+    choices += ["trainer.max_epochs=60", "recipe.early_stopping_patience=100"]
     first = start(*choices)
-    kill_second_process_of("recipe.optimizer.lr=0.001", runs, first)
+    kill_second_process_of("recipe.optimizer.lr=0.001", 0.001, runs, first)
     told, errors = first.communicate(timeout=1500)
     assert first.returncode == 1, told + errors
     assert "2 of 3 jobs failed" in errors
@@ -132,7 +132,7 @@ def test_failed_jobs_do_not_stop_a_sweep_and_killed_ones_go_on_when_it_is_run_ag
     assert (finished / BEST).stat().st_mtime_ns == before
     resumed, status_now = run_of(runs, 0.001)
     assert status_now == "finished"
-    assert len(rows(resumed)) == 25
+    assert len(rows(resumed)) == 60
     assert rows(resumed)[: len(rows_before) - 1] == rows_before[:-1]
     assert_all_processes_took_part(resumed, shared_store)
 
@@ -147,22 +147,27 @@ def run_of(runs: Path, lr: float) -> tuple[Path, str]:
     return folder, json.loads((folder / "record.json").read_text())["status"]
 
 
-def kill_second_process_of(override: str, runs: Path, sweep: subprocess.Popen[str]) -> None:
-    """Wait until a job has trained an epoch, and kill the process that Lightning started for it."""
-    lr = float(override.split("=")[1])
+def kill_second_process_of(job: str, lr: float, runs: Path, sweep: subprocess.Popen[str]) -> None:
+    """Kill the process that Lightning started for a job, as soon as an epoch has been trained."""
     deadline = time.monotonic() + 600
-    while True:
+
+    def waited() -> bool:
         assert time.monotonic() < deadline
         assert sweep.poll() is None, sweep.communicate()
-        for checkpoint in runs.glob("*/checkpoints/last.ckpt"):
-            config = yaml.safe_load((checkpoint.parents[1] / "config.yaml").read_text())
-            if config["recipe"]["optimizer"]["lr"] == lr:
-                listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-                marks = (f"runs={runs}", override, "train_ddp_process_1")
-                (second,) = [line.split()[0] for line in listed.splitlines() if all(mark in line for mark in marks)]
-                os.kill(int(second), signal.SIGKILL)
-                return
-        time.sleep(0.05)
+        time.sleep(0.02)
+        return True
+
+    second: list[str] = []
+    while not second and waited():
+        listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        marks = (f"runs={runs}", job, "train_ddp_process_1")
+        second = [line.split()[0] for line in listed.splitlines() if all(mark in line for mark in marks)]
+    while not any(
+        f"lr: {lr}\n" in checkpoint.parents[1].joinpath("config.yaml").read_text()
+        for checkpoint in runs.glob("*/checkpoints/last.ckpt")
+    ):
+        waited()
+    os.kill(int(second[0]), signal.SIGKILL)
 
 
 def test_an_optuna_search_over_jobs_of_two_processes(run: Sweep, runs: Path, shared_store: Path) -> None:

@@ -95,8 +95,8 @@ def test_devices_2_1_and_1_2_and_seeds_in_one_sweep_from_a_console_script(
         assert (record["status"], record["seed"], config["trainer"]["devices"]) == ("finished", seed, devices)
         assert result["score"] == record["best"]["validation/macro_accuracy"]
         assert f"score {result['score']:.4f}; {trained}\n" in sweep.stdout
-        # Ten clips in batches of four: three batches of one process, two of two processes.
-        assert [int(row["step"]) for row in rows(trained)] == ([1, 3] if devices == 2 else [2, 5])
+        # Eight clips in batches of four: two batches an epoch of one process, one of two processes.
+        assert [int(row["step"]) for row in rows(trained)] == ([0, 1] if devices == 2 else [1, 3])
         assert (folder / "log.txt").read_text().count("training in") == 1, "one process tells"
         assert_all_processes_took_part(trained, shared_store)
     assert len(list(runs.glob("audio-*"))) == 4, "one run folder a job"

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sedcrnn.config import CONF, dotted_keys, unknown_key
 from sedcrnn.errors import ConfigError, SedcrnnError, nearest
-from sedcrnn.launcher import failures_raised, register
+from sedcrnn.sweeps import failures_raised, find_plugins
 
 # Warnings about what is meant to be so: frozen parts, resumed runs, a few large batches; and Lightning's own upkeep.
 _EXPECTED = (
@@ -57,7 +57,7 @@ def command(
                 warnings.filterwarnings("ignore", message)
             try:
                 sys.argv[1:] = overrides(sys.argv[1:], positional, words, lists)
-                register()
+                find_plugins()
                 with failures_raised():
                     task()
             except KeyboardInterrupt:

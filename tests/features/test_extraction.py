@@ -34,6 +34,32 @@ if __name__ == "__main__":
     extract_all(clips, [Spectrogram(bank=RecursiveGammatone(bands=800))], FeatureStore(store), 2, "stop")
 """
 
+# One of several processes that work on the same store; it writes down what it made itself.
+RUN_THAT_SHARES = """
+import sys
+import time
+from pathlib import Path
+from sedcrnn.clips import Clip
+from sedcrnn.features.extraction import extract_all
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.spectrogram import Spectrogram
+from sedcrnn.features.store import FeatureStore
+
+class Counting(Spectrogram):
+    def extract(self, source):
+        with made.open("a") as file:
+            file.write(source.stem + "\\n")
+        return super().extract(source)
+
+media, store, made, ready = map(Path, sys.argv[1:])
+sounds = sorted(media.glob("*.wav"))
+clips = [Clip(path.stem, path, path.with_suffix(".mp4"), "bus", "lisbon", "lisbon-1", "train") for path in sounds]
+made.touch()
+while len(list(ready.glob("*.txt"))) < 2:  # until the other one has loaded what it needs, too
+    time.sleep(0.01)
+extract_all(clips, [Counting(bank=RecursiveGammatone(bands=200))], FeatureStore(store), 0, "stop")
+"""
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -180,3 +206,28 @@ def test_a_killed_run_is_resumed(store, tmp_path, make_clips):
     assert len(entries(store)) == 12
     assert_complete(store, clips, feature)
     assert {entry: entry.stat().st_mtime_ns for entry in survivors} == before
+
+
+def test_processes_that_start_together_share_the_work_without_talking(write_sound, tmp_path, store):
+    media, made = tmp_path / "media", tmp_path / "made"
+    media.mkdir()
+    made.mkdir()
+    for number in range(24):
+        write_sound(media / f"{number:02}.wav", seed=number)
+    started = []
+    for rank in range(2):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank), "WORLD_SIZE": "2"}
+        command = [sys.executable, "-c", RUN_THAT_SHARES, media, store.root, made / f"{rank}.txt", made]
+        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=300)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors
+    by_rank = [(made / f"{rank}.txt").read_text().split() for rank in range(2)]
+    names = [f"{number:02}" for number in range(24)]
+    assert sorted({*by_rank[0], *by_rank[1]}) == names
+    assert sum(map(len, by_rank)) <= 24 + 4, "made twice: only what both had under way at the same moment"
+    assert [first for first, *_ in by_rank] == names[:2], "each starts at its own place"
+    assert errors[1] == "", "one process tells"
+    entries = sorted(store.root.glob("spectrogram-*/*.npy"))
+    assert len(entries) == 24
+    assert all(store.verify(entry) for entry in entries)
+    assert not [path for path in store.root.rglob("*") if "partial" in path.name]

@@ -29,6 +29,7 @@ from pytorch_lightning.loggers.logger import Logger
 import sedcrnn
 from sedcrnn.config import TrainConfig, digest
 from sedcrnn.errors import CheckpointError
+from sedcrnn.evaluation.metrics import EPOCH
 from sedcrnn.files import write_json, write_text
 
 # Keys of the config that say where things lie or how fast they are made; results do not depend on them.
@@ -39,6 +40,8 @@ _RECORDED_PACKAGES = (
     *("torch", "pytorch-lightning", "timm", "torchvision", "torchaudio", "numpy", "scipy", "numba"),
     *("nnaudio", "av", "soundfile", "soxr"),
 )
+
+CONFIG = "config.yaml"
 
 
 def stage_config(config: TrainConfig) -> dict[str, Any]:
@@ -97,7 +100,7 @@ class Run:
         """Write the config and a record that says the run is under way."""
         if not is_first_process():
             return
-        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
+        write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
         self._write_record(status="running")
 
     def finish(self, **results: Any) -> None:
@@ -132,6 +135,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run folder, as plain data, whatever version of the package wrote it."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    return dict(config)
 
 
 def is_first_process() -> bool:
@@ -175,7 +184,7 @@ class EpochLog(Logger):
         self.rows: dict[int, dict[str, Any]] = {}
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+                self.rows = {int(row[EPOCH]): dict(row) for row in csv.DictReader(file)}
 
     @property
     def name(self) -> str:
@@ -199,14 +208,14 @@ class EpochLog(Logger):
         if not is_first_process():
             return
         values = dict(metrics)
-        epoch = int(values.pop("epoch"))
+        epoch = int(values.pop(EPOCH))
         # A resumed run makes the epochs after its checkpoint again.
         self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
-        self.rows.setdefault(epoch, {"epoch": epoch}).update({"step": step, **values})
+        self.rows.setdefault(epoch, {EPOCH: epoch}).update({"step": step, **values})
         columns = [
-            "epoch",
+            EPOCH,
             "step",
-            *sorted({key for row in self.rows.values() for key in row} - {"epoch", "step"}),
+            *sorted({key for row in self.rows.values() for key in row} - {EPOCH, "step"}),
         ]
         lines = [",".join(columns)]
         lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]

@@ -19,9 +19,11 @@ from sedcrnn.config import FeaturesConfig, TrainConfig, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.loggers import check_logger, make_loggers
 from sedcrnn.modules import SceneModule
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
-from sedcrnn.runs import EpochLog, Run, say
+from sedcrnn.runs import Run, say
+from sedcrnn.showcase import ShowValidation
 from sedcrnn.starts import check_starts, complete_network, load_encoder, load_starts, load_weights
 
 
@@ -35,6 +37,7 @@ def train(config: TrainConfig) -> Path:
         SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
     config = _with_used_features(config)
+    check_logger(config.logger)
     starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
@@ -102,10 +105,9 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0),
         best,
         last,
+        ShowValidation(),
     ]
-    loggers = [EpochLog(str(run.folder))]
-    if config.logger is not None:
-        loggers.append(instantiate(config.logger, save_dir=str(run.folder)))
+    loggers = make_loggers(config.logger, run.folder)
     trainer: Trainer = instantiate(
         config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(run.folder)
     )

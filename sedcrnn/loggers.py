@@ -1,7 +1,7 @@
 """Values of an epoch -> metrics.csv, and Weights & Biases or TensorBoard where `logger` asks for one.
 
-Curves have one axis, the epoch (`evaluation.metrics.EPOCH`). A logger gets its run folder and finds in it what it needs:
-the resolved config, and the W&B run that a resumed training goes on with.
+Curves have one axis, the epoch (`evaluation.metrics.EPOCH`). A logger gets its run folder and finds in it what it
+needs: the resolved config, and the W&B run that a resumed training goes on with.
 """
 
 import os
@@ -21,7 +21,7 @@ from sedcrnn.extras import import_extra
 from sedcrnn.files import write_text
 from sedcrnn.plots import draw_confusion
 from sedcrnn.runs import EpochLog, is_first_process, read_config
-from sedcrnn.showcase import BEST_SCORES, CLASS_WISE, CONFUSION, EXAMPLES, Showcase
+from sedcrnn.showcase import BEST_SCORES, CLASS_WISE, CONFUSION, EXAMPLES_HEARD, EXAMPLES_SEEN, Showcase
 
 WANDB_ID = "wandb_id"
 """File of the run folder that holds the id of its W&B run."""
@@ -123,21 +123,19 @@ class WandbLog(Logger):
         confusion = wandb.plot.confusion_matrix(
             y_true=showcase.true, preds=showcase.predicted, class_names=list(showcase.scenes), title=CONFUSION
         )
-        examples = [
-            [
-                *(example.clip, example.second, example.scene, example.predicted, example.probability),
-                wandb.Image(example.draw()),
-                None if example.sound is None else wandb.Audio(example.sound, sample_rate=example.sample_rate),
-            ]
+        heard = [
+            wandb.Audio(example.sound, sample_rate=example.sample_rate, caption=example.caption)
             for example in showcase.examples
+            if example.sound is not None
         ]
-        columns = ["clip", "second", "scene", "predicted", "probability", "seen", "sound"]
         run.log(
             {
                 EPOCH: showcase.epoch,
                 CONFUSION: confusion,
                 CLASS_WISE: wandb.Table(columns=list(showcase.columns), data=showcase.class_wise()),
-                EXAMPLES: wandb.Table(columns=columns, data=examples),
+                # Not in a table: wandb would keep their files outside the run folder.
+                EXAMPLES_SEEN: [wandb.Image(example.draw(), caption=example.caption) for example in showcase.examples],
+                **({EXAMPLES_HEARD: heard} if heard else {}),
             }
         )
         run.summary.update({f"{BEST_SCORES}/{name}": value for name, value in showcase.scores().items()})
@@ -181,9 +179,10 @@ class TensorBoardLog(TensorBoardLogger):
         rows = [showcase.columns, ["---"] * len(showcase.columns), *showcase.class_wise()]
         writer.add_text(CLASS_WISE, "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows), epoch)
         for number, example in enumerate(showcase.examples):
-            writer.add_figure(f"{EXAMPLES}/{number}", example.draw(), epoch)
+            writer.add_figure(f"{EXAMPLES_SEEN}/{number}", example.draw(), epoch)
             if example.sound is not None:
-                writer.add_audio(f"{EXAMPLES}/{number}", example.sound.mean(axis=1)[None], epoch, example.sample_rate)
+                mono = example.sound.mean(axis=1)[None]
+                writer.add_audio(f"{EXAMPLES_HEARD}/{number}", mono, epoch, example.sample_rate)
 
 
 def import_wandb(needing: str) -> Any:

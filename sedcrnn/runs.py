@@ -10,6 +10,7 @@ runs/<name>-s<seed>-<key>/
 
 import csv
 import fcntl
+import glob
 import json
 import platform
 import subprocess
@@ -27,29 +28,23 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers.logger import Logger
 
 import sedcrnn
-from sedcrnn.config import TrainConfig, digest
+from sedcrnn.config import TrainConfig, digest, without_places
+from sedcrnn.differences import Differences, differences
 from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.metrics import EPOCH
 from sedcrnn.files import write_json, write_text
-
-# Keys of the config that say where things lie or how fast they are made; results do not depend on them.
-_PLACES = {"runs", "store", "logger", "start_from"}
-_DATA_PLACES = {"root", "manifest", "workers", "loader_workers"}
 
 _RECORDED_PACKAGES = (
     *("torch", "pytorch-lightning", "timm", "torchvision", "torchaudio", "numpy", "scipy", "numba"),
     *("nnaudio", "av", "soundfile", "soxr"),
 )
 
-CONFIG = "config.yaml"
+CONFIG, RECORD = "config.yaml", "record.json"
 
 
 def stage_config(config: TrainConfig) -> dict[str, Any]:
     """The part of a stage's config that its result depends on, as plain data."""
-    plain = {key: value for key, value in asdict(config).items() if key not in _PLACES}
-    data = {key: value for key, value in plain["data"].items() if key not in _DATA_PLACES}
-    data["source"] = {key: value for key, value in data["source"].items() if key not in _DATA_PLACES}
-    return {**plain, "data": data}
+    return without_places(asdict(config))
 
 
 class Run:
@@ -71,6 +66,26 @@ class Run:
         """Whether this very stage has been trained to its end."""
         record = read_record(self.folder)
         return record is not None and record["status"] == "finished" and record["key"] == self.key
+
+    @property
+    def begun(self) -> bool:
+        """Whether this very stage has been begun before."""
+        return (self.folder / RECORD).is_file()
+
+    def nearest_earlier(self) -> tuple[Path, Differences] | None:
+        """Of the runs of this name and seed that something else has made, the one that differs in the fewest values,
+        with these: of the config, the inputs or the package's version, older -> this."""
+        made = without_places(asdict(self.config)), self.inputs, sedcrnn.__version__
+        found: dict[Path, Differences] = {}
+        for folder in sorted(self.folder.parent.glob(f"{glob.escape(self.folder.name[:-8])}????????")):
+            record = read_record(folder)
+            if folder != self.folder and record is not None and (folder / CONFIG).is_file():
+                earlier = without_places(read_config(folder)), record["inputs"], record["versions"]["sedcrnn"]
+                found[folder] = differences(_joined(*earlier), _joined(*made))
+        if not found:
+            return None
+        folder = min(found, key=lambda one: len(found[one]))
+        return folder, found[folder]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,12 +140,16 @@ class Run:
             "started": earlier.get("started", _now()),
             **more,
         }
-        write_json(self.folder / "record.json", record)
+        write_json(self.folder / RECORD, record)
+
+
+def _joined(config: Mapping[str, Any], inputs: Mapping[str, Any], package: str) -> dict[str, Any]:
+    return {**config, "inputs": inputs, "sedcrnn": package}
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a run folder; None where there is none."""
-    path = folder / "record.json"
+    path = folder / RECORD
     if not path.is_file():
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

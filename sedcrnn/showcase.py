@@ -29,7 +29,8 @@ from sedcrnn.plots import FrameStrip, SoundPanels, draw_inputs
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
 
 # Names under which loggers keep it.
-CONFUSION, CLASS_WISE, EXAMPLES = "validation/confusion", "validation/class_wise", "validation/examples"
+CONFUSION, CLASS_WISE = "validation/confusion", "validation/class_wise"
+EXAMPLES_SEEN, EXAMPLES_HEARD = "validation/examples/seen", "validation/examples/heard"
 BEST_SCORES = "best"
 
 
@@ -59,10 +60,14 @@ class Example:
     sound: NDArray[np.floating] | None
     sample_rate: int
 
+    @property
+    def caption(self) -> str:
+        """Which window it is, its scene, and the prediction."""
+        return f"{self.clip}, second {self.second}: {self.scene}, predicted {self.predicted} ({self.probability:.2f})"
+
     def draw(self) -> Figure:
         """What the network saw, on one time axis."""
-        title = f"{self.clip}: {self.scene}, predicted {self.predicted} ({self.probability:.2f})"
-        return draw_inputs(title, self.second, self.second + 1, self.panels, self.strip)
+        return draw_inputs(self.caption, self.second, self.second + 1, self.panels, self.strip)
 
 
 @dataclass(frozen=True, kw_only=True)

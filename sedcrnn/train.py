@@ -15,8 +15,10 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from sedcrnn.checkpoints import BEST, LAST, Checkpoint
 from sedcrnn.commands import command
+from sedcrnn.compatibility import check_resumable
 from sedcrnn.config import FeaturesConfig, TrainConfig, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.differences import told
 from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.loggers import check_logger, make_loggers
@@ -51,6 +53,8 @@ def train(config: TrainConfig) -> Path:
         if run.finished:
             say(f"{config.name}: nothing has changed since it was trained; reusing {run.folder}")
             return run.folder
+        if not run.begun and (earlier := run.nearest_earlier()) is not None:
+            say(f"{config.name}: trained anew, for it differs from {earlier[0]} in {told(earlier[1])}")
         run.start()
         seed_everything(config.seed, workers=True, verbose=False)
         if encoder is not None:
@@ -112,6 +116,8 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(run.folder)
     )
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
+    if resume is not None:
+        check_resumable(resume, module.hparams, module.state_dict())
     say(f"{config.name}: {'resuming' if resume else 'training'} in {run.folder}")
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     if trainer.interrupted:

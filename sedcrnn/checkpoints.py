@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sedcrnn.clips import Clip
-from sedcrnn.config import instantiate
+from sedcrnn.compatibility import UNKNOWN_VERSION, VERSION, check_known, check_weights, unknown
+from sedcrnn.config import DataConfig, instantiate
 from sedcrnn.errors import CheckpointError
 from sedcrnn.networks import SceneNetwork
 
@@ -36,6 +37,7 @@ class Checkpoint:
         locations: from which it has learnt, in this stage and in those before.
         seed: seed of its training.
         weights: state of the network.
+        version: of the package that wrote it.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Checkpoint:
     locations: frozenset[str]
     seed: int
     weights: dict[str, Tensor]
+    version: str = UNKNOWN_VERSION
 
     @property
     def digest(self) -> str:
@@ -78,10 +81,24 @@ class Checkpoint:
             )
 
     def build(self) -> SceneNetwork:
-        """The network with these weights, in evaluation mode."""
+        """The network with these weights, in evaluation mode.
+
+        Raises:
+            CheckpointError: weights of other names or shapes than this version of the network has.
+        """
         network: SceneNetwork = instantiate(self.network)
+        check_weights(self.path, self.version, self.weights, network.state_dict())
         network.load_state_dict(self.weights)
         return network.eval()
+
+    def data_config(self) -> DataConfig:
+        """The config of the data it was trained on.
+
+        Raises:
+            CheckpointError: one that this version of the package does not know.
+        """
+        check_known(self.path, self.version, unknown(self.data, "data", DataConfig))
+        return DataConfig(**self.data)
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -123,7 +140,8 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
         stage: the kind of network that it has to hold; None: any.
 
     Raises:
-        CheckpointError: missing, unreadable, not one of this package, or of another stage.
+        CheckpointError: missing, unreadable, not one of this package, of another stage, or with a config that this
+            version of the package does not know.
     """
     path = checkpoint_path(run)
     try:
@@ -143,6 +161,7 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
                 for name, value in content["state_dict"].items()
                 if name.startswith(_PREFIX)
             },
+            version=content.get(VERSION, UNKNOWN_VERSION),
         )
     except (KeyError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointError(
@@ -150,6 +169,8 @@ def load_checkpoint(run: str, stage: str | None = None) -> Checkpoint:
             "It is a file that sedcrnn.train wrote, whole",
             "Name another run, or train the stage again",
         ) from error
+    nodes = {"network": checkpoint.network, "features": checkpoint.features}
+    check_known(path, checkpoint.version, unknown(nodes))
     if stage is not None and checkpoint.stage != stage:
         raise CheckpointError(
             f"{path} holds a network of the stage '{checkpoint.stage}'",

@@ -27,7 +27,11 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 
 # What a config (or a checkpoint, which stores one) may build.
 ALLOWED_TARGETS = ("sedcrnn.", "torch.optim.", "pytorch_lightning.")
-_HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+
+# Keys of the config that say where things lie or how fast they are made; results do not depend on them.
+_PLACES = {"runs", "store", "logger", "start_from"}
+_DATA_PLACES = {"root", "manifest", "workers", "loader_workers"}
 
 
 @dataclass
@@ -158,7 +162,7 @@ def check_targets(node: Any, path: str) -> None:
     if "_target_" in node:
         parameters = inspect.signature(_resolve_target(node["_target_"], path)).parameters
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-            for key in node.keys() - _HYDRA_KEYS - parameters.keys():
+            for key in node.keys() - HYDRA_KEYS - parameters.keys():
                 prefix = f"{path}." if path else ""
                 raise unknown_key(prefix + key, [prefix + name for name in parameters])
     for key, value in node.items():
@@ -216,6 +220,18 @@ def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:
             yield name
             value = node._get_node(key) if isinstance(node, DictConfig) else node[key]
             yield from dotted_keys(value, f"{name}.")
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain config without what its result does not depend on."""
+    plain = {key: value for key, value in config.items() if key not in _PLACES}
+    return {**plain, "data": without_data_places(plain["data"])}
+
+
+def without_data_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of the data without where they lie and how fast they are read."""
+    kept = {key: value for key, value in data.items() if key not in _DATA_PLACES}
+    return kept | {"source": {key: value for key, value in data["source"].items() if key not in _DATA_PLACES}}
 
 
 def digest(value: Any, size: int = 8) -> str:

@@ -5,7 +5,7 @@ python -m sedcrnn.evaluate run=<run folder or checkpoint>
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf import MISSING, DictConfig
 from sedcrnn.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.clips import Clip
 from sedcrnn.commands import command
-from sedcrnn.config import DataConfig, check_at_least, checked, instantiate
+from sedcrnn.config import check_at_least, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.cost import describe_cost, measure_latency
@@ -119,7 +119,7 @@ def evaluate(
 
 def data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
     """The data that a checkpoint was trained on, with the same folds."""
-    data = DataConfig(**{**checkpoint.data, "workers": workers})
+    data = replace(checkpoint.data_config(), workers=workers)
     if root is not None:
         data.source = {**data.source, "root": root}
     features = {name: instantiate(node) for name, node in checkpoint.features.items()}

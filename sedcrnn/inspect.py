@@ -88,7 +88,7 @@ def read_features(features: Mapping[str, Any], paths: Mapping[str, Path], steps:
     stored: dict[str, NDArray[Any]] = {}
     for name, feature in features.items():
         try:
-            stored[name] = _beginning(feature.stream(paths[name]), steps * feature.per_step)
+            stored[name] = beginning(feature.stream(paths[name]), steps * feature.per_step)
         except MissingTrackError:
             if len(set(paths.values())) > 1:
                 raise
@@ -101,7 +101,7 @@ def read_features(features: Mapping[str, Any], paths: Mapping[str, Path], steps:
     return stored
 
 
-def _beginning(pieces: Iterator[NDArray[Any]], length: int) -> NDArray[Any]:
+def beginning(pieces: Iterator[NDArray[Any]], length: int) -> NDArray[Any]:
     """So much of a stream, which is read no further; all where there is less."""
     taken: list[NDArray[Any]] = []
     while sum(map(len, taken)) < length and (piece := next(pieces, None)) is not None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
+import sedcrnn
+from sedcrnn.compatibility import VERSION
 from sedcrnn.config import instantiate
 from sedcrnn.errors import ConfigError, nearest
 from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
@@ -165,6 +167,10 @@ class SceneModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores, which select the checkpoint and steer the learning rate."""
         self._log_scores("validation")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which version of the package wrote it."""
+        checkpoint[VERSION] = sedcrnn.__version__
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""

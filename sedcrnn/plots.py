@@ -1,4 +1,4 @@
-"""Scaled spectrograms and sampled frames -> one figure with one time axis.
+"""Scaled spectrograms and sampled frames -> one figure with one time axis; counts -> confusion matrix.
 
 Axes are placed in inches: a thumbnail's proportions and its place in time have to come out exactly. Time is the grid on
 which the network aligns sound and picture: a frame begins at its time, with the columns of the 1/5 s that it goes with.
@@ -112,6 +112,28 @@ def draw_inputs(title: str, start: float, end: float, sound: SoundPanels | None,
         figure.text(1 - RIGHT / WIDTH, 0.15 / height, note, fontsize=8, va="center", ha="right")
     for axis in axes:
         _draw_time(axis, start, seen, end, labelled=axis is axes[-1])
+    return figure
+
+
+def draw_confusion(confusion: Sequence[Sequence[int]], scenes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix: counts, shaded by their share of the true scene's examples.
+
+    Args:
+        confusion: (true scene, predicted scene) counts.
+        scenes: label order.
+    """
+    counts = np.asarray(confusion)
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    side = 2 + 0.5 * len(scenes)
+    figure = Figure((side, side), dpi=DPI, layout="constrained")
+    axis = figure.add_subplot()
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), number in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axis.text(column, row, str(number), ha="center", va="center", fontsize=8, color=colour)
+    axis.set_xticks(range(len(scenes)), scenes, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(scenes)), scenes, fontsize=8)
+    axis.set(xlabel="predicted", ylabel="true")
     return figure
 
 

@@ -11,6 +11,7 @@ runs/<name>-s<seed>-<key>/
 """
 
 import csv
+import glob
 import json
 import os
 import platform
@@ -30,33 +31,24 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers.logger import Logger
 
 import sedcrnn
-from sedcrnn.config import TrainConfig, digest
+from sedcrnn.config import TrainConfig, digest, without_places
+from sedcrnn.differences import Differences, differences
 from sedcrnn.errors import CheckpointError
-from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR
+from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, EPOCH
 from sedcrnn.files import locked, write_json, write_text
 from sedcrnn.jobs import RESULT
-
-# Keys of the config that say where things lie or how fast they are made; results do not depend on them.
-_PLACES = {"runs", "store", "logger", "start_from"}
-_DATA_PLACES = {"root", "manifest", "workers", "loader_workers"}
 
 _RECORDED_PACKAGES = (
     *("torch", "pytorch-lightning", "timm", "torchvision", "torchaudio", "numpy", "scipy", "numba"),
     *("nnaudio", "av", "soundfile", "soxr"),
 )
 
+CONFIG, RECORD = "config.yaml", "record.json"
+
 
 def stage_config(config: TrainConfig) -> dict[str, Any]:
     """The part of a stage's config that its result depends on, as plain data."""
     return without_places(asdict(config))
-
-
-def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's config as plain data (config.yaml) without the keys that its result does not depend on."""
-    plain = {key: value for key, value in config.items() if key not in _PLACES}
-    data = {key: value for key, value in plain["data"].items() if key not in _DATA_PLACES}
-    data["source"] = {key: value for key, value in data["source"].items() if key not in _DATA_PLACES}
-    return {**plain, "data": data}
 
 
 class Run:
@@ -78,6 +70,26 @@ class Run:
         """Whether this very stage has been trained to its end."""
         record = read_record(self.folder)
         return record is not None and record["status"] == "finished" and record["key"] == self.key
+
+    @property
+    def begun(self) -> bool:
+        """Whether this very stage has been begun before."""
+        return (self.folder / RECORD).is_file()
+
+    def nearest_earlier(self) -> tuple[Path, Differences] | None:
+        """Of the runs of this name and seed that something else has made, the one that differs in the fewest values,
+        with these: of the config, the inputs or the package's version, older -> this."""
+        made = without_places(asdict(self.config)), self.inputs, sedcrnn.__version__
+        found: dict[Path, Differences] = {}
+        for folder in sorted(self.folder.parent.glob(f"{glob.escape(self.folder.name[:-8])}????????")):
+            record = read_record(folder)
+            if folder != self.folder and record is not None and (folder / CONFIG).is_file():
+                earlier = without_places(read_config(folder)), record["inputs"], record["versions"]["sedcrnn"]
+                found[folder] = differences(_joined(*earlier), _joined(*made))
+        if not found:
+            return None
+        folder = min(found, key=lambda one: len(found[one]))
+        return folder, found[folder]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -103,7 +115,7 @@ class Run:
         """Write the config and a record that says the run is under way."""
         if not is_first_process():
             return
-        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
+        write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
         self._write_record(status="running")
 
     def finish(self, **results: Any) -> None:
@@ -128,12 +140,16 @@ class Run:
             "started": earlier.get("started", _now()),
             **more,
         }
-        write_json(self.folder / "record.json", record)
+        write_json(self.folder / RECORD, record)
+
+
+def _joined(config: Mapping[str, Any], inputs: Mapping[str, Any], package: str) -> dict[str, Any]:
+    return {**config, "inputs": inputs, "sedcrnn": package}
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a run folder; None where there is none."""
-    path = folder / "record.json"
+    path = folder / RECORD
     if not path.is_file():
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -151,6 +167,12 @@ def report_score(*runs: Path) -> float:
         finished = max(record["finished"] for record in records)
         write_json(Path(os.environ[RESULT]), {"score": score, "runs": [str(run) for run in runs], "finished": finished})
     return score
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run folder, as plain data, whatever version of the package wrote it."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    return dict(config)
 
 
 def is_first_process() -> bool:
@@ -194,7 +216,7 @@ class EpochLog(Logger):
         self.rows: dict[int, dict[str, Any]] = {}
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+                self.rows = {int(row[EPOCH]): dict(row) for row in csv.DictReader(file)}
 
     @property
     def name(self) -> str:
@@ -218,14 +240,14 @@ class EpochLog(Logger):
         if not is_first_process():
             return
         values = dict(metrics)
-        epoch = int(values.pop("epoch"))
+        epoch = int(values.pop(EPOCH))
         # A resumed run makes the epochs after its checkpoint again.
         self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
-        self.rows.setdefault(epoch, {"epoch": epoch}).update({"step": step, **values})
+        self.rows.setdefault(epoch, {EPOCH: epoch}).update({"step": step, **values})
         columns = [
-            "epoch",
+            EPOCH,
             "step",
-            *sorted({key for row in self.rows.values() for key in row} - {"epoch", "step"}),
+            *sorted({key for row in self.rows.values() for key in row} - {EPOCH, "step"}),
         ]
         lines = [",".join(columns)]
         lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]

@@ -15,16 +15,20 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from sedcrnn.checkpoints import BEST, LAST, Checkpoint
 from sedcrnn.commands import command
+from sedcrnn.compatibility import check_resumable
 from sedcrnn.config import FeaturesConfig, TrainConfig, checked, instantiate
 from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.differences import told
 from sedcrnn.distributed import check_sweep
 from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.frozen import FrozenEncoder, check_cacheable
+from sedcrnn.loggers import check_logger, make_loggers
 from sedcrnn.modules import SceneModule
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
 from sedcrnn.protocols import describe_selection
-from sedcrnn.runs import EpochLog, Run, report_score, say
+from sedcrnn.runs import Run, report_score, say
+from sedcrnn.showcase import ShowValidation
 from sedcrnn.starts import check_starts, complete_network, load_encoder, load_starts, load_weights
 
 
@@ -39,6 +43,7 @@ def train(config: TrainConfig) -> Path:
     """
     check_sweep(config.trainer)
     config = _with_used_features(config)
+    check_logger(config.logger)
     starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
@@ -52,6 +57,8 @@ def train(config: TrainConfig) -> Path:
         if run.finished:
             say(f"{config.name}: nothing has changed since it was trained; reusing {run.folder}")
             return run.folder
+        if not run.begun and (earlier := run.nearest_earlier()) is not None:
+            say(f"{config.name}: trained anew, for it differs from {earlier[0]} in {told(earlier[1])}")
         run.start()
         seed_everything(config.seed, workers=True, verbose=False)
         if encoder is not None:
@@ -103,10 +110,9 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0),
         best,
         last,
+        ShowValidation(),
     ]
-    loggers = [EpochLog(str(run.folder))]
-    if config.logger is not None:
-        loggers.append(instantiate(config.logger, save_dir=str(run.folder)))
+    loggers = make_loggers(config.logger, run.folder)
     trainer: Trainer = instantiate(
         config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(run.folder)
     )
@@ -115,6 +121,8 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         device, precision = trainer.strategy.root_device, str(trainer.precision)
         datamodule.encoder = FrozenEncoder(module.network, node, features, precision, device)
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
+    if resume is not None:
+        check_resumable(resume, module.hparams, module.state_dict())
     if any(parameter.requires_grad for parameter in module.parameters()):
         say(f"{config.name}: {'resuming' if resume else 'training'} in {run.folder}")
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)

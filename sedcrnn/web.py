@@ -6,7 +6,6 @@ The page is served to this computer alone and asks nothing of any other.
 """
 
 import html
-import importlib
 import os
 import socket
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ from omegaconf import MISSING, DictConfig
 import sedcrnn
 from sedcrnn.commands import command
 from sedcrnn.config import FeaturesConfig, checked
-from sedcrnn.errors import ConfigError, MissingExtraError, SedcrnnError
+from sedcrnn.errors import ConfigError, SedcrnnError
+from sedcrnn.extras import import_extra
 from sedcrnn.inference.prediction import Prediction
 from sedcrnn.inference.predictor import Predictor
 from sedcrnn.inspect import InspectConfig, inspect
@@ -111,14 +111,7 @@ def import_gradio(folder: Path) -> Any:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     # Gradio asks its own server whether it is up, and would do so by way of a proxy.
     os.environ["no_proxy"] = ",".join(filter(None, (HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
-    try:
-        return importlib.import_module("gradio")
-    except ImportError as error:
-        raise MissingExtraError(
-            "The package 'gradio' is not installed",
-            "The page needs the extra 'web' of sedcrnn",
-            "Install it: pip install 'sedcrnn[web]', or in a checkout: uv pip install --editable '.[web]'",
-        ) from error
+    return import_extra("gradio", "web", "The page needs")
 
 
 def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:

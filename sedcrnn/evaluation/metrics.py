@@ -16,6 +16,9 @@ LOG_LOSS = "log_loss"  # over examples; what training minimises
 CHECKPOINT_MONITOR = f"validation/{MACRO_ACCURACY}"
 PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
 
+# The one axis of everything logged in training; Lightning adds it, under this name, to what is logged.
+EPOCH = "epoch"
+
 # dcase_util clips probabilities here before the logarithm, so that one sure mistake does not cost infinity.
 LOWEST_PROBABILITY = 1e-15
 

@@ -12,7 +12,6 @@ The file's metadata, each value as JSON:
     features    name of an input -> config of the feature that makes it
 """
 
-import importlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -25,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import sedcrnn
-from sedcrnn.errors import CheckpointError, ConfigError, MissingExtraError
+from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.extras import import_extra
 from sedcrnn.inference.models import Probabilities, head_inputs
 from sedcrnn.networks import SceneNetwork
 
@@ -167,11 +167,4 @@ def _open_session(path: Path) -> Any:
 
 
 def _extra(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"The package '{module}' is not installed",
-            "ONNX files need the extra 'onnx' of sedcrnn",
-            "Install it: pip install 'sedcrnn[onnx]', or in a checkout: uv pip install --editable '.[onnx]'",
-        ) from error
+    return import_extra(module, "onnx", "ONNX files need")

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from sedcrnn.config import without_places
 from sedcrnn.errors import CheckpointError, nearest
 from sedcrnn.evaluate import EVALUATION, FORM, LATENCY, METRICS, PREDICTIONS
-from sedcrnn.runs import read_record, without_places
+from sedcrnn.runs import read_record
 
 EVALUATED = "evaluated"
 ROBUSTNESS = "robustness.json"

@@ -86,7 +86,8 @@ class Run:
         """robustness.json of the fold, where it is: what the heads score when inputs are missing or corrupted.
 
             {"conditions": {"<condition>": {"<head>": {"macro_accuracy": 0.5, "macro_log_loss": 1.2}}},
-             "confidence_rises": {"<condition>": {"<head>": 0.1}}}
+             "confidence_rises": {"<condition>": {"<head>": 0.1}},
+             "batch_invariance": {"largest_difference": 1e-7}}
 
         Conditions are shown by their names, in their order; scores are of 1-s windows. `confidence_rises`, which may
         be absent, is the share of windows in which the probability of the likeliest scene rises under the condition.

@@ -105,15 +105,11 @@ def robustness_grid(table: Table) -> Grid | None:
 
 
 def batch_grid(table: Table) -> Grid | None:
-    """Whether predictions depend on the batch that they are made in, where evaluation told it.
-
-    metrics.json then holds {"batch_invariance": {"largest_difference": 1e-7}}: of any probability, between batches of
-    other sizes and orders.
-    """
+    """Whether predictions depend on the batch that they are made in, where that was tried; see `Run.robustness`."""
     rows = []
     for row in table.rows:
-        told = [_metrics(run).get("batch_invariance") for run in row.runs.values() if run.is_answer]
-        found = [one["largest_difference"] for one in told if one is not None]
+        told = [run.run.robustness() for run in row.runs.values() if run.is_answer]
+        found = [one["batch_invariance"]["largest_difference"] for one in told if one is not None]
         if found:
             rows.append((row.label, f"{max(found):.1e}", str(len(found))))
     note = "The largest difference of any probability between batches of other sizes and orders, over seeds."

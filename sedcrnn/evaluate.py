@@ -144,7 +144,7 @@ def _score(
     for head in network.head_names:
         scored[head] = {"parameters": count_parameters(*network.parts_of(head)).keras}
         for level, examples in levels.items():
-            scores = SceneScores(len(scenes))
+            scores = SceneScores(len(scenes), alone=True)
             scores.update(examples.log_probabilities[head], examples.scene)
             report = scores.report(scenes)
             locations = [clips[clip].location for clip in examples.clip.tolist()]

@@ -75,7 +75,9 @@ def _job(loader: ConfigLoader, config: DictConfig, number: int, overrides: Seque
     settings = [setting for setting in config.hydra.overrides.hydra if not setting.startswith("hydra.mode=")]
     arguments = [*settings, *overrides, f"hydra.job.num={number}", "hydra.mode=RUN"]
     folder = Path(own.hydra.sweep.dir) / str(own.hydra.sweep.subdir)
-    return Job(number, " ".join(filter_overrides(overrides)), [*_command(config), *arguments], folder)
+    common = [override.lower() for override in config.hydra.overrides.task]  # Hydra writes `false` as `False`
+    swept = [override for override in filter_overrides(overrides) if override.lower() not in common]
+    return Job(number, " ".join(swept), [*_command(config), *arguments], folder)
 
 
 def _command(config: DictConfig) -> list[str]:

@@ -45,14 +45,15 @@ class SceneScores(Metric):
 
     Args:
         scenes: number of scenes.
+        alone: this process has all examples, however many processes there are.
     """
 
     full_state_update = False
     confusion: Tensor
     log_loss_sum: Tensor
 
-    def __init__(self, scenes: int) -> None:
-        super().__init__()
+    def __init__(self, scenes: int, alone: bool = False) -> None:
+        super().__init__(sync_on_compute=not alone)
         self.scenes = scenes
         double = torch.float64
         self.add_state("confusion", torch.zeros(scenes, scenes, dtype=torch.int64), dist_reduce_fx="sum")

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def storage_table(films: Films, folder: Path) -> None:
 
 def _package(name: str) -> Any:
     try:
-        package = __import__(name)
+        package = import_module(name)
     except ModuleNotFoundError as error:
         sys.exit(
             f"The package '{error.name}' is missing: `make bench-visual`, or `pip install --no-deps "

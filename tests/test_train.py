@@ -11,7 +11,8 @@ import torch
 from sedcrnn.checkpoints import BEST, LAST, load_checkpoint
 from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
-from sedcrnn.train import train
+from sedcrnn.starts import check_starts, load_starts
+from sedcrnn.train import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
 
@@ -156,6 +157,18 @@ def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(stage: Stage,
     assert (killed / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
     assert load_checkpoint(str(killed)).digest == load_checkpoint(str(whole)).digest
     assert len({line.split(",")[6] for line in (whole / "metrics.csv").read_text().splitlines()}) > 2
+
+
+def test_how_frames_are_kept_may_differ_from_the_start(stage: Stage, fusion_parts: dict[str, Path]) -> None:
+    def check(override: str) -> None:
+        config = stage("fusion", *starts(fusion_parts), override)
+        datamodule = make_datamodule(config)
+        datamodule.prepare_data()
+        check_starts(config, load_starts(config), datamodule.manifest.scenes, datamodule.folds)
+
+    check("features.frames.storage=jpeg")
+    with pytest.raises(CheckpointError, match=r"features\.frames\.antialias is True, but .* was trained with False"):
+        check("features.frames.antialias=true")
 
 
 def test_wrong_starts_are_refused(stage: Stage, fusion_parts: dict[str, Path], tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ python -m sedcrnn.benchmarks.audio     (make bench-audio installs the reference 
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sedcrnn.benchmarks.sounds import KINDS, RATE, SAMPLES
+from sedcrnn.benchmarks.timing import REPEATS, cpu_seconds
 from sedcrnn.features.channels import LAYOUTS, mixed
 from sedcrnn.features.filterbanks import FilterBank
 from sedcrnn.features.filterbanks.gammatone_fourier import Convolution, FourierGammatone
@@ -24,7 +24,6 @@ from sedcrnn.features.spectrogram import Spectrogram
 
 LAYOUT = LAYOUTS["left_right_difference"]
 HOP, FLOOR = 0.02, 1e-7
-REPEATS = 5
 
 BANKS: dict[str, FilterBank] = {
     "gammatone (numba, float64)": RecursiveGammatone(),
@@ -52,17 +51,6 @@ def reference(wave: Wave) -> Wave:
 def analyse(bank: FilterBank, wave: Wave) -> Wave:
     """RMS (channel=3, band, column)."""
     return np.concatenate(list(bank.columns([wave], RATE, HOP, LAYOUT)), axis=-1)
-
-
-def cpu_seconds(task: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least CPU time of some repetitions, after one that is not counted."""
-    task()
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        task()
-        times.append(time.process_time() - started)
-    return min(times)
 
 
 def time_table() -> None:

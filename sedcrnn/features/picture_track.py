@@ -79,7 +79,7 @@ def _decode(path: Path, container: InputContainer) -> Iterator[TimedFrame]:
     if cut := truncation(path, stream):
         raise _unreadable(path, cut)
     stream.codec_context.thread_count = 1  # the extraction runs one process per core
-    # AVI counts frames in the order in which they are stored, so that its first one may seem to come late.
+    # AVI has no times: FFmpeg counts frames as they are stored, so that with B-frames the first one seems to come late.
     begin = None if container.format.name == "avi" else picture_start(container)
     keyed, key = False, None
     frames, end = 0, Fraction(0)
@@ -93,9 +93,9 @@ def _decode(path: Path, container: InputContainer) -> Iterator[TimedFrame]:
         if not keyed:
             continue  # without a key frame, some decoders fail and others make pictures up
         for frame in stream.decode(packet):
-            pts = _checked(path, frame)
-            if key is not None and pts < key:
+            if key is not None and frame.pts is not None and frame.pts < key:
                 continue  # it needs frames before the key frame
+            pts = _checked(path, frame)
             begin = pts * tick if begin is None else begin
             frames += 1
             yield _timed(frame, pts * tick - begin, tick, stream.guessed_rate)

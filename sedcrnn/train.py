@@ -34,7 +34,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
-    config = _with_used_features(config)
+    config = with_used_features(config)
     starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
@@ -119,7 +119,7 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
         (run.folder / LAST).unlink(missing_ok=True)  # the optimiser's state, of no use any more
 
 
-def _with_used_features(config: TrainConfig) -> TrainConfig:
+def with_used_features(config: TrainConfig) -> TrainConfig:
     """The config without the features that its network does not take, on which its result cannot depend."""
     inputs = get_object(config.model["network"]["_target_"]).inputs
     used = {name: node if name in inputs else None for name, node in asdict(config.features).items()}

@@ -42,7 +42,7 @@ def train(config: TrainConfig) -> Path:
         SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
     check_sweep(config.trainer)
-    config = _with_used_features(config)
+    config = with_used_features(config)
     check_logger(config.logger)
     starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
@@ -146,7 +146,7 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
     trainer.strategy.barrier()  # the other processes may read the record from here on
 
 
-def _with_used_features(config: TrainConfig) -> TrainConfig:
+def with_used_features(config: TrainConfig) -> TrainConfig:
     """The config without the features that its network does not take, on which its result cannot depend."""
     inputs = get_object(config.model["network"]["_target_"]).inputs
     used = {name: node if name in inputs else None for name, node in asdict(config.features).items()}

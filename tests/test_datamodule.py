@@ -187,6 +187,21 @@ def test_only_training_windows_are_augmented_alike_in_every_process_and_order(
     assert {window.draw for window in windows}.isdisjoint(window.draw for window in next(iter(next_epoch.sampler)))
 
 
+def test_pictures_of_training_windows_alone_are_augmented_by_their_draws(stage: Callable[..., TrainConfig]) -> None:
+    mirrored = ["recipe.augmentation.frames.flip=1"]
+    plain, augmented = (
+        make_datamodule(replace(config, features=replace(config.features, spectrogram=None)))
+        for config in (stage("visual"), stage("visual", *mirrored))
+    )
+    for datamodule in (plain, augmented):
+        datamodule.prepare_data()
+    batch, other = (next(iter(datamodule.train_dataloader())) for datamodule in (plain, augmented))
+    assert torch.equal(batch["frames"].flip(-1), other["frames"])
+    assert not torch.equal(batch["frames"], other["frames"])
+    one, two = (next(iter(datamodule.val_dataloader())) for datamodule in (plain, augmented))
+    assert torch.equal(one["frames"], two["frames"])
+
+
 def test_an_augmentation_that_does_not_fit_is_refused_before_anything_is_made(
     stage: Callable[..., TrainConfig],
 ) -> None:

@@ -1,5 +1,6 @@
 """Frames of a training window -> mirrored, cropped, recoloured, partly erased -> frames; all of a window alike."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -82,16 +83,17 @@ class FrameAugmentation:
         """
         # Not the number itself, from which the spectrogram's changes are drawn: the two are to be independent.
         with drawing_from(draw + 1):
+            # torchvision draws once per call, and takes leading dimensions for one picture's.
+            if self.crop < 1:
+                size, ratio = list(frames.shape[-2:]), (1 / self.crop_ratio, self.crop_ratio)
+                frames = v2.RandomResizedCrop(size, (self.crop, 1.0), ratio)(frames)
             for transform in self._transforms:
-                # torchvision draws once per call, and takes leading dimensions for one picture's.
                 frames = transform(frames)
         return frames
 
     @cached_property
-    def _transforms(self) -> list[v2.Transform]:
-        chosen: list[v2.Transform] = []
-        if self.crop < 1:
-            chosen.append(_Crop(self.crop, self.crop_ratio))
+    def _transforms(self) -> list[Callable[[Tensor], Tensor]]:
+        chosen: list[Callable[[Tensor], Tensor]] = []
         if self.flip:
             chosen.append(v2.RandomHorizontalFlip(self.flip))
         if self.rand_augment:
@@ -100,16 +102,3 @@ class FrameAugmentation:
         if self.erase:
             chosen.append(v2.RandomErasing(self.erase))
         return chosen
-
-
-class _Crop(v2.Transform):
-    """torchvision's random resized crop, to the size that the frames have."""
-
-    def __init__(self, least: float, ratio: float) -> None:
-        super().__init__()
-        self.scale, self.ratio = (least, 1.0), (1 / ratio, ratio)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        size = tuple(frames.shape[-2:])
-        cropped: Tensor = v2.RandomResizedCrop(size, self.scale, self.ratio, antialias=True)(frames)
-        return cropped

@@ -176,7 +176,7 @@ def lightning_steps(module: SceneModule, datamodule: SceneDataModule, folder: Pa
 def has_bf16() -> bool:
     """Whether the device has instructions for bfloat16; without them it is emulated, at a fraction of the speed."""
     if DEVICE.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
 
 

@@ -18,11 +18,11 @@ from torch.nn.functional import interpolate
 
 from sedcrnn.benchmarks.timing import cpu_seconds
 from sedcrnn.clips import Clip
-from sedcrnn.datamodule import WindowDataset
 from sedcrnn.features.feature import STEPS_PER_SECOND
 from sedcrnn.features.jpeg import Pictures
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.features.video import Frames, read_frames
+from sedcrnn.window_dataset import WindowDataset
 from sedcrnn.windows import STEPS_PER_WINDOW, Window
 
 SECONDS, RATE, GROUPS = 10, Fraction(30000, 1001), (15, 250)

@@ -71,7 +71,7 @@ def _checkpoint_sequence(sequence: nn.Sequential) -> None:
     start = 0
     for index, child in enumerate(sequence, start=1):
         if list(child.children()) or isinstance(child, nn.MaxPool2d) or index == len(sequence):
-            stages.append(sequence[start:index])
+            stages.append(nn.Sequential(*list(sequence)[start:index]))
             start = index
 
     def run(values: Tensor) -> Tensor:

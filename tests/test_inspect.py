@@ -94,7 +94,7 @@ def run(monkeypatch, *arguments: str) -> int:
 def test_the_figure_shows_what_the_data_module_gives_a_network(
     stage: Callable[..., TrainConfig], shared_store: Path, tmp_path, drawn
 ):
-    config = stage("fusion")
+    config = stage("fusion", "features.frames.storage=jpeg")  # as inspect by itself
     features = {name: instantiate(getattr(config.features, name)) for name in ("spectrogram", "frames")}
     datamodule = SceneDataModule(config.data, features, FeatureStore(shared_store), batch_size=2, seed=0)
     datamodule.prepare_data()

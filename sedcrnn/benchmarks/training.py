@@ -21,6 +21,7 @@ import hydra
 import torch
 from pytorch_lightning import Callback, Trainer
 
+from sedcrnn.benchmarks.cached import bare_loop_table
 from sedcrnn.benchmarks.loops import DEVICE, STAGES, Loop, Parts, Stage, count_operations, matrix_seconds, now
 from sedcrnn.config import CONF
 from sedcrnn.datamodule import SceneDataModule
@@ -204,6 +205,7 @@ def main() -> None:
         print("Without bf16: this processor has no instructions for it; --bf16 measures the emulation")
     stage_table([stage for stage in STAGES if stage.name.startswith(options.stages)], bf16, options.compiled)
     step_table()
+    bare_loop_table()
 
 
 if __name__ == "__main__":

@@ -17,14 +17,15 @@ from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
 from sedcrnn.distributed import count_processes
 from sedcrnn.errors import ConfigError
-from sedcrnn.evaluate import PREDICTIONS, evaluate
+from sedcrnn.evaluate import PREDICTIONS, EvaluateConfig, evaluate
 from sedcrnn.evaluation.table import results_table, spread_table, stages_table
+from sedcrnn.robustness import robustness
 from sedcrnn.runs import is_first_process, report_score, say
 from sedcrnn.starts import PREVIOUS, load_encoder
 from sedcrnn.train import train
 
 # Overrides that are the pipeline's, not the stages'.
-_OWN_KEYS = ("stages", "sizes", "seeds", "table", "note", "hydra")
+_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "note", "hydra")
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,34 @@ def run_pipeline(configs: Mapping[str, TrainConfig]) -> list[Result]:
     say("\nEvaluating on the validation and test folds")
     results = []
     for stage, run in runs.items():
-        store = configs[stage].store
-        evaluate(str(run), fold="validation", store=store)
-        results.append(Result(stage, _kind(configs[stage]), evaluate(str(run), fold="test", store=store)))
+        store, device = configs[stage].store, _device(configs[stage])
+        evaluate(str(run), fold="validation", store=store, device=device)
+        metrics = evaluate(str(run), fold="test", store=store, device=device)
+        results.append(Result(stage, _kind(configs[stage]), metrics))
     return results
+
+
+def try_robustness(stages: Sequence[str], configs: Mapping[str, TrainConfig], results: Sequence[Result]) -> None:
+    """Score the named stages' networks under every condition of `sedcrnn.robustness`."""
+    for result in results:
+        if result.stage in stages:
+            config = configs[result.stage]
+            say(f"Worse conditions: {result.stage}")
+            robustness(
+                EvaluateConfig(
+                    run=str(result.metrics.parents[2]),
+                    fold="test",
+                    root=None,
+                    batch_size=32,
+                    workers=config.data.workers,
+                    store=config.store,
+                    device=_device(config),
+                )
+            )
+
+
+def _device(config: TrainConfig) -> str:
+    return "cuda" if config.trainer["accelerator"] in ("gpu", "cuda") else "cpu"
 
 
 def _kind(config: TrainConfig) -> str:
@@ -129,10 +154,12 @@ def main(config: DictConfig) -> float | None:
     ]
     results: list[list[Result]] = []
     for seed in config.seeds or [config.seed]:
-        result = run_pipeline(compose_stages(config, [*overrides, f"seed={seed}"]))
+        configs = compose_stages(config, [*overrides, f"seed={seed}"])
+        result = run_pipeline(configs)
         if not is_first_process():
             continue
         results.append(result)
+        try_robustness(config.robustness, configs, result)
         say("\n" + _table(config.table, [result]))
         say("\nFiles")
         for one in result:

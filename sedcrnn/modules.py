@@ -1,5 +1,6 @@
 """The LightningModules: batch -> network heads -> losses and scores, on one base for audio, visual and fusion."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 import sedcrnn
+from sedcrnn.augmentation.mixup import draw_mixup_weights, mixup
 from sedcrnn.compatibility import VERSION
 from sedcrnn.config import instantiate
 from sedcrnn.errors import ConfigError, nearest
@@ -39,6 +41,8 @@ class SceneModule(LightningModule):
         locations: what it learns from, with the locations of the networks that it starts from.
         seed: seed of everything random in training.
     """
+
+    loss_weights: Tensor
 
     def __init__(
         self,
@@ -68,6 +72,9 @@ class SceneModule(LightningModule):
                 "Choose one of them",
             )
         heads = self.network.head_names
+        weights = torch.tensor([self.head_weights.get(head, 0.0) for head in heads])
+        self.register_buffer("loss_weights", weights, persistent=False)
+        self._seen: defaultdict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
         self.train_loss = MeanMetric()
         # One collection of scores per head, one clone per split.
         self.scores = nn.ModuleDict(
@@ -103,16 +110,19 @@ class SceneModule(LightningModule):
         target = F.one_hot(batch["scene"], self.network.scenes).float()
         if split == "train":
             batch, target = self._augmented(batch, target)
-        log_probabilities = {
-            head: logits.float().log_softmax(-1) for head, logits in self.network.heads_of(batch).items()
-        }
+        # One tensor for all heads, and one update of the metrics per epoch: each call costs as much as a GRU's.
+        logits = torch.stack(
+            [
+                values if head in self.head_weights else values.detach()
+                for head, values in self.network.heads_of(batch).items()
+            ]
+        )
+        log_probabilities = logits.float().log_softmax(-1)
+        loss = -(target * log_probabilities).sum(-1).mean(-1) @ self.loss_weights
+        if self.l2:
+            loss = loss + self.l2_penalty()
         # Under mixup the scores of the training split count the heavier label as the true one.
-        for head, values in log_probabilities.items():
-            self._scores(split)[head].update(values.detach(), target.argmax(-1))
-        losses = {head: -(target * values).sum(-1).mean() for head, values in log_probabilities.items()}
-        loss = sum(weight * losses[head] for head, weight in self.head_weights.items()) + self.l2_penalty()
-        if split == "train":
-            self.train_loss.update(loss.detach(), weight=len(target))
+        self._seen[split].append((log_probabilities.detach(), target.argmax(-1), loss.detach()))
         return loss
 
     def _augmented(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -155,8 +165,8 @@ class SceneModule(LightningModule):
         names = ("train/learning_rate", *(f"train/learning_rate/{part}" for part in self.recipe["learning_rates"]))
         for name, group in zip(names, self.trainer.optimizers[0].param_groups, strict=True):
             self.log(name, group["lr"])
-        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         self._log_scores("train")
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         schedule = cast(ReduceLROnPlateau, self.lr_schedulers())
         schedule.step(self.trainer.callback_metrics[PLATEAU_MONITOR].item())
 
@@ -176,9 +186,21 @@ class SceneModule(LightningModule):
         """Log the test scores."""
         self._log_scores("test")
 
+    def update_scores(self, split: str) -> dict[str, SceneScores]:
+        """The scores of every head, with all batches of a split that have been seen since."""
+        scores, seen = self._scores(split), self._seen.pop(split, [])
+        if seen:
+            log_probabilities, scene = torch.cat([one for one, _, _ in seen], 1), torch.cat([one for _, one, _ in seen])
+            for head, values in zip(self.network.head_names, log_probabilities, strict=True):
+                scores[head].update(values, scene)
+        if split == "train":
+            sizes = torch.tensor([len(scene) for _, scene, _ in seen])
+            self.train_loss.update(torch.stack([loss for _, _, loss in seen]), weight=sizes.to(self.device))
+        return scores
+
     def _log_scores(self, split: str) -> None:
         answer = self.network.head_names[-1]
-        for head, scores in self._scores(split).items():
+        for head, scores in self.update_scores(split).items():
             prefix = split if head == answer else f"{split}/{head}"
             # The states are already reduced over processes by compute().
             self.log_dict({f"{prefix}/{name}": value.float() for name, value in scores.compute().items()})
@@ -238,32 +260,6 @@ class VisualModule(SceneModule):
 
 class FusionModule(SceneModule):
     """Both subnetworks with early and late fusion; the loss may weigh every head (`recipe.head_weights`)."""
-
-
-def draw_mixup_weights(batch: int, alpha: float) -> Tensor:
-    """(batch,) weights of the examples themselves against their partners, from Beta(alpha, alpha)."""
-    return torch.distributions.Beta(alpha, alpha).sample((batch,))
-
-
-def mixup(
-    inputs: Mapping[str, Tensor], target: Tensor, weights: Tensor, partners: Tensor | None = None
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Convex combinations of examples and of their labels (Zhang et al. 2018, 1710.09412; paper.md, Recipe).
-
-    Args:
-        inputs: named tensors (batch, ...); all are mixed alike.
-        target: (batch, scene) label distributions.
-        weights: (batch,) weight of each example against its partner.
-        partners: (batch,) index of each example's partner; a random permutation unless given.
-    """
-    order = torch.randperm(len(target)) if partners is None else partners
-    order, weights = order.to(target.device), weights.to(target.device)
-
-    def mix(values: Tensor) -> Tensor:
-        share = weights.view(-1, *[1] * (values.ndim - 1))
-        return share * values + (1 - share) * values[order]
-
-    return {name: mix(values) for name, values in inputs.items()}, mix(target)
 
 
 def trainable_kernels(module: nn.Module) -> Iterator[nn.Parameter]:

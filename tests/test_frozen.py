@@ -95,8 +95,9 @@ def test_loss_gradients_and_scores_of_a_training_step_are_equal(
         loss = module.training_step(dataset[windows], 0)
         loss.backward()
         gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
-        scores = {head: scores.compute() for head, scores in module._scores("train").items()}
-        for one in module._scores("train").values():
+        seen = module.update_scores("train")
+        scores = {head: one.compute() for head, one in seen.items()}
+        for one in seen.values():
             one.reset()
         results.append((loss.detach(), gradients, scores))
     assert results[0][1].keys() == {name for name, p in module.named_parameters() if p.requires_grad}

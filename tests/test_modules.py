@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from sedcrnn.augmentation.mixup import draw_mixup_weights, mixup
 from sedcrnn.errors import ConfigError
 from sedcrnn.modalities import without
-from sedcrnn.modules import AudioModule, FusionModule, SceneModule, VisualModule, draw_mixup_weights, mixup
+from sedcrnn.modules import AudioModule, FusionModule, SceneModule, VisualModule
 
 AUDIO = {"_target_": "sedcrnn.networks.audio.AudioNetwork", "scenes": 3, "filters": [2, 2, 4]}
 VISUAL = {

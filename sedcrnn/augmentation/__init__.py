@@ -1,6 +1,6 @@
 """Values of a training window -> randomly changed values, of sound (`spectrogram`) and of picture (`frames`).
 
-Mixup, which the paper uses, mixes whole batches: it is part of the training step (`modules.mixup`).
+Mixup, which the paper uses, mixes whole batches: it is part of the training step (`mixup`).
 """
 
 from typing import Protocol

@@ -117,9 +117,7 @@ def test_parts_have_their_own_learning_rates_and_the_plateau_multiplies_all() ->
     assert groups[1]["params"] == list(network.get_submodule("visual.encoder").parameters())
     assert groups[2]["params"] == list(network.get_submodule("audio.blocks").parameters())
     rest = [
-        p
-        for name in ("visual.gru", "visual.dense", "gru", "early", "late")
-        for p in network.get_submodule(name).parameters()
+        p for name in ("visual.gru", "visual.dense", "early", "late") for p in network.get_submodule(name).parameters()
     ]
     assert {id(p) for p in groups[0]["params"]} == {id(p) for p in rest}
     for _ in range(4):

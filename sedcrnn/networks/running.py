@@ -50,7 +50,7 @@ def checkpoint_encoders(network: SceneNetwork) -> None:
     timm's own option covers only some architectures, and lets batch normalisation see every batch twice.
 
     Raises:
-        ConfigError: there is no frame encoder.
+        ConfigError: there is no frame encoder, or one that has no stages one after the other.
     """
     encoders = [module for module in network.modules() if isinstance(module, FrameEncoder)]
     if not encoders:
@@ -60,9 +60,15 @@ def checkpoint_encoders(network: SceneNetwork) -> None:
             "Set recipe.checkpointing=false",
         )
     for encoder in encoders:
-        for part in encoder.backbone.children():
-            if isinstance(part, nn.Sequential):
-                _checkpoint_sequence(part)
+        sequences = [part for part in encoder.backbone.children() if isinstance(part, nn.Sequential)]
+        if not sequences:
+            raise ConfigError(
+                f"recipe.checkpointing=true, and a {type(encoder.backbone).__name__} has no sequence of stages",
+                "It is cut where stages follow one another, as in VGG, ResNet, ConvNeXt and ViT",
+                "Set recipe.checkpointing=false, or choose another backbone",
+            )
+        for sequence in sequences:
+            _checkpoint_sequence(sequence)
 
 
 def _checkpoint_sequence(sequence: nn.Sequential) -> None:

@@ -62,6 +62,13 @@ def test_checkpointing_needs_a_frame_encoder():
         checkpoint_encoders(AudioNetwork(filters=(2,), frame_pooling=(2,)))
 
 
+def test_checkpointing_needs_stages_that_follow_one_another():
+    network = VisualNetwork(scenes=3, backbone="test_resnet", normalisation="imagenet", hidden=3)
+    network.encoder.backbone = nn.ModuleDict({"conv": nn.Conv2d(3, 4, 3)})
+    with pytest.raises(ConfigError, match="ModuleDict has no sequence of stages"):
+        checkpoint_encoders(network)
+
+
 def test_convolutional_parts_are_those_that_networks_call(small_network):
     parts = convolutional_parts(small_network)
     assert parts == [small_network.audio.blocks, small_network.visual.encoder]

@@ -38,7 +38,7 @@ def test_every_experiment_composes_instantiates_and_changes_only_keys_that_exist
         body = OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")
         choices = [f"model={OmegaConf.select(config, 'model._target_').split('.')[-1].removesuffix('Module').lower()}"]
         base = set(dotted_keys(compose("train", choices)))
-    free = ("recipe.l2.", "recipe.head_weights.")  # keys there are names of parts and heads of the network
+    free = ("recipe.l2.", "recipe.head_weights.", "recipe.learning_rates.")  # keys: parts and heads of the network
     own = {key for key in dotted_keys(body) if not key.startswith(("defaults", *free))}
     assert own <= base
     stage: TrainConfig = checked(config)
@@ -48,9 +48,10 @@ def test_every_experiment_composes_instantiates_and_changes_only_keys_that_exist
             node[part] = composed(f"model={part}", *(["features=small"])).model["network"]
     network = instantiate(complete_network(node, {}, {"scenes": 10, "channels": 3}))
     assert isinstance(network, SceneNetwork)
-    for part in [*stage.recipe.frozen, *stage.recipe.l2]:
+    for part in [*stage.recipe.frozen, *stage.recipe.l2, *stage.recipe.learning_rates]:
         network.get_submodule(part)
-    assert set(stage.recipe.head_weights) <= set(network.head_names)
+    weighted = {head for head, weight in stage.recipe.head_weights.items() if weight is not None}
+    assert weighted <= set(network.head_names)
     parameter = next(network.parameters())
     optimizer = instantiate(stage.recipe.optimizer, params=[parameter])
     assert optimizer.param_groups[0]["lr"] == stage.recipe.optimizer["lr"]

@@ -129,7 +129,7 @@ def test_a_cached_stage_trains_and_scores_as_the_uncached_one(stage: Stage, part
         for mine, other in zip(*rows, strict=True):
             assert all(
                 mine[key] == other[key]
-                if key in ("clip", "window", "label", "head")
+                if key in ("clip", "location", "window", "label", "head")
                 else float(mine[key]) == pytest.approx(float(other[key]), abs=1e-4)
                 for key in other
             )

@@ -19,9 +19,9 @@ from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.features.video import Frames
 from sedcrnn.folds import Folds, make_folds
-from sedcrnn.frozen import EncodedDataset, FrozenEncoder
+from sedcrnn.frozen import FrozenEncoder
 from sedcrnn.protocols import leave_city_out, shuffle_labels
-from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, read_frames, window_loader
+from sedcrnn.window_dataset import Batch, ClipWindows, EncodedDataset, WindowDataset, read_frames, window_loader
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 

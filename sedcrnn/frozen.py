@@ -28,11 +28,8 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.visual import VisualNetwork
-from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset, read_frames
+from sedcrnn.window_dataset import WindowDataset, read_frames
 from sedcrnn.windows import STEPS_PER_WINDOW, Window
-
-PER_STEP = {"visual_steps"}
-"""Encoded values with a row per step of a clip; the others have a row per window."""
 
 AT_A_TIME = 50
 """Frames, or windows, in one batch of an encoder: those of ten seconds."""
@@ -216,42 +213,6 @@ def check_cacheable(recipe: RecipeConfig, network: SceneNetwork, precision: obje
 
 def _covered(part: str, frozen: Sequence[str]) -> bool:
     return any(part == name or part.startswith(f"{name}.") for name in frozen)
-
-
-class EncodedDataset(ClipWindows):
-    """Windows of what a frozen part made of the clips, all of it in memory.
-
-    Args:
-        clips: the fold.
-        scenes: label order.
-        encoded: name of the value -> each clip's values, (row, ...); `PER_STEP` says what a row is.
-
-    Attributes:
-        values: name -> all clips' values, one after the other (row, ...).
-        first: name -> each clip's first row.
-    """
-
-    def __init__(
-        self, clips: Sequence[Clip], scenes: Sequence[str], encoded: Mapping[str, Sequence[NDArray[np.float32]]]
-    ) -> None:
-        super().__init__(clips, scenes)
-        self.values = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in encoded.items()}
-        rows = {name: [len(array) for array in arrays] for name, arrays in encoded.items()}
-        self.first = {name: torch.tensor([0, *counts[:-1]]).cumsum(0) for name, counts in rows.items()}
-        lengths = [
-            counts if name in PER_STEP else [count + STEPS_PER_WINDOW - 1 for count in counts]
-            for name, counts in rows.items()
-        ]
-        self.steps = [min(steps) for steps in zip(*lengths, strict=True)]
-        self._offsets = torch.arange(STEPS_PER_WINDOW)
-
-    def __getitem__(self, windows: list[Window]) -> Batch:
-        batch = super().__getitem__(windows)
-        step = torch.tensor([window.step for window in windows])
-        for name, values in self.values.items():
-            row = self.first[name][batch["clip"]] + step
-            batch[name] = values[row[:, None] + self._offsets if name in PER_STEP else row]
-        return batch
 
 
 def _ahead(make: Callable[[Given], Made], given: Sequence[Given], workers: int) -> Iterator[tuple[Given, Made]]:

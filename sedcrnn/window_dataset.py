@@ -8,14 +8,15 @@ A batch is a dict of tensors:
     clip          (batch,) int64, index into the fold's clips
     window        (batch,) int64, second of the clip at which the window starts, rounded down
 
-with `spectrogram` and `frames` only where the network takes them; `frozen.EncodedDataset` has what a frozen part of
-the network made of them in their place.
+with `spectrogram` and `frames` only where the network takes them; an `EncodedDataset` has what a frozen part of the
+network made of them in their place.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -28,6 +29,9 @@ from sedcrnn.features.store import FeatureStore
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 
 Batch = dict[str, Tensor]
+
+PER_STEP = {"visual_steps"}
+"""Encoded values with a row per step of a clip; the others have a row per window."""
 
 
 class ClipWindows(Dataset[Batch]):
@@ -119,6 +123,42 @@ class WindowDataset(ClipWindows):
     def _count_steps(self, clip: int) -> int:
         """Steps that every feature of the clip has; sound and picture may differ by a little in length."""
         return min(len(self._read(clip, name)) // feature.per_step for name, feature in self.features.items())
+
+
+class EncodedDataset(ClipWindows):
+    """Windows of what a frozen part made of the clips, all of it in memory.
+
+    Args:
+        clips: the fold.
+        scenes: label order.
+        encoded: name of the value -> each clip's values, (row, ...); `PER_STEP` says what a row is.
+
+    Attributes:
+        values: name -> all clips' values, one after the other (row, ...).
+        first: name -> each clip's first row.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], scenes: Sequence[str], encoded: Mapping[str, Sequence[NDArray[np.float32]]]
+    ) -> None:
+        super().__init__(clips, scenes)
+        self.values = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in encoded.items()}
+        rows = {name: [len(array) for array in arrays] for name, arrays in encoded.items()}
+        self.first = {name: torch.tensor([0, *counts[:-1]]).cumsum(0) for name, counts in rows.items()}
+        lengths = [
+            counts if name in PER_STEP else [count + STEPS_PER_WINDOW - 1 for count in counts]
+            for name, counts in rows.items()
+        ]
+        self.steps = [min(steps) for steps in zip(*lengths, strict=True)]
+        self._offsets = torch.arange(STEPS_PER_WINDOW)
+
+    def __getitem__(self, windows: list[Window]) -> Batch:
+        batch = super().__getitem__(windows)
+        step = torch.tensor([window.step for window in windows])
+        for name, values in self.values.items():
+            row = self.first[name][batch["clip"]] + step
+            batch[name] = values[row[:, None] + self._offsets if name in PER_STEP else row]
+        return batch
 
 
 def read_frames(frames: Feature, clip: Clip, store: FeatureStore) -> Tensor:

@@ -12,11 +12,11 @@ from sedcrnn.checkpoints import load_checkpoint
 from sedcrnn.config import TrainConfig
 from sedcrnn.errors import ConfigError
 from sedcrnn.evaluate import evaluate
-from sedcrnn.frozen import EncodedDataset, FrozenEncoder
+from sedcrnn.frozen import FrozenEncoder
 from sedcrnn.modules import FusionModule, SceneModule, VisualModule
 from sedcrnn.networks.backbones import FrameEncoder
 from sedcrnn.train import make_datamodule, train
-from sedcrnn.window_dataset import WindowDataset
+from sedcrnn.window_dataset import EncodedDataset, WindowDataset
 from sedcrnn.windows import Window
 
 Stage = Callable[..., TrainConfig]

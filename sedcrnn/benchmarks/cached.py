@@ -20,12 +20,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from sedcrnn.clips import Clip
 from sedcrnn.config import CONF, TrainConfig, checked, instantiate
-from sedcrnn.frozen import PER_STEP, EncodedDataset, FrozenEncoder
+from sedcrnn.frozen import FrozenEncoder
 from sedcrnn.modules import SceneModule
 from sedcrnn.scenes import TAU_SCENES
 from sedcrnn.starts import complete_network
 from sedcrnn.train import make_datamodule
-from sedcrnn.window_dataset import window_loader
+from sedcrnn.window_dataset import PER_STEP, EncodedDataset, window_loader
 from sedcrnn.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows
 
 EPOCHS = 3

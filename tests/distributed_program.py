@@ -27,13 +27,17 @@ VISUAL = {
 RECIPE = {
     # Weights stay as they are, so that every step's gradient is that of the same network.
     "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.0},
+    "learning_rates": {},
     "mixup_alpha": 0.0,
+    "modality_dropout": 0.0,
     "head_weights": {"early": 0.7, "late": 1.0},
     "frozen": ["audio", "visual"],
     "l2": {"early": 0.1},
     "plateau_factor": 0.5,
     "plateau_patience": 3,
     "early_stopping_patience": 9,
+    "compile": False,
+    "checkpointing": False,
 }
 
 

@@ -86,7 +86,13 @@ def test_gradients_are_those_of_the_joint_batch(results: Results) -> None:
     assert len(one["gradients"]) == 4
     for whole, part, rest in zip(one["gradients"], first["gradients"], second["gradients"], strict=True):
         assert whole.keys() == part.keys() == rest.keys()
-        assert {"early.gru.weight_ih_l0", "early.dense.weight", "early.dense.bias", "late.weight", "late.bias"} <= whole.keys()
+        assert {
+            "early.gru.weight_ih_l0",
+            "early.dense.weight",
+            "early.dense.bias",
+            "late.weight",
+            "late.bias",
+        } <= whole.keys()
         for name, gradient in whole.items():
             assert gradient.abs().max() > 0, name
             torch.testing.assert_close(part[name], gradient, rtol=1e-4, atol=1e-6)

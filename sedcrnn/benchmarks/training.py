@@ -109,7 +109,7 @@ def step_table() -> None:
         f"\n{'a step, synthetic clips':40}{'batch':>6}{'ms':>9}{'loader':>8}{'forward':>9}{'backward':>9}"
         f"{'optimiser':>10}{'Lightning':>10}{'Lightning, ms':>15}"
     )
-    tiny = ["model.network.filters=[1,1,1]"]  # so that what surrounds the network shows
+    tiny = ["model.network.filters=[2,2,2]"]  # so that what surrounds the network shows
     with tempfile.TemporaryDirectory() as folder, hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         common = [
             "data=synthetic_tiny",
@@ -117,7 +117,7 @@ def step_table() -> None:
             f"store={folder}/store",
             "recipe.batch_size=8",
         ]
-        for name, overrides in (("audio", []), ("audio with 1 filter per block", tiny)):
+        for name, overrides in (("audio", []), ("audio with 2 filters per block", tiny)):
             _progress(f"a step under Lightning: {name}")
             config = with_used_features(compose_stage("demo_audio", [*common, *overrides, "recipe.mixup_alpha=0"]))
             datamodule = make_datamodule(config)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from sedcrnn.clips import Clip
@@ -135,7 +136,8 @@ def _stage(kind: str, folder: Path, frames: int, cached: bool) -> TrainConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: TrainConfig = checked(compose("train", overrides))
         parts = {part: compose("train", [f"model={part}"]) for part in ("audio", "visual") if kind == "fusion"}
-    network = {**config.model["network"], **{part: dict(node.model.network) for part, node in parts.items()}}
+    nodes = {part: OmegaConf.to_container(node.model.network) for part, node in parts.items()}
+    network = {**config.model["network"], **nodes}
     return replace(config, model={**config.model, "network": network})
 
 

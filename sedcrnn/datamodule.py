@@ -176,8 +176,7 @@ class SceneDataModule(LightningDataModule):
         scenes = self.manifest.scenes
         if self.encoder is None:
             return WindowDataset(clips, scenes, self.features, self.store, self.augmentations)
-        rank, processes = self._place()
-        self.encoder.encode_all(clips, self.store, self.data.workers, start=rank / processes)
+        self.encoder.encode_all(clips, self.store, self.data.workers)
         return EncodedDataset(clips, scenes, self.encoder.read(clips, self.store))
 
     def _place(self) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from sedcrnn.datamodule import SceneDataModule
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.cost import describe_cost, measure_latency
 from sedcrnn.evaluation.intervals import describe_intervals
-from sedcrnn.evaluation.metrics import SceneScores
+from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, check_device, predict, write_predictions
 from sedcrnn.evaluation.table import intervals_table, results_table
 from sedcrnn.features.store import FeatureStore
@@ -32,6 +32,7 @@ from sedcrnn.networks.summary import count_parameters
 
 EVALUATION = "evaluation"  # within a run folder
 METRICS, PREDICTIONS, LATENCY = "metrics.json", "predictions.csv", "latency.json"
+ROBUSTNESS = "robustness.json"  # written by sedcrnn.robustness
 
 # Raised whenever metrics.json says more or something else, so that one of an older form is made again.
 FORM = 3
@@ -73,22 +74,7 @@ def evaluate(
     Returns:
         metrics.json, with predictions.csv beside it, and latency.json beside the fold's folder.
     """
-    names = [field.name for field in fields(Folds)]
-    if fold not in names:
-        raise ConfigError(f"fold is '{fold}'", f"It may be {', '.join(names)}", "Correct the name")
-    check_at_least(1, batch_size=batch_size)
-    check_at_least(0, workers=workers)
-    check_device(device)
-    checkpoint = load_checkpoint(run)
-    datamodule = data_of(checkpoint, root, batch_size, workers, store)
-    if datamodule.manifest.scenes != checkpoint.scenes:
-        raise CheckpointError(
-            f"{checkpoint.path} was trained for the scenes {', '.join(checkpoint.scenes)}",
-            f"The data set has {', '.join(datamodule.manifest.scenes)}",
-            "Evaluate on the data set that it was trained on",
-        )
-    if fold != "train":
-        checkpoint.check_unseen(getattr(datamodule.folds, fold), f"make the {fold} fold")
+    checkpoint, datamodule = open_fold(run, fold, root, batch_size, workers, store, device)
     folder = evaluation_folder(checkpoint, fold)
     asked = {"checkpoint": checkpoint.digest, "data": datamodule.identity, "fold": fold, "form": FORM}
     if (folder / METRICS).is_file() and json.loads((folder / METRICS).read_text())["of"] == asked:
@@ -117,7 +103,36 @@ def evaluate(
     return folder / METRICS
 
 
-def data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
+def open_fold(
+    run: str, fold: str, root: str | None, batch_size: int, workers: int, store: str, device: str
+) -> tuple[Checkpoint, SceneDataModule]:
+    """A trained network, and the data that it is to be scored on; parameters as those of `evaluate`.
+
+    Raises:
+        ConfigError: an option that does not exist or fit.
+        CheckpointError: a run that is missing, of other scenes, or has learnt from the fold's locations.
+        DataError: data that cannot be used as they are.
+    """
+    names = [field.name for field in fields(Folds)]
+    if fold not in names:
+        raise ConfigError(f"fold is '{fold}'", f"It may be {', '.join(names)}", "Correct the name")
+    check_at_least(1, batch_size=batch_size)
+    check_at_least(0, workers=workers)
+    check_device(device)
+    checkpoint = load_checkpoint(run)
+    datamodule = _data_of(checkpoint, root, batch_size, workers, store)
+    if datamodule.manifest.scenes != checkpoint.scenes:
+        raise CheckpointError(
+            f"{checkpoint.path} was trained for the scenes {', '.join(checkpoint.scenes)}",
+            f"The data set has {', '.join(datamodule.manifest.scenes)}",
+            "Evaluate on the data set that it was trained on",
+        )
+    if fold != "train":
+        checkpoint.check_unseen(getattr(datamodule.folds, fold), f"make the {fold} fold")
+    return checkpoint, datamodule
+
+
+def _data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
     """The data that a checkpoint was trained on, with the same folds."""
     data = replace(checkpoint.data_config(), workers=workers)
     if root is not None:
@@ -144,9 +159,7 @@ def _score(
     for head in network.head_names:
         scored[head] = {"parameters": count_parameters(*network.parts_of(head)).keras}
         for level, examples in levels.items():
-            scores = SceneScores(len(scenes), alone=True)
-            scores.update(examples.log_probabilities[head], examples.scene)
-            report = scores.report(scenes)
+            report = score(examples.log_probabilities[head], examples.scene).report(scenes)
             locations = [clips[clip].location for clip in examples.clip.tolist()]
             intervals = describe_intervals(report, examples.log_probabilities[head], examples.scene, locations)
             scored[head][level] = {**report, "intervals": intervals}

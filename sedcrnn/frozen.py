@@ -22,10 +22,12 @@ from tqdm import tqdm
 from sedcrnn.checkpoints import weights_digest
 from sedcrnn.clips import Clip
 from sedcrnn.config import RecipeConfig, instantiate
+from sedcrnn.distributed import shared
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.freezing import lies_in
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.visual import VisualNetwork
 from sedcrnn.window_dataset import WindowDataset, read_frames
@@ -93,37 +95,36 @@ class FrozenEncoder:
         # Stages with other heads on one encoder share what it makes of the frames.
         encoder_node = {key: value for key, value in visual_node.items() if key not in VisualNetwork.head_arguments}
 
-        def kept(name: str, base: str, part: torch.nn.Module, part_node: Mapping[str, Any]) -> EncodedFeature:
+        def made_by(part: torch.nn.Module, part_node: Mapping[str, Any]) -> dict[str, object]:
             weights = weights_digest({key: value.cpu() for key, value in part.state_dict().items()})
-            arithmetic = {"precision": precision, "device": device.type}
-            return EncodedFeature(name, features[base], {"network": part_node, "weights": weights, **arithmetic})
+            return {"network": part_node, "weights": weights, "precision": precision, "device": device.type}
 
-        self.picture = [kept("visual_steps", "frames", self.visual.encoder, encoder_node)]
+        encoder = made_by(self.visual.encoder, encoder_node)
+        self.picture = [EncodedFeature("visual_steps", features["frames"], encoder)]
         self.sound: list[EncodedFeature] = []
         if isinstance(network, FusionNetwork):
-            self.picture.append(kept("visual", "frames", network.visual, visual_node))
-            self.sound = [kept(name, "spectrogram", network.audio, node["audio"]) for name in ("audio_steps", "audio")]
+            self.picture.append(EncodedFeature("visual", features["frames"], made_by(network.visual, visual_node)))
+            audio = made_by(network.audio, node["audio"])
+            self.sound = [EncodedFeature(name, features["spectrogram"], audio) for name in ("audio_steps", "audio")]
 
     @property
     def kept(self) -> list[EncodedFeature]:
         """All that is stored of a clip."""
         return [*self.picture, *self.sound]
 
-    def encode_all(self, clips: Sequence[Clip], store: FeatureStore, workers: int, start: float = 0.0) -> None:
+    def encode_all(self, clips: Sequence[Clip], store: FeatureStore, workers: int) -> None:
         """Make sure that the store holds the encoded values of every clip; whole entries only, so a kill loses one.
+        Processes that were started together share the work; each returns when the store holds everything.
 
         Args:
             clips: whose features are in the store (or, frames that are not stored, in their files).
             store: of the features and of the encoded values.
             workers: clips that are read ahead.
-            start: share of the clips after which to begin. Processes that begin in different places find, on their way
-                round, what the others have made.
 
         Raises:
             ClipError: a video that cannot be decoded, where frames are not stored.
         """
-        begin = int(start * len(clips))
-        to_do = [clip for clip in [*clips[begin:], *clips[:begin]] if not self._known(clip, store)]
+        to_do = shared([clip for clip in clips if not self._known(clip, store)])
         parts = self.network if isinstance(self.network, FusionNetwork) else self.visual.encoder
         parts.to(self.device).eval()
         read = _ahead(lambda clip: self._read(clip, store), to_do, workers)
@@ -155,11 +156,8 @@ class FrozenEncoder:
         values: dict[str, Tensor] = {}
         with self._arithmetic():
             if "frames" in inputs:
-                pieces = [
-                    self.visual.embed(piece[None].to(self.device))[0]
-                    for piece in torch.split(inputs["frames"], AT_A_TIME)
-                ]
-                steps = values["visual_steps"] = torch.cat(pieces)
+                seen = [self.visual.embed(piece[None])[0] for piece in self._pieces(inputs["frames"])]
+                steps = values["visual_steps"] = torch.cat(seen)
             else:
                 known = store.read(self.picture[0].source(clip), self.picture[0])
                 steps = torch.from_numpy(np.array(known)).to(self.device)
@@ -180,19 +178,24 @@ class FrozenEncoder:
         return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
 
 
-def check_cacheable(recipe: RecipeConfig, network: SceneNetwork, precision: object) -> None:
+def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork], precision: object) -> None:
     """Refuse `recipe.cache_frozen` where encoded values would not stay the same from epoch to epoch.
+
+    Args:
+        recipe: of the stage.
+        network: class of its network.
+        precision: of its trainer.
 
     Raises:
         ConfigError: with the reason.
     """
-    loose = [part for part in network.encoding_parts if not _covered(part, recipe.frozen)]
+    loose = [part for part in network.encoding_parts if not any(lies_in(part, name) for name in recipe.frozen)]
     augmented = [
         name for name in network.inputs if (node := getattr(recipe.augmentation, name)) and instantiate(node).active
     ]
     reason = None
     if not network.encoding_parts:
-        reason = f"a {type(network).__name__} has no part that is kept frozen"
+        reason = f"a {network.__name__} has no part that is kept frozen"
     elif loose:
         reason = f"recipe.frozen={recipe.frozen} leaves {' and '.join(loose)} to be trained"
     elif recipe.mixup_alpha > 0:
@@ -209,10 +212,6 @@ def check_cacheable(recipe: RecipeConfig, network: SceneNetwork, precision: obje
             "What a frozen part makes of a window is kept only while it is the same in every epoch",
             "Set recipe.cache_frozen=false, which computes it in every epoch, or change the other",
         )
-
-
-def _covered(part: str, frozen: Sequence[str]) -> bool:
-    return any(part == name or part.startswith(f"{name}.") for name in frozen)
 
 
 def _ahead(make: Callable[[Given], Made], given: Sequence[Given], workers: int) -> Iterator[tuple[Given, Made]]:

@@ -17,7 +17,7 @@ from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
 from sedcrnn.distributed import count_processes
 from sedcrnn.errors import ConfigError
-from sedcrnn.evaluate import PREDICTIONS, EvaluateConfig, evaluate
+from sedcrnn.evaluate import PREDICTIONS, evaluate
 from sedcrnn.evaluation.table import results_table, spread_table, stages_table
 from sedcrnn.robustness import robustness
 from sedcrnn.runs import is_first_process, report_score, say
@@ -86,17 +86,7 @@ def try_robustness(stages: Sequence[str], configs: Mapping[str, TrainConfig], re
         if result.stage in stages:
             config = configs[result.stage]
             say(f"Worse conditions: {result.stage}")
-            robustness(
-                EvaluateConfig(
-                    run=str(result.metrics.parents[2]),
-                    fold="test",
-                    root=None,
-                    batch_size=32,
-                    workers=config.data.workers,
-                    store=config.store,
-                    device=_device(config),
-                )
-            )
+            robustness(str(result.metrics.parents[2]), store=config.store, device=_device(config))
 
 
 def _device(config: TrainConfig) -> str:
@@ -117,11 +107,9 @@ def compose_stages(config: DictConfig, overrides: list[str]) -> dict[str, TrainC
     """
     composed = {}
     for stage, own in config.stages.items():
-        kind = _kind(compose_stage(stage, []))
-        sizes = [config.sizes.get(name) or [] for name in (kind, stage)] if config.sizes else [[], []]
-        if kind == stage:
-            sizes[1] = []
-        composed[stage] = compose_stage(stage, [*sizes[0], *overrides, *sizes[1], *own])
+        kind = _kind(compose_stage(stage, [])) if config.sizes else stage
+        of_stage = config.sizes.get(stage, []) if stage != kind else []
+        composed[stage] = compose_stage(stage, [*config.sizes.get(kind, []), *overrides, *of_stage, *own])
     return composed
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from sedcrnn.clips import Clip, Manifest
-from sedcrnn.errors import ConfigError, nearest
-from sedcrnn.folds import Folds
+from sedcrnn.errors import ConfigError, DataError, nearest
+from sedcrnn.folds import TEST_FOLD_AS_AUTHORS, Folds
 
 
 def leave_city_out(manifest: Manifest, city: str) -> Manifest:
@@ -50,12 +50,27 @@ def shuffle_labels(folds: Folds, seed: int) -> Folds:
     return Folds(shuffled(folds.train), shuffled(folds.validation), folds.test)
 
 
-def describe_selection(folds: Folds) -> dict[str, object]:
-    """What a run records of its selection: how many clips and locations of the test fold took part in it, zero each
-    unless the config says by name that it selects on the test fold."""
+def check_selection(folds: Folds, selection: str) -> dict[str, object]:
+    """Make sure that the test fold takes no part in training and selection, and count how much of it does: what a run
+    records of its selection.
+
+    Args:
+        folds: of the run.
+        selection: protocol, as `data.selection` names it.
+
+    Raises:
+        DataError: clips or locations of the test fold take part, and the protocol does not say so by name.
+    """
     used = (*folds.train, *folds.validation)
     clips = {clip.id for clip in folds.test} & {clip.id for clip in used}
     locations = {clip.location for clip in folds.test} & {clip.location for clip in used}
+    if (clips or locations) and selection != TEST_FOLD_AS_AUTHORS:
+        raise DataError(
+            f"{len(clips)} clips and {len(locations)} locations of the test fold are among those that are trained on "
+            f"or select the checkpoint: {', '.join(sorted(clips | locations)[:3])}",
+            "No location is on two sides",
+            f"Correct the data set's lists, or say it by name: data.selection={TEST_FOLD_AS_AUTHORS}",
+        )
     return {
         "test_clips_in_selection": len(clips),
         "test_locations_in_selection": len(locations),

@@ -5,7 +5,6 @@ python -m sedcrnn.robustness run=<run folder or checkpoint>
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from sedcrnn.checkpoints import load_checkpoint
 from sedcrnn.commands import command
 from sedcrnn.config import checked
-from sedcrnn.datamodule import SceneDataModule
-from sedcrnn.evaluate import EvaluateConfig, data_of, evaluation_folder
+from sedcrnn.evaluate import ROBUSTNESS, EvaluateConfig, evaluation_folder, open_fold
 from sedcrnn.evaluation.conditions import (
     ABSENT,
     AS_IT_IS,
@@ -29,15 +26,12 @@ from sedcrnn.evaluation.conditions import (
     SOUNDS,
     ChangedWindows,
 )
-from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS, SceneScores
-from sedcrnn.evaluation.prediction import check_device
+from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS, score
 from sedcrnn.files import write_json
 from sedcrnn.modalities import TRACKS
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.windows import ConsecutiveWindows, Window
-
-ROBUSTNESS = "robustness.json"
 
 # Raised whenever robustness.json says more or something else.
 FORM = 1
@@ -49,8 +43,18 @@ STAND_IN = {"sound missing": "visual", "picture missing": "audio"}
 Values = dict[str, Tensor]
 
 
-def robustness(config: EvaluateConfig) -> Path:
+def robustness(
+    run: str,
+    fold: str = "test",
+    root: str | None = None,
+    batch_size: int = 32,
+    workers: int = 2,
+    store: str = "data/store",
+    device: str = "cpu",
+) -> Path:
     """Score a fold under every condition that concerns the network's inputs, unless that has been done before.
+
+    Parameters and errors are those of `evaluate`.
 
     Returns:
         robustness.json. Its scores are of 1-s windows:
@@ -59,17 +63,19 @@ def robustness(config: EvaluateConfig) -> Path:
              "confidence_rises": {<condition>: {<head>: share of windows in which the likeliest scene is surer}},
              "batch_invariance": {"largest_difference": of any probability, with other sizes and orders of batches}}
     """
-    check_device(config.device)
-    checkpoint = load_checkpoint(config.run)
-    data = data_of(checkpoint, config.root, config.batch_size, config.workers, config.store)
-    checkpoint.check_unseen(getattr(data.folds, config.fold), f"make the {config.fold} fold")
-    path = evaluation_folder(checkpoint, config.fold) / ROBUSTNESS
-    asked = {"checkpoint": checkpoint.digest, "data": data.identity, "fold": config.fold, "form": FORM}
+    checkpoint, data = open_fold(run, fold, root, batch_size, workers, store, device)
+    path = evaluation_folder(checkpoint, fold) / ROBUSTNESS
+    asked = {"checkpoint": checkpoint.digest, "data": data.identity, "fold": fold, "form": FORM}
     if path.is_file() and json.loads(path.read_text())["of"] == asked:
         return path
-    network = checkpoint.build().to(config.device)
-    windows = ConsecutiveWindows(data.dataset(config.fold).steps, batch_size=1).windows
-    encode = partial(_encode, network, data, config)
+    network = checkpoint.build().to(device)
+    whole = data.dataset(fold)
+    windows = ConsecutiveWindows(whole.steps, batch_size=1).windows
+
+    def encode(name: str, kind: str, windows: Sequence[Window]) -> Values:
+        changed = ChangedWindows(whole.clips, data.manifest.scenes, name, data.features[name], data.store, kind)
+        return _encode(network, changed, windows, batch_size, device)
+
     encoded = {(name, kind): encode(name, kind, windows) for name in network.inputs for kind in KINDS[name]}
     # The same windows in other batches.
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(windows)))
@@ -85,7 +91,7 @@ def robustness(config: EvaluateConfig) -> Path:
         (values.exp() - heads[COMPLETE][head][order].exp()).abs().max().item()
         for head, values in _heads(network, again, COMPLETE).items()
     ]
-    scene = data.dataset(config.fold).scene[[window.clip for window in windows]]
+    scene = whole.scene[[window.clip for window in windows]]
     surest = {condition: {head: values.amax(-1) for head, values in told.items()} for condition, told in heads.items()}
     write_json(
         path,
@@ -119,21 +125,14 @@ def _concerns(network: SceneNetwork, sound: str, picture: str) -> bool:
 
 @torch.inference_mode()
 def _encode(
-    network: SceneNetwork,
-    data: SceneDataModule,
-    config: EvaluateConfig,
-    name: str,
-    kind: str,
-    windows: Sequence[Window],
+    network: SceneNetwork, dataset: ChangedWindows, windows: Sequence[Window], batch_size: int, device: str
 ) -> Values:
     """What a network makes of one modality of some windows: encoded values, or the logits of a single subnetwork."""
-    clips = getattr(data.folds, config.fold)
-    dataset = ChangedWindows(clips, data.manifest.scenes, name, data.features[name], data.store, kind)
-    starts = range(0, len(windows), config.batch_size)
+    starts = range(0, len(windows), batch_size)
     made: list[Values] = []
-    for start in tqdm(starts, desc=f"{TRACKS[name]} {kind}", unit="batch", leave=False):
-        values = dataset[list(windows[start : start + config.batch_size])][name].to(config.device)
-        if isinstance(network, FusionNetwork) and name == "spectrogram":
+    for start in tqdm(starts, desc=f"{TRACKS[dataset.name]} {dataset.kind}", unit="batch", leave=False):
+        values = dataset[list(windows[start : start + batch_size])][dataset.name].to(device)
+        if isinstance(network, FusionNetwork) and dataset.name == "spectrogram":
             encoded = network.encode_sound(network.audio.embed(values))
         elif isinstance(network, FusionNetwork):
             encoded = network.encode_picture(network.visual.embed(values))
@@ -159,16 +158,15 @@ def _heads(network: SceneNetwork, encoded: Mapping[tuple[str, str], Values], con
 
 
 def _score(log_probabilities: Tensor, scene: Tensor) -> dict[str, float]:
-    scores = SceneScores(log_probabilities.shape[-1])
-    scores.update(log_probabilities, scene)
-    told = scores.compute()
+    told = score(log_probabilities, scene).compute()
     return {name: told[name].item() for name in (MACRO_ACCURACY, MACRO_LOG_LOSS)}
 
 
 @command("robustness")
 def main(config: DictConfig) -> None:
     """Score the run that the command line names, and print the answer's scores under each condition."""
-    path = robustness(checked(config, EvaluateConfig))
+    options: EvaluateConfig = checked(config, EvaluateConfig)
+    path = robustness(**vars(options))
     told = json.loads(path.read_text())
     print(f"{'':28}{'accuracy %':>12}{'log loss':>10}{'surer in %':>12}")
     for condition, heads in told["conditions"].items():

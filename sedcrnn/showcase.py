@@ -18,7 +18,7 @@ from torch import Tensor
 from sedcrnn.checkpoints import load_checkpoint
 from sedcrnn.clips import Clip
 from sedcrnn.datamodule import SceneDataModule
-from sedcrnn.evaluation.metrics import ACCURACY, LOG_LOSS, SceneScores, log_losses
+from sedcrnn.evaluation.metrics import ACCURACY, LOG_LOSS, log_losses, score
 from sedcrnn.evaluation.prediction import Predictions, predict
 from sedcrnn.features.feature import STEPS_PER_SECOND
 from sedcrnn.features.picture_track import aspect_ratio
@@ -133,11 +133,10 @@ def make_showcase(run: Path, data: SceneDataModule, epoch: int, device: str = "c
     checkpoint = load_checkpoint(str(run))
     network, scenes = checkpoint.build(), checkpoint.scenes
     predictions = predict(network, window_loader(dataset, ConsecutiveWindows(dataset.steps, 32), workers=0), device)
-    reports = {}
-    for head, log_probabilities in predictions.log_probabilities.items():
-        scores = SceneScores(len(scenes))
-        scores.update(log_probabilities, predictions.scene)
-        reports[head] = scores.report(scenes)
+    reports = {
+        head: score(log_probabilities, predictions.scene).report(scenes)
+        for head, log_probabilities in predictions.log_probabilities.items()
+    }
     answer = predictions.log_probabilities[network.head_names[-1]]
     return Showcase(
         epoch=epoch,

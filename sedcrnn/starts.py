@@ -18,6 +18,7 @@ from sedcrnn.config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.folds import Folds
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.freezing import lies_in
 from sedcrnn.networks.normalisation import find_normalisation
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
 
@@ -72,7 +73,7 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
             )
         return None
     if file is None:
-        frozen = [part for part in config.recipe.frozen if _overlap(part, encoder)]
+        frozen = [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]
         if frozen:
             raise ConfigError(
                 f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
@@ -101,11 +102,6 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
             f"Set {weights.settings}",
         )
     return weights
-
-
-def _overlap(part: str, other: str) -> bool:
-    """Whether one of two dotted names is, or is below, the other."""
-    return f"{part}.".startswith(f"{other}.") or f"{other}.".startswith(f"{part}.")
 
 
 def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:

@@ -26,7 +26,7 @@ from sedcrnn.frozen import FrozenEncoder, check_cacheable
 from sedcrnn.loggers import check_logger, make_loggers
 from sedcrnn.modules import SceneModule
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
-from sedcrnn.protocols import describe_selection
+from sedcrnn.protocols import check_selection
 from sedcrnn.runs import Run, report_score, say
 from sedcrnn.showcase import ShowValidation
 from sedcrnn.starts import check_starts, complete_network, load_encoder, load_starts, load_weights
@@ -44,6 +44,8 @@ def train(config: TrainConfig) -> Path:
     check_sweep(config.trainer)
     config = with_used_features(config)
     check_logger(config.logger)
+    if config.recipe.cache_frozen:
+        check_cacheable(config.recipe, get_object(config.model["network"]["_target_"]), config.trainer["precision"])
     starts, encoder = load_starts(config), load_encoder(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
@@ -51,6 +53,7 @@ def train(config: TrainConfig) -> Path:
         say(f"Skipped {clip.clip}: {clip.message}")
     scenes = datamodule.manifest.scenes
     check_starts(config, starts, scenes, datamodule.folds)
+    selection = check_selection(datamodule.folds, config.data.selection)
     learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
     run = Run(config, inputs=_describe_inputs(datamodule, starts, encoder))
     with run.locked():
@@ -74,9 +77,7 @@ def train(config: TrainConfig) -> Path:
             seed=config.seed,
         )
         load_weights(module.network, starts, encoder)
-        if config.recipe.cache_frozen:
-            check_cacheable(config.recipe, module.network, config.trainer["precision"])
-        _fit(config, run, module, datamodule)
+        _fit(config, run, module, datamodule, selection)
     return run.folder
 
 
@@ -90,7 +91,9 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
     return SceneDataModule(config.data, features, store, config.recipe.batch_size, config.seed, augmentations)
 
 
-def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDataModule) -> None:
+def _fit(
+    config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDataModule, selection: dict[str, object]
+) -> None:
     best = ModelCheckpoint(
         run.folder / BEST.parent,
         filename=BEST.stem,
@@ -138,7 +141,7 @@ def _fit(config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDa
     run.finish(
         epochs=trainer.current_epoch,
         best={CHECKPOINT_MONITOR: score.item(), "checkpoint": str(BEST)},
-        selection_check=describe_selection(datamodule.folds),
+        selection_check=selection,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:

@@ -9,9 +9,9 @@ import pytest
 
 from sedcrnn.clips import Clip, Manifest
 from sedcrnn.config import TrainConfig
-from sedcrnn.errors import ConfigError
-from sedcrnn.folds import Folds
-from sedcrnn.protocols import describe_selection, leave_city_out, shuffle_labels
+from sedcrnn.errors import ConfigError, DataError
+from sedcrnn.folds import LOCATION_DISJOINT, TEST_FOLD_AS_AUTHORS, Folds
+from sedcrnn.protocols import check_selection, leave_city_out, shuffle_labels
 from sedcrnn.train import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
@@ -62,18 +62,22 @@ def test_labels_change_places_within_each_fold_and_the_test_fold_keeps_its_own(m
 
 def test_what_selection_saw_of_the_test_fold_is_counted(manifest: Manifest) -> None:
     train_clips, others = manifest.clips[:6], manifest.clips[12:18]
-    assert describe_selection(Folds(train_clips, others, manifest.clips[18:])) == {
+    assert check_selection(Folds(train_clips, others, manifest.clips[18:]), LOCATION_DISJOINT) == {
         "test_clips_in_selection": 0,
         "test_locations_in_selection": 0,
         "test_fold_took_no_part": True,
     }
-    assert describe_selection(Folds(train_clips, others, others)) == {
+    assert check_selection(Folds(train_clips, others, others), TEST_FOLD_AS_AUTHORS) == {
         "test_clips_in_selection": 6,
         "test_locations_in_selection": 3,
         "test_fold_took_no_part": False,
     }
     neighbour = (clip("bus", "paris", 0, "test"),)  # another clip of a location that selection saw
-    assert describe_selection(Folds(train_clips, others, neighbour))["test_locations_in_selection"] == 1
+    seen = Folds(train_clips, others, neighbour)
+    assert check_selection(seen, TEST_FOLD_AS_AUTHORS)["test_locations_in_selection"] == 1
+    for leaking in (seen, Folds(train_clips, others, others)):
+        with pytest.raises(DataError, match=r"of the test fold are among those.*paris-0"):
+            check_selection(leaking, LOCATION_DISJOINT)
 
 
 @pytest.mark.parametrize(

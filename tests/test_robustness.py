@@ -9,7 +9,8 @@ import torch
 
 from sedcrnn.checkpoints import load_checkpoint
 from sedcrnn.config import TrainConfig
-from sedcrnn.evaluate import EvaluateConfig, evaluate
+from sedcrnn.errors import ConfigError
+from sedcrnn.evaluate import evaluate
 from sedcrnn.evaluation.conditions import CONDITIONS
 from sedcrnn.evaluation.metrics import SceneScores
 from sedcrnn.modalities import without
@@ -20,8 +21,8 @@ Stage = Callable[..., TrainConfig]
 BOTH = ("macro_accuracy", "macro_log_loss")
 
 
-def options(run: Path, config: TrainConfig) -> EvaluateConfig:
-    return EvaluateConfig(str(run), "test", None, batch_size=3, workers=0, store=config.store, device="cpu")
+def tried(run: Path, config: TrainConfig, fold: str = "test") -> Path:
+    return robustness(str(run), fold, batch_size=3, workers=0, store=config.store)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def fusion(stage: Stage) -> tuple[Path, TrainConfig]:
 
 def test_a_fusion_network_is_scored_under_every_condition(fusion: tuple[Path, TrainConfig]) -> None:
     run, config = fusion
-    path = robustness(options(run, config))
+    path = tried(run, config)
     told = json.loads(path.read_text())
     assert path == run / "evaluation" / "test" / "robustness.json"
     assert list(told["conditions"]) == list(CONDITIONS)
@@ -65,11 +66,16 @@ def test_it_is_done_once_for_the_same_weights_and_data(
     fusion: tuple[Path, TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, config = fusion
-    path = robustness(options(run, config))
+    path = tried(run, config)
     before = path.stat().st_mtime_ns
     monkeypatch.setattr("sedcrnn.robustness._encode", None)
-    assert robustness(options(run, config)) == path
+    assert tried(run, config) == path
     assert path.stat().st_mtime_ns == before
+
+
+def test_a_misspelt_fold_is_an_error(fusion: tuple[Path, TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"fold is 'tset'.*train, validation, test"):
+        tried(*fusion, fold="tset")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_it_is_done_once_for_the_same_weights_and_data(
 )
 def test_a_single_network_is_scored_where_its_input_changes(stage: Stage, kind: str, conditions: list[str]) -> None:
     config = stage(kind, "trainer.max_epochs=1")
-    told = json.loads(robustness(options(train(config), config)).read_text())
+    told = json.loads(tried(train(config), config).read_text())
     assert list(told["conditions"]) == conditions
     assert len(conditions) >= 4
     assert all(list(heads) == [kind] for heads in told["conditions"].values())

@@ -52,13 +52,13 @@ class EpochClock(Callback):
 
 def epochs_table(frames: int = 64) -> None:
     """Seconds of an epoch of the visual and of the fusion stage with VGG16, uncached and cached, on rendered clips."""
-    print(f"\nOne training epoch, VGG16 at {frames}x{frames}, 51 clips of 2 s, batch 16 (seconds, validation apart)")
-    print(f"{'':10}{'uncached':>12}{'cached':>12}{'ratio':>10}{'encoding, once':>18}")
+    print(f"\nOne training epoch, VGG16 at {frames}x{frames}, rendered clips of 2 s (seconds, validation apart)")
+    print(f"{'':10}{'clips':>8}{'uncached':>12}{'cached':>12}{'ratio':>10}{'encoding, once':>18}")
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("visual", "fusion"):
-            uncached, _ = _epoch(_stage(kind, Path(folder), frames, cached=False))
-            cached, encoding = _epoch(_stage(kind, Path(folder), frames, cached=True))
-            print(f"{kind:10}{uncached:12.2f}{cached:12.3f}{uncached / cached:10.0f}{encoding:18.1f}")
+            clips, uncached, _ = _epoch(_stage(kind, Path(folder), frames, cached=False))
+            _, cached, encoding = _epoch(_stage(kind, Path(folder), frames, cached=True))
+            print(f"{kind:10}{clips:8}{uncached:12.2f}{cached:12.3f}{uncached / cached:10.0f}{encoding:18.1f}")
 
 
 def bare_loop_table() -> None:
@@ -166,8 +166,9 @@ def _trainer(config: TrainConfig, clock: EpochClock, epochs: int) -> Trainer:
     return trainer
 
 
-def _epoch(config: TrainConfig) -> tuple[float, float]:
-    """Seconds of a training epoch, the median of those after the first, and of encoding all clips before them."""
+def _epoch(config: TrainConfig) -> tuple[int, float, float]:
+    """Clips of a training epoch; its seconds, the median of those after the first; and those of encoding all clips
+    before."""
     data = make_datamodule(config)
     data.prepare_data()
     module = _module(config, data.dimensions)
@@ -180,4 +181,4 @@ def _epoch(config: TrainConfig) -> tuple[float, float]:
         data.setup()
     encoding = time.perf_counter() - started
     trainer.fit(module, datamodule=data)
-    return statistics.median(clock.seconds[1:]), encoding
+    return len(data.folds.train), statistics.median(clock.seconds[1:]), encoding

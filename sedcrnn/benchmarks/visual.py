@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from sedcrnn.benchmarks import visual_decode
 from sedcrnn.benchmarks.cached import epochs_table
@@ -82,7 +83,9 @@ def encoder_table(decoding: float) -> None:
             started = now()
             encode(frames)
             seconds[name].append(now() - started)
-    operations = 2 * 15.35e9  # of VGG16's convolutions for a frame (frontend.md)
+    with FlopCounterMode(display=False) as counter:
+        next(iter(encoders.values()))(frames[:, :1])
+    operations = counter.get_total_flops()  # of one frame
     print(f"\nVGG16's convolutions, {batch} frames of {SIDE}x{SIDE} at a time, {_where()}")
     print(f"{'':34}{'frames/s':>10}{'ratio':>8}{'of peak':>9}{'relative error':>16}{'TAU, hours':>12}")
     base = min(seconds["fp32, contiguous"])

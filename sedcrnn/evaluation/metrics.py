@@ -37,6 +37,14 @@ def mean_over_scenes(sums: Tensor, counts: Tensor) -> Tensor:
     return (sums.double() / counts).nanmean(-1)
 
 
+def score(log_probabilities: Tensor, scene: Tensor) -> "SceneScores":
+    """The scores of (example, scene) log-probabilities and (example,) true class indices that this process has all of:
+    unlike in training, nobody else is asked, however many processes there are."""
+    scores = SceneScores(log_probabilities.shape[-1], alone=True)
+    scores.update(log_probabilities, scene)
+    return scores
+
+
 class SceneScores(Metric):
     """Counts and log-loss sums per scene over any number of uneven batches and processes.
 

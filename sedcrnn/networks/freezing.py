@@ -25,6 +25,11 @@ def frozen_modules(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     return [modules[name] for name in names]
 
 
+def lies_in(part: str, other: str) -> bool:
+    """Whether a dotted name is that of another part or of something inside it."""
+    return f"{part}.".startswith(f"{other}.")
+
+
 def freeze(module: nn.Module) -> None:
     """Take a module out of training: no gradients, no dropout, no new BN statistics.
 

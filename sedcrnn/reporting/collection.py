@@ -10,11 +10,10 @@ import yaml
 
 from sedcrnn.config import without_places
 from sedcrnn.errors import CheckpointError, nearest
-from sedcrnn.evaluate import EVALUATION, FORM, LATENCY, METRICS, PREDICTIONS
+from sedcrnn.evaluate import EVALUATION, FORM, LATENCY, METRICS, PREDICTIONS, ROBUSTNESS
 from sedcrnn.runs import read_record
 
 EVALUATED = "evaluated"
-ROBUSTNESS = "robustness.json"
 VALIDATION = "validation"
 
 # Keys of a config in which the runs of one row may differ: what tells seeds apart, or names the row's table.

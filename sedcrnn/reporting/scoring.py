@@ -11,7 +11,7 @@ from sedcrnn.config import digest
 from sedcrnn.errors import CheckpointError, ConfigError, nearest
 from sedcrnn.evaluate import EVALUATION, METRICS, PREDICTIONS
 from sedcrnn.evaluation.intervals import bootstrap_scores
-from sedcrnn.evaluation.metrics import MACRO_LOG_LOSS, SceneScores
+from sedcrnn.evaluation.metrics import MACRO_LOG_LOSS, score
 from sedcrnn.evaluation.prediction import Predictions, read_predictions
 from sedcrnn.evaluation.table import LEVELS
 from sedcrnn.folds import TEST_FOLD_AS_AUTHORS
@@ -160,15 +160,12 @@ def _temperature(run: Run, head: str) -> tuple[float | None, str]:
 def _score(
     log_probabilities: Tensor, after: Tensor | None, scene: Tensor, location: Tensor, scenes: tuple[str, ...]
 ) -> Level:
-    counted = SceneScores(len(scenes))
-    counted.update(log_probabilities, scene)
+    counted = score(log_probabilities, scene)
     scores = {name: value.item() for name, value in counted.compute().items()}
     scores[BRIER] = brier_score(log_probabilities, scene)
     scores[CALIBRATION_ERROR] = reliability(log_probabilities, scene).error
     if after is not None:
-        mended = SceneScores(len(scenes))
-        mended.update(after, scene)
-        scores[SCALED_LOG_LOSS] = mended.compute()[MACRO_LOG_LOSS].item()
+        scores[SCALED_LOG_LOSS] = score(after, scene).compute()[MACRO_LOG_LOSS].item()
         scores[SCALED_CALIBRATION_ERROR] = reliability(after, scene).error
     return Level(
         scene=scene,

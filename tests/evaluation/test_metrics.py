@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sedcrnn.evaluation.metrics import LOWEST_PROBABILITY, SceneScores
+from sedcrnn.evaluation.metrics import LOWEST_PROBABILITY, SceneScores, score
 
 # Five examples of scenes 0, 0, 0, 1, 2 of four: scene 3 does not occur.
 PROBABILITIES = torch.tensor(
@@ -37,6 +37,17 @@ def test_report_has_class_wise_values_and_confusion_with_true_rows() -> None:
     assert report["class_wise"]["c"]["log_loss"] == pytest.approx(math.log(8))
     assert report["class_wise"]["d"] == {"accuracy": None, "log_loss": None, "examples": 0}
     assert report["examples"] == 5
+
+
+def test_scores_of_all_examples_at_once_ask_no_other_process() -> None:
+    values, scene = torch.tensor([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]]).log(), torch.tensor([0, 1, 1])
+    batches = SceneScores(2)
+    for part in (slice(0, 2), slice(2, 3)):
+        batches.update(values[part], scene[part])
+    scores = score(values, scene)
+    assert scores.compute() == batches.compute()
+    assert scores.sync_on_compute is False
+    assert batches.sync_on_compute is True
 
 
 def test_a_sure_mistake_costs_a_finite_loss() -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sedcrnn.augmentation import Augmentation, SpectrogramAugmentation
 from sedcrnn.clips import Clip, Manifest
 from sedcrnn.config import DataConfig, digest, instantiate
-from sedcrnn.errors import DataError
+from sedcrnn.errors import ConfigError, DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
@@ -43,7 +43,8 @@ class SceneDataModule(LightningDataModule):
         encoder: set before the data are used, batches hold what it makes of the clips in place of the features.
 
     Raises:
-        ConfigError: an augmentation that does not fit the spectrograms.
+        ConfigError: an augmentation that does not fit the spectrograms, or unreadable clips to be skipped of features
+            that are not stored.
     """
 
     manifest: Manifest
@@ -65,6 +66,12 @@ class SceneDataModule(LightningDataModule):
         sound, change = features.get("spectrogram"), self.augmentations.get("spectrogram")
         if isinstance(change, SpectrogramAugmentation) and isinstance(sound, Spectrogram):
             change.check(sound.layout, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step)
+        if data.unreadable == "skip" and (unstored := [name for name in features if not features[name].stored]):
+            raise ConfigError(
+                f"data.unreadable=skip with features.{unstored[0]}.storage=none",
+                "Clips are left out before the folds are made, and what is not stored is read only after that",
+                f"Set data.unreadable=stop, or features.{unstored[0]}.storage=jpeg",
+            )
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
         self._datasets: dict[str, ClipWindows] = {}

@@ -15,12 +15,13 @@ from pytorch_lightning.loggers.logger import Logger
 
 from sedcrnn.checkpoints import network_kind
 from sedcrnn.config import Node, instantiate
+from sedcrnn.epoch_log import EpochLog
 from sedcrnn.errors import ConfigError
 from sedcrnn.evaluation.metrics import EPOCH
 from sedcrnn.extras import import_extra
 from sedcrnn.files import write_text
 from sedcrnn.plots import draw_confusion
-from sedcrnn.runs import EpochLog, is_first_process, read_config
+from sedcrnn.runs import is_first_process, read_config
 from sedcrnn.showcase import BEST_SCORES, CLASS_WISE, CONFUSION, EXAMPLES_HEARD, EXAMPLES_SEEN, Showcase
 
 WANDB_ID = "wandb_id"

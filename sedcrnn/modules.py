@@ -18,12 +18,12 @@ import sedcrnn
 from sedcrnn.augmentation.mixup import draw_mixup_weights, mixup
 from sedcrnn.compatibility import VERSION
 from sedcrnn.config import instantiate
-from sedcrnn.errors import ConfigError, nearest
 from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
 from sedcrnn.modalities import drop_modalities
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
 from sedcrnn.networks.running import checkpoint_encoders, compile_in_place
+from sedcrnn.recipes import check_recipe, chosen_head_weights
 
 Config = Mapping[str, Any]
 
@@ -58,19 +58,13 @@ class SceneModule(LightningModule):
         self.save_hyperparameters()
         self.network: SceneNetwork = instantiate(network)
         self.recipe, self.seed = recipe, seed
-        self.head_weights = self._checked_head_weights(recipe["head_weights"])
-        self._check_modality_dropout(recipe["modality_dropout"])
+        self.head_weights = chosen_head_weights(recipe["head_weights"], self.network)
+        check_recipe(recipe, self.network)
         self.frozen = frozen_modules(self.network, recipe["frozen"])
         for part in self.frozen:
             freeze(part)
         self.l2 = dict(zip(frozen_modules(self.network, list(recipe["l2"])), recipe["l2"].values(), strict=True))
         parameter_groups(self.network, recipe["learning_rates"])  # for its errors
-        if recipe["compile"] and recipe["checkpointing"]:
-            raise ConfigError(
-                "recipe.compile and recipe.checkpointing are both true",
-                "torch.compile does not run what checkpointing does to batch normalisation",
-                "Choose one of them",
-            )
         heads = self.network.head_names
         weights = torch.tensor([self.head_weights.get(head, 0.0) for head in heads])
         self.register_buffer("loss_weights", weights, persistent=False)
@@ -228,26 +222,6 @@ class SceneModule(LightningModule):
 
     def _scores(self, split: str) -> dict[str, SceneScores]:
         return dict(cast(nn.ModuleDict, self.scores[f"{split}_scores"]).items())  # type: ignore[arg-type]
-
-    def _checked_head_weights(self, given: Mapping[str, float | None]) -> dict[str, float]:
-        names = self.network.head_names
-        weights = {name: weight for name, weight in given.items() if weight is not None}
-        for name in weights:
-            if name not in names:
-                raise ConfigError(
-                    f"recipe.head_weights names the head '{name}'",
-                    f"A {type(self.network).__name__} has {', '.join(names)}; the nearest is {nearest(name, names)}",
-                    f"Correct the name, or set recipe.head_weights.{name}=null",
-                )
-        return weights or {names[-1]: 1.0}
-
-    def _check_modality_dropout(self, probability: float) -> None:
-        if probability and (len(self.network.inputs) < 2 or not 0 <= probability <= 1):
-            raise ConfigError(
-                f"recipe.modality_dropout={probability} for a {type(self.network).__name__}",
-                "It is a probability, from 0 to 1, and other than 0 only where a network takes sound and picture",
-                "Set recipe.modality_dropout=0",
-            )
 
 
 class AudioModule(SceneModule):

@@ -10,14 +10,12 @@ runs/<name>-s<seed>-<key>/
         <fold>/          predictions.csv, metrics.json
 """
 
-import csv
 import glob
 import json
 import os
 import platform
 import statistics
 import subprocess
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,13 +26,12 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers.logger import Logger
 
 import sedcrnn
 from sedcrnn.config import TrainConfig, digest, without_places
 from sedcrnn.differences import Differences, differences
 from sedcrnn.errors import CheckpointError
-from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, EPOCH
+from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR
 from sedcrnn.files import locked, write_json, write_text
 from sedcrnn.jobs import RESULT
 
@@ -199,56 +196,3 @@ def _git_commit() -> str | None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-class EpochLog(Logger):
-    """Lightning's logger of `metrics.csv`: one row per epoch, rewritten atomically; a resumed run goes on in it.
-
-    Lightning's own CSVLogger deletes the file of an earlier run in the same folder.
-
-    Args:
-        save_dir: where `metrics.csv` goes.
-    """
-
-    def __init__(self, save_dir: str) -> None:
-        super().__init__()
-        self.path = Path(save_dir) / "metrics.csv"
-        self.rows: dict[int, dict[str, Any]] = {}
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = {int(row[EPOCH]): dict(row) for row in csv.DictReader(file)}
-
-    @property
-    def name(self) -> str:
-        """The name of this kind of logger."""
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        """There is one log per run folder."""
-        return ""
-
-    @property
-    def experiment(self) -> None:
-        """Nothing to expose beyond the file."""
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """The run folder's config.yaml holds them."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add values to their epoch's row and write the file; a repeated epoch replaces its own values."""
-        if not is_first_process():
-            return
-        values = dict(metrics)
-        epoch = int(values.pop(EPOCH))
-        # A resumed run makes the epochs after its checkpoint again.
-        self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
-        self.rows.setdefault(epoch, {EPOCH: epoch}).update({"step": step, **values})
-        columns = [
-            EPOCH,
-            "step",
-            *sorted({key for row in self.rows.values() for key in row} - {EPOCH, "step"}),
-        ]
-        lines = [",".join(columns)]
-        lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
-        write_text(self.path, "\n".join(lines) + "\n")

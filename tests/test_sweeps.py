@@ -82,9 +82,10 @@ def assert_all_processes_took_part(run: Path, store: Path) -> None:
 def test_devices_2_1_and_1_2_and_seeds_in_one_sweep_from_a_console_script(
     run: Sweep, runs: Path, shared_store: Path, tmp_path: Path
 ) -> None:
+    pytest.importorskip("tensorboard")
     script = tmp_path / "sedcrnn-train"  # as pip writes it
     script.write_text("import sys\nfrom sedcrnn.train import main\nif __name__ == '__main__':\n    sys.exit(main())\n")
-    sweep = run("seed=1,2", "trainer.devices=2,1", program=(str(script),))
+    sweep = run("seed=1,2", "trainer.devices=2,1", "logger=tensorboard", program=(str(script),))
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     for number, (seed, devices) in enumerate([(1, 2), (1, 1), (2, 2), (2, 1)]):
         folder = runs / "sweeps" / "audio" / str(number)
@@ -99,7 +100,20 @@ def test_devices_2_1_and_1_2_and_seeds_in_one_sweep_from_a_console_script(
         assert [int(row["step"]) for row in rows(trained)] == ([0, 1] if devices == 2 else [1, 3])
         assert (folder / "log.txt").read_text().count("training in") == 1, "one process tells"
         assert_all_processes_took_part(trained, shared_store)
+        assert_one_process_wrote(trained)
     assert len(list(runs.glob("audio-*"))) == 4, "one run folder a job"
+
+
+def assert_one_process_wrote(run: Path) -> None:
+    """TensorBoard has one file of a run, with one value an epoch, and the validation fold that was shown in the end."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert len(list((run / "tensorboard").glob("events.*"))) == 1
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    told = [event.value for event in events.Scalars("validation/macro_accuracy")]
+    assert told == pytest.approx([float(row["validation/macro_accuracy"]) for row in rows(run)])
+    assert len(events.Images("validation/confusion")) == 1
+    assert len(events.Tensors("validation/class_wise/text_summary")) == 1
 
 
 def test_failed_jobs_do_not_stop_a_sweep_and_killed_ones_go_on_when_it_is_run_again(

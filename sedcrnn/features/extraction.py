@@ -87,9 +87,9 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
     # Not a fork of this process, which would copy its threads (torch, Lightning, tqdm) in whatever state they are.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
-    # What the features have loaded here, torch and numba among it, is loaded once for all workers.
-    loaded = sorted(name for name in sys.modules if name.startswith("sedcrnn.features"))
-    context.set_forkserver_preload(["__main__", *loaded])
+    # Every worker runs the main module's imports again. What this process has loaded of the package, and torch and
+    # Lightning with it, is loaded once for all workers, so that nothing is left to import.
+    context.set_forkserver_preload(sorted(name for name in sys.modules if name.startswith("sedcrnn.")))
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
         futures = {pool.submit(_prepare, task, store): task for task in tasks}

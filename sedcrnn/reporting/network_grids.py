@@ -92,16 +92,16 @@ def robustness_grid(table: Table) -> Grid | None:
         if not scores:
             return NOTHING
         accuracy = spread_text([one[MACRO_ACCURACY] for one in scores], 100, 1)
-        rest = [f"log loss {spread_text([one[MACRO_LOG_LOSS] for one in scores], 1, 3)}", f"n = {len(scores)}"]
-        rest += [f"surer in {spread_text(rises, 100, 0)} %"] if rises else []
-        return f"{accuracy}\n{', '.join(rest)}"
+        lines = [accuracy, f"log loss {spread_text([one[MACRO_LOG_LOSS] for one in scores], 1, 3)}"]
+        return "\n".join([*lines, f"surer in {spread_text(rises, 100, 0)} %"] if rises else lines)
 
-    rows = tuple((label, *(cell(found, name) for name in conditions)) for label, found in told.items())
+    columns = ("", *(f"{label} (n = {len(found)})" for label, found in told.items()))
+    rows = tuple((condition, *(cell(found, condition) for found in told.values())) for condition in conditions)
     notes = (
         "Accuracy % on 1-s windows, mean ± standard deviation over n seeds. Surer: the share of windows whose "
         "likeliest scene becomes more probable although something is missing.",
     )
-    return Grid("Missing and corrupted inputs", ("", *conditions), rows, notes)
+    return Grid("Missing and corrupted inputs", columns, rows, notes)
 
 
 def batch_grid(table: Table) -> Grid | None:

@@ -15,6 +15,7 @@ from sedcrnn.reporting.rows import Table
 from sedcrnn.reporting.score_grids import class_grid, comparison_grid, gain_grid, results_grid
 
 TITLE = "Audio-visual scene classification: results"
+ORIGIN = "Where the figures come from"
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -29,19 +30,29 @@ def build_page(tables: Sequence[Table], runs: Sequence[Run]) -> str:
     parts = [
         _paragraph(f"Made by python -m sedcrnn.report from {len(runs)} run folders, {evaluated} of them evaluated."),
         _warnings(find_warnings(runs, tables)),
-        *map(_section, tables),
-        f"<section>\n<h2>Where the figures come from</h2>\n{_paragraph(describe_versions(tables))}",
+        _contents([*(table.title for table in tables), ORIGIN]),
+        *(_section(table, number) for number, table in enumerate(tables)),
+        f"<section>\n{_heading(ORIGIN, len(tables))}\n{_paragraph(describe_versions(tables))}",
         _grid(runs_grid(runs)) + "\n</section>",
     ]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(title=escape(TITLE), body="\n".join(parts))
 
 
-def _section(table: Table) -> str:
+def _contents(titles: Sequence[str]) -> str:
+    links = "".join(f'<li><a href="#part-{number}">{escape(title)}</a></li>' for number, title in enumerate(titles))
+    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
+
+
+def _heading(title: str, number: int) -> str:
+    return f'<h2 id="part-{number}">{escape(title)}</h2>'
+
+
+def _section(table: Table, number: int) -> str:
     grids = [gain_grid(table), comparison_grid(table), calibration_grid(table), robustness_grid(table)]
     more = [batch_grid(table), cost_grid(table)]
     reference = table.reference.label if table.reference else None
     parts = [
-        f"<section>\n<h2>{escape(table.title)}</h2>",
+        f"<section>\n{_heading(table.title, number)}",
         _paragraph(describe_data(table)),
         _paragraph(table.note) if table.note else "",
         _grid(results_grid(table), reference),

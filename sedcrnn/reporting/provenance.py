@@ -43,9 +43,10 @@ def find_warnings(runs: Sequence[Run], tables: Sequence[Table]) -> list[str]:
     for package, versions in _versions(used).items():
         if len(versions) > 1:
             warnings.append(f"The runs were made with different versions of {package}: {', '.join(versions)}.")
-    short = sorted({f"{row.label} ({table.title})" for table in tables for row in table.rows if row.missing})
+    short = [(table, number) for table in tables if (number := sum(bool(row.missing) for row in table.rows))]
     if short:
-        warnings.append(f"Seeds are missing of: {', '.join(short)}.")
+        told = ", ".join(f"{table.title} ({number} of {len(table.rows)} rows)" for table, number in short)
+        warnings.append(f"Seeds are missing in: {told}.")
     if skipped := _names(run for run in used if run.metrics and run.metrics["skipped_clips"]):
         warnings.append(f"Unreadable clips were left out of: {skipped}.")
     if lacking := _names(run for run in runs if run.state != EVALUATED):

@@ -127,8 +127,8 @@ def _seeds(row: Row, table: Table) -> str:
     reasons: dict[str, list[str]] = {}
     for seed, reason in row.missing.items():
         reasons.setdefault(reason, []).append(str(seed))
-    told = "; ".join(f"{reason}: {', '.join(seeds)}" for reason, seeds in reasons.items())
-    return f"{len(row.runs)} of {len(table.seeds)}\n{told}"
+    told = (f"{reason}: {', '.join(seeds)}" for reason, seeds in reasons.items())
+    return "\n".join([f"{len(row.runs)} of {len(table.seeds)}", *told])
 
 
 def _p_value(value: float) -> str:

@@ -100,7 +100,11 @@ def test_the_page_fits_asks_for_nothing_and_shows_what_the_results_say(runs, tab
     assert shown_table(browser, "Cost")["Fusion"] == ["4,000", "900", "0.00", "2.0 ± 0.7"]
     assert shown_table(browser, "Runs")["visual-s1-abcd"][2] == "unfinished"
     warnings = browser.find_element(By.CSS_SELECTOR, ".warnings").text
-    assert "Seeds are missing of: Visual (Networks)." in warnings
+    assert "Seeds are missing in: Networks (1 of 3 rows)." in warnings
+    links = {link.text: link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, "nav a")}
+    assert links == {
+        title.text: f"{page.as_uri()}#{title.get_attribute('id')}" for title in browser.find_elements(By.TAG_NAME, "h2")
+    }
     assert "Runs without scores: visual-s1-abcd." in warnings
 
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

@@ -47,12 +47,12 @@ def test_mean_and_spread_by_hand():
 def test_missing_seeds_show_as_missing_and_n_is_told(runs, tables_of):
     (table,) = tables_of(runs, seeds=[0, 1, 2])
     grid = results_grid(table)
-    assert cells(grid, "Visual")[0] == "1 of 3\nunfinished: 1; no run: 2"
+    assert cells(grid, "Visual")[0] == "1 of 3\nunfinished: 1\nno run: 2"
     assert cells(grid, "Audio")[0] == "2 of 3\nno run: 2"
     assert cells(grid, "Visual")[1].startswith("62.5\n")  # one seed: no spread
     assert cells(grid, "Audio")[1].startswith("68.8 ± 8.8\n")  # 62.5 and 75.0
     assert cells(gain_grid(table), "Fusion") == ["+25.0", "missing", "missing", "+25.0", "1"]
-    assert any(line.startswith("Seeds are missing of: Audio (Networks)") for line in find_warnings([], [table]))
+    assert "Seeds are missing in: Networks (3 of 3 rows)." in find_warnings([], [table])
 
 
 def test_a_listed_row_without_runs_is_missing(write_run, tables_of, tmp_path):

@@ -1,6 +1,7 @@
 """A data set in TAU layout with real media, small enough to train on in a test: buses are red and rumble, parks are
 green and hiss. And the config of a stage on it, with networks to match."""
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,9 @@ from scipy.signal import lfilter
 from sedcrnn.config import CONF, TrainConfig, checked
 
 SECONDS, RATE, FPS = 2, 48000, 10
+
+# What a shell runs in the background ignores Ctrl-C, and hands that on to the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_sound(path: Path, rumbles: bool, seed: int, seconds: float = SECONDS) -> None:

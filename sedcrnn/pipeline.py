@@ -4,7 +4,7 @@ python -m sedcrnn.pipeline [stages=demo] [seeds=[0,1,2]] [any override of sedcrn
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sedcrnn.checkpoints import BEST, network_kind
 from sedcrnn.commands import command
 from sedcrnn.config import TrainConfig, checked
 from sedcrnn.distributed import count_processes
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, nearest
 from sedcrnn.evaluate import PREDICTIONS, evaluate
 from sedcrnn.evaluation.table import results_table, spread_table, stages_table
 from sedcrnn.robustness import robustness
@@ -25,7 +25,7 @@ from sedcrnn.starts import PREVIOUS, load_encoder
 from sedcrnn.train import train
 
 # Overrides that are the pipeline's, not the stages'.
-_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "note", "hydra")
+_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "score", "note", "hydra")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,17 @@ def compose_stages(config: DictConfig, overrides: list[str]) -> dict[str, TrainC
     return composed
 
 
+def _check_named(key: str, names: Sequence[str], stages: Collection[str]) -> None:
+    """What the pipeline's config says of stages is of stages that it has."""
+    for name in names:
+        if name not in stages:
+            raise ConfigError(
+                f"{key} names the stage '{name}'",
+                f"The stages are {', '.join(stages)}; the nearest is {nearest(name, stages)}",
+                f"Correct the name, or set {key} to stages that there are",
+            )
+
+
 def _check_processes(configs: Mapping[str, TrainConfig]) -> None:
     """The stages follow one another in the same processes, so that there are as many for each."""
     processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
@@ -134,6 +145,8 @@ def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
 @command("pipeline")
 def main(config: DictConfig) -> float | None:
     """Train the stages that the command line describes, evaluate the last of each kind, print the table."""
+    _check_named("robustness", config.robustness, config.stages)
+    _check_named("score", [config.score] if config.score else [], config.stages)
     say(config.note)
     overrides = [
         override
@@ -154,7 +167,8 @@ def main(config: DictConfig) -> float | None:
             say(f"  {one.metrics.parents[2] / BEST}\n  {one.metrics}\n  {one.metrics.with_name(PREDICTIONS)}")
     if len(results) > 1:
         say("\n" + _table(config.table, results))
-    return report_score(*(result[-1].metrics.parents[2] for result in results)) if results else None
+    scored = [one for result in results for one in result if one.stage == (config.score or result[-1].stage)]
+    return report_score(*(one.metrics.parents[2] for one in scored)) if scored else None
 
 
 def _table(kind: str, results: Sequence[Sequence[Result]]) -> str:

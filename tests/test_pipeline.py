@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from sedcrnn.jobs import RESULT
+
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.timeout(1800)  # bfloat16, as in the demo, is slow on processors that lack it
+pytestmark = pytest.mark.timeout(1800)
 
-# Small networks that learn sixty clips in seconds; otherwise the demo's own stages.
+# Small networks that learn sixty clips in seconds; otherwise the demo's own stages. Only fusion trains with bfloat16,
+# as the demo does, since processors without it are slow.
 STAGES = [
-    'stages.demo_audio=["model.network.filters=[16,24,32]","trainer.max_epochs=16"]',
-    'stages.demo_visual=["model.network.backbone=resnet10t","recipe.optimizer.lr=1e-3","trainer.max_epochs=8"]',
+    'stages.demo_audio=["model.network.filters=[16,24,32]","trainer.max_epochs=16","trainer.precision=32-true"]',
+    'stages.demo_visual=["model.network.backbone=resnet10t","recipe.optimizer.lr=1e-3","trainer.max_epochs=8",'
+    '"trainer.precision=32-true"]',
     'stages.demo_fusion=["trainer.max_epochs=10"]',
 ]
 
@@ -37,10 +41,16 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
+def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sedcrnn.pipeline", *arguments]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -91,9 +101,26 @@ def test_the_chain_beats_chance_clearly_and_prints_the_table(finished: str, argu
         assert file in finished
 
 
-def test_run_again_it_reuses_everything(finished: str, arguments: list[str]) -> None:
-    again = start(arguments)
+def test_run_again_it_reuses_everything_and_tells_a_sweep_the_score_of_the_named_stage(
+    finished: str, arguments: list[str], tmp_path: Path
+) -> None:
+    result = tmp_path / "result.json"
+    again = start([*arguments, "score=demo_audio"], **{RESULT: str(result)})
     told, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert told.count("reusing") == 3
     assert told.split("Evaluating")[1] == finished.split("Evaluating")[1]
+    audio = run_folder(arguments, "audio")
+    best = json.loads((audio / "record.json").read_text())["best"]["validation/macro_accuracy"]
+    reported = json.loads(result.read_text())
+    assert (reported["runs"], reported["score"]) == ([str(audio)], best)
+
+
+@pytest.mark.parametrize("key", ["score=demo_fusoin", "robustness=[demo_fusoin]"])
+def test_a_stage_that_there_is_not_is_refused_with_the_nearest(key: str) -> None:
+    refused = start(["stages=demo", key])
+    told, errors = refused.communicate(timeout=300)
+    assert (refused.returncode, told) == (1, "")
+    assert f"{key.partition('=')[0]} names the stage 'demo_fusoin'" in errors
+    assert "nearest is 'demo_fusion'" in errors
+    assert "Traceback" not in errors

@@ -95,7 +95,7 @@ def robustness_grid(table: Table) -> Grid | None:
         lines = [accuracy, f"log loss {spread_text([one[MACRO_LOG_LOSS] for one in scores], 1, 3)}"]
         return "\n".join([*lines, f"surer in {spread_text(rises, 100, 0)} %"] if rises else lines)
 
-    columns = ("", *(f"{label} (n = {len(found)})" for label, found in told.items()))
+    columns = ("", *(f"{label} (n={len(found)})" for label, found in told.items()))
     rows = tuple((condition, *(cell(found, condition) for found in told.values())) for condition in conditions)
     notes = (
         "Accuracy % on 1-s windows, mean ± standard deviation over n seeds. Surer: the share of windows whose "

@@ -47,7 +47,7 @@ def test_robustness_is_shown_where_it_was_evaluated(write_run, tables_of, tmp_pa
     write_run("audio", 0, AUDIO)
     (table,) = tables_of(tmp_path / "runs")
     grid = robustness_grid(table)
-    assert grid.columns == ("", "Fusion (n = 2)")
+    assert grid.columns == ("", "Fusion (n=2)")
     assert grid.rows == (
         ("complete", "90.0 ± 0.0\nlog loss 0.300 ± 0.000"),
         ("sound missing", "60.0 ± 14.1\nlog loss 1.200 ± 0.000\nsurer in 20 ± 14 %"),

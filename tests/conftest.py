@@ -18,8 +18,10 @@ from sedcrnn.config import CONF, TrainConfig, checked
 
 SECONDS, RATE, FPS = 2, 48000, 10
 
-# What a shell runs in the background ignores Ctrl-C, and hands that on to the commands that tests start and interrupt.
+# What a shell runs in the background ignores Ctrl-C, and under nohup the terminal's end, too; the commands that tests
+# start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def write_sound(path: Path, rumbles: bool, seed: int, seconds: float = SECONDS) -> None:

@@ -1,22 +1,24 @@
-"""Values of an epoch -> a row of the run folder's metrics.csv."""
+"""Values of an epoch -> a row of the run folder's metrics.csv, and a line for who watches."""
 
 import csv
 from argparse import Namespace
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger
 
-from sedcrnn.evaluation.metrics import EPOCH
+from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR, TRAIN_LOSS
 from sedcrnn.files import write_text
-from sedcrnn.runs import is_first_process
+from sedcrnn.runs import is_first_process, say
 
 
 class EpochLog(Logger):
     """Lightning's logger of `metrics.csv`: one row per epoch, rewritten atomically; a resumed run goes on in it.
 
-    Lightning's own CSVLogger deletes the file of an earlier run in the same folder.
+    Lightning's own CSVLogger deletes the file of an earlier run in the same folder. Each epoch is told as well, since
+    progress bars leave nothing in the logs of sweeps and clusters.
 
     Args:
         save_dir: where `metrics.csv` goes.
@@ -64,3 +66,14 @@ class EpochLog(Logger):
         lines = [",".join(columns)]
         lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
         write_text(self.path, "\n".join(lines) + "\n")
+        if TRAIN_LOSS in values:  # which come last
+            say(f"{datetime.now():%H:%M:%S} {epoch_in_words(self.rows[epoch])}")
+
+
+def epoch_in_words(row: Mapping[str, Any]) -> str:
+    """A row of metrics.csv -> its number, what was minimised, and what selects the checkpoint and steers the rate."""
+    accuracy, log_loss = float(row[CHECKPOINT_MONITOR]), float(row[PLATEAU_MONITOR])
+    return (
+        f"epoch {row[EPOCH]}: loss {float(row[TRAIN_LOSS]):.3f}; "
+        f"validation: macro accuracy {100 * accuracy:.1f} %, log loss {log_loss:.3f}"
+    )

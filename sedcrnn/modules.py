@@ -18,7 +18,7 @@ import sedcrnn
 from sedcrnn.augmentation.mixup import draw_mixup_weights, mixup
 from sedcrnn.compatibility import VERSION
 from sedcrnn.config import instantiate
-from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, SceneScores
+from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, TRAIN_LOSS, SceneScores
 from sedcrnn.modalities import drop_modalities
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
@@ -160,7 +160,7 @@ class SceneModule(LightningModule):
         for name, group in zip(names, self.trainer.optimizers[0].param_groups, strict=True):
             self.log(name, group["lr"])
         self._log_scores("train")
-        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
+        self.log(TRAIN_LOSS, self.train_loss, on_step=False, on_epoch=True)
         schedule = cast(ReduceLROnPlateau, self.lr_schedulers())
         schedule.step(self.trainer.callback_metrics[PLATEAU_MONITOR].item())
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
+from tqdm import tqdm
 
 import sedcrnn
 from sedcrnn.config import TrainConfig, digest, without_places
@@ -178,9 +179,10 @@ def is_first_process() -> bool:
 
 
 def say(message: str) -> None:
-    """Tell the user what is going on, once however many processes there are."""
+    """Tell the user what is going on, once however many processes there are, above any progress bar."""
     if is_first_process():
-        print(message, flush=True)
+        with tqdm.external_write_mode():
+            print(message, flush=True)
 
 
 def _git_commit() -> str | None:

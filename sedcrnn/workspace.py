@@ -19,6 +19,7 @@ from sedcrnn.evaluation.metrics import (
     MACRO_ACCURACY,
     MACRO_LOG_LOSS,
     PLATEAU_MONITOR,
+    TRAIN_LOSS,
 )
 from sedcrnn.extras import import_extra
 from sedcrnn.files import write_text
@@ -68,7 +69,7 @@ def build_workspace(config: WorkspaceConfig) -> Any:
             curve("Macro accuracy", CHECKPOINT_MONITOR),
             curve("Log loss", PLATEAU_MONITOR),
             curve("Macro log loss", f"validation/{MACRO_LOG_LOSS}"),
-            curve("Training loss", "train/loss"),
+            curve("Training loss", TRAIN_LOSS),
             curve("Learning rate", "train/learning_rate"),
         ],
         "Best checkpoint, by experiment": [

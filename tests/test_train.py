@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,20 @@ def test_a_run_folder_holds_config_record_metrics_and_checkpoint(stage: Stage) -
     assert "mixup_alpha: 0.4" in (run / "config.yaml").read_text()
     assert (run / BEST).is_file()
     assert not (run / LAST).exists()
+
+
+def test_every_epoch_is_told_in_a_line_with_its_time(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(stage("audio"))
+    told = [line for line in capsys.readouterr().out.splitlines() if " epoch " in line]
+    expected = [
+        f"epoch {row['epoch']}: loss {float(row['train/loss']):.3f}; validation: "
+        f"macro accuracy {100 * float(row['validation/macro_accuracy']):.1f} %, "
+        f"log loss {float(row['validation/log_loss']):.3f}"
+        for row in csv.DictReader((run / "metrics.csv").open())
+    ]
+    assert [line.split(" ", 1)[1] for line in told] == expected
+    assert len(told) == 3
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d", line.split(" ")[0]) for line in told)
 
 
 def test_a_finished_stage_is_reused_and_a_changed_one_is_not(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ LOG_LOSS = "log_loss"  # over examples; what training minimises
 CHECKPOINT_MONITOR = f"validation/{MACRO_ACCURACY}"
 PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
 
+TRAIN_LOSS = "train/loss"  # of the heads as the recipe weighs them, with its L2 terms; mean over an epoch's windows
+
 # The one axis of everything logged in training; Lightning adds it, under this name, to what is logged.
 EPOCH = "epoch"
 

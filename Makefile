@@ -14,13 +14,13 @@ $(LOCKED): requirements.lock pyproject.toml
 	@command -v uv >/dev/null || python3 -m pip install --quiet uv
 	@echo "Setting up .venv from requirements.lock (about 5 GB with the CUDA build of torch)"
 	@test -x $(PYTHON) || uv venv --quiet --python '>=3.11,<3.14' .venv
-	@uv pip sync --quiet --python $(PYTHON) requirements.lock
+	@uv pip sync --quiet --compile-bytecode --python $(PYTHON) requirements.lock
 	@uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $(LOCKED)
 
 # Without instructions for bfloat16 it is emulated, at a fraction of float32's speed.
 demo_precision := $(shell grep -qsE 'amx_bf16|avx512_bf16' /proc/cpuinfo || echo trainer.precision=32-true)
-demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set: ten minutes on 2 cores with bf16, longer without
+demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set: ten minutes on 2 cores with bf16, half an hour without
 	@$(PYTHON) -m sedcrnn.pipeline stages=demo $(demo_precision)
 
 demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: what fusion gains, mean and spread

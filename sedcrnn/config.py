@@ -29,9 +29,10 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 ALLOWED_TARGETS = ("sedcrnn.", "torch.optim.", "pytorch_lightning.")
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 
-# Keys of the config that say where things lie or how fast they are made; results do not depend on them.
+# Keys of the config that say where things lie, how fast they are made or what is shown; results do not depend on them.
 _PLACES = {"runs", "store", "logger", "start_from"}
 _DATA_PLACES = {"root", "manifest", "workers", "loader_workers"}
+_SHOWN = {"enable_progress_bar", "enable_model_summary", "log_every_n_steps"}  # of the trainer
 
 
 @dataclass
@@ -225,7 +226,8 @@ def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """A plain config without what its result does not depend on."""
     plain = {key: value for key, value in config.items() if key not in _PLACES}
-    return {**plain, "data": without_data_places(plain["data"])}
+    trainer = {key: value for key, value in plain["trainer"].items() if key not in _SHOWN}
+    return {**plain, "data": without_data_places(plain["data"]), "trainer": trainer}
 
 
 def without_data_places(data: Mapping[str, Any]) -> dict[str, Any]:

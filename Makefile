@@ -10,6 +10,7 @@ help:  ## this list
 
 setup: $(LOCKED)  ## uv, .venv and the locked dependencies
 
+# Compiled, because each command would spend half a minute on its imports where Python may not write bytecode.
 $(LOCKED): requirements.lock pyproject.toml
 	@command -v uv >/dev/null || python3 -m pip install --quiet uv
 	@echo "Setting up .venv from requirements.lock (about 5 GB with the CUDA build of torch)"
@@ -20,7 +21,7 @@ $(LOCKED): requirements.lock pyproject.toml
 
 # Without instructions for bfloat16 it is emulated, at a fraction of float32's speed.
 demo_precision := $(shell grep -qsE 'amx_bf16|avx512_bf16' /proc/cpuinfo || echo trainer.precision=32-true)
-demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set: ten minutes on 2 cores with bf16, half an hour without
+demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set: ten minutes on 2 cores with bf16, forty without
 	@$(PYTHON) -m sedcrnn.pipeline stages=demo $(demo_precision)
 
 demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: what fusion gains, mean and spread

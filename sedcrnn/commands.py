@@ -20,7 +20,7 @@ from sedcrnn.errors import ConfigError, SedcrnnError, nearest
 from sedcrnn.sweeps import failures_raised, find_plugins
 
 # Warnings about what is meant to be so: frozen parts, resumed runs, a few large batches; and Lightning's own upkeep.
-_EXPECTED = (
+EXPECTED_WARNINGS = (
     ".*module\\(s\\) in eval mode at the start of training.*",
     "Checkpoint directory .* exists and is not empty.*",
     ".*does not have many workers.*",
@@ -53,7 +53,7 @@ def command(
             # Its notes on devices and its tips say nothing about this run.
             for logger in ("pytorch_lightning", "lightning_fabric"):
                 logging.getLogger(logger).setLevel(logging.WARNING)
-            for message in _EXPECTED:
+            for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             try:
                 sys.argv[1:] = overrides(sys.argv[1:], positional, words, lists)

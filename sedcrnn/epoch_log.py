@@ -67,13 +67,12 @@ class EpochLog(Logger):
         lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
         write_text(self.path, "\n".join(lines) + "\n")
         if TRAIN_LOSS in values:  # which come last
-            say(f"{datetime.now():%H:%M:%S} {epoch_in_words(self.rows[epoch])}")
+            say(f"{datetime.now():%H:%M:%S} {_in_words(self.rows[epoch])}")
 
 
-def epoch_in_words(row: Mapping[str, Any]) -> str:
-    """A row of metrics.csv -> its number, what was minimised, and what selects the checkpoint and steers the rate."""
-    accuracy, log_loss = float(row[CHECKPOINT_MONITOR]), float(row[PLATEAU_MONITOR])
+def _in_words(row: Mapping[str, Any]) -> str:
+    """Values of an epoch -> its number, what was minimised, and what selects the checkpoint and steers the rate."""
     return (
-        f"epoch {row[EPOCH]}: loss {float(row[TRAIN_LOSS]):.3f}; "
-        f"validation: macro accuracy {100 * accuracy:.1f} %, log loss {log_loss:.3f}"
+        f"epoch {row[EPOCH]}: loss {row[TRAIN_LOSS]:.3f}; "
+        f"validation: macro accuracy {100 * row[CHECKPOINT_MONITOR]:.1f} %, log loss {row[PLATEAU_MONITOR]:.3f}"
     )

@@ -14,6 +14,7 @@ import soundfile
 from hydra import compose, initialize_config_dir
 from scipy.signal import lfilter
 
+from sedcrnn.commands import EXPECTED_WARNINGS
 from sedcrnn.config import CONF, TrainConfig, checked
 
 SECONDS, RATE, FPS = 2, 48000, 10
@@ -22,6 +23,11 @@ SECONDS, RATE, FPS = 2, 48000, 10
 # start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for message in EXPECTED_WARNINGS:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
 def write_sound(path: Path, rumbles: bool, seed: int, seconds: float = SECONDS) -> None:

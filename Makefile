@@ -31,7 +31,7 @@ demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: wh
 data := synthetic
 seeds := 0,1,2,3,4
 ablation: $(LOCKED)  ## the fusion table over five seeds on the synthetic set; data=tau2021 root=<folder> more='trainer=gpu' for the real one
-	@$(PYTHON) -m sedcrnn.pipeline stages=ablation data=$(data) $(if $(root),data.source.root=$(root)) \
+	@$(PYTHON) -m sedcrnn.pipeline stages=ablation data=$(data) $(if $(root),data.root=$(root)) \
 		sizes=$(if $(filter synthetic%,$(data)),small,as_written) 'seeds=[$(seeds)]' $(more)
 	@$(PYTHON) -m sedcrnn.report
 
@@ -40,14 +40,14 @@ report: $(LOCKED)  ## results.csv, the README's table and runs/report.html from 
 
 bench-audio: $(LOCKED)  ## every spectrogram against the package that the authors used: CPU time and error
 	@uv pip install --quiet --python $(PYTHON) --no-deps gammatone==1.0.3
-	@$(PYTHON) -m sedcrnn.benchmarks.audio
+	@$(PYTHON) -m sedcrnn.benchmarks.audio_benchmark
 
 bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where the time goes
-	@$(PYTHON) -m sedcrnn.benchmarks.training
+	@$(PYTHON) -m sedcrnn.benchmarks.training_benchmark
 
 bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, encoders, and cached beside uncached stages
 	@uv pip install --quiet --python $(PYTHON) --no-deps opencv-python-headless moviepy imageio imageio-ffmpeg proglog decorator python-dotenv
-	@$(PYTHON) -m sedcrnn.benchmarks.visual
+	@$(PYTHON) -m sedcrnn.benchmarks.visual_benchmark
 
 test: $(LOCKED)  ## the whole test suite
 	@$(PYTHON) -m pytest

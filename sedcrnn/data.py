@@ -1,85 +1,64 @@
-"""Fetch a data set, or say what is there of it.
+"""Fetch a data set, or say what is there of it and what is wrong with it; the exit code says whether it can be used.
 
-python -m sedcrnn.data download data=tau2021 root=<folder>
-python -m sedcrnn.data check data=tau2021 root=<folder>
+sedcrnn data download data=tau2021 data.root=<folder> only=meta,audio
+sedcrnn data check data=folder data.root=recordings
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, Literal
 
-from omegaconf import MISSING, DictConfig
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.commands import chosen_action, command
-from sedcrnn.config import DataConfig, checked, instantiate
-from sedcrnn.datasets.archives import read_archives, select
-from sedcrnn.datasets.check import Report, check
-from sedcrnn.datasets.download import download
+from sedcrnn.cli import command
+from sedcrnn.config.stage_config import DataConfig
+from sedcrnn.config.values import CHECKED, Count, Flag, Name, Seed
 from sedcrnn.errors import ConfigError, DataError
 
-ACTIONS = ("download", "check")
+
+@dataclass(config=CHECKED, kw_only=True)
+class DataOptions:
+    """Which data set, and what to do with it."""
+
+    action: Annotated[Literal["download", "check"], "What to do: download (108 GB for TAU 2021) or check."]
+    data: DataConfig
+    seed: Annotated[Seed, "Seed of the draw for validation, which check tries."] = 0
+    jobs: Annotated[Count, "Archives that are fetched, or files that are read, at a time."] = 4
+    set: Annotated[
+        Literal["development", "evaluation", "both"], "What to download; evaluation goes into <root>/evaluation."
+    ] = "development"
+    only: Annotated[list[Name] | None, "Parts to download: doc, meta, examples, audio, video; null: all."] = None
+    remove_archives: Annotated[
+        Flag, "Remove archives when they are unpacked; otherwise they stay in <root>/archives."
+    ] = False
+    url: Annotated[str, Field(pattern="^https?://"), "Where the archives are."] = "https://zenodo.org/records"
 
 
-@dataclass
-class DataCommandConfig:
-    """Which data set, and what to do with it; see conf/data.yaml."""
+@command(DataOptions, words=["action"], groups={"data": "tau2021"})
+def main(options: DataOptions) -> None:
+    """Download or check the data set."""
+    from sedcrnn.config.targets import build
 
-    action: str = MISSING
-    root: str | None = MISSING
-    data: DataConfig = MISSING
-    seed: int = MISSING
-    jobs: int = MISSING
-    set: str = MISSING
-    only: list[str] | None = MISSING
-    remove_archives: bool = MISSING
-    url: str = MISSING
-
-
-def download_data(config: DataCommandConfig) -> Path:
-    """Download the archives that a config asks for; the folder that they are in.
-
-    Raises:
-        ConfigError: a data set that is not downloaded, a set or part that it does not have, or no web address.
-        DataError: what `download` raises.
-    """
-    source = instantiate(config.data.source)
-    if not hasattr(source, "archives"):
-        raise ConfigError(
-            f"The data set {type(source).__name__} has no archives to download",
-            "data=tau2021 has; a synthetic set is rendered where it is needed",
-            "Give data=tau2021 root=<folder>",
-        )
-    if not config.url.startswith(("https://", "http://")):
-        raise ConfigError(f"url={config.url}", "It begins with https:// or http://", "Leave it out, or correct it")
-    archives = select(read_archives(source.archives), config.set, config.only)
-    download(archives, source.root, config.url, config.jobs, config.remove_archives)
-    return Path(source.root)
-
-
-def check_data(config: DataCommandConfig) -> Report:
-    """Check the data set of a config as it lies on disk; nothing is rendered or downloaded.
-
-    Raises:
-        DataError: lists that cannot be read.
-    """
-    source, data = instantiate(config.data.source), config.data
-    known = getattr(source, "known_faults", {})
-    return check(source.manifest(), data.selection, data.validation_share, data.validation_seed, config.jobs, known)
-
-
-@command("data", positional=("action",), lists=("only",))
-def main(config: DictConfig) -> None:
-    """Do what the command line names with a data set."""
-    usage = "Use `python -m sedcrnn.data download root=<folder>` or `python -m sedcrnn.data check root=<folder>`"
-    chosen_action(config, ACTIONS, usage)
-    if config.root is not None:
-        config.data.source.root = config.root
-    options: DataCommandConfig = checked(config, DataCommandConfig)
-    if options.jobs < 1:
-        raise ConfigError(f"jobs={options.jobs}", "At least one file is worked on at a time", "Set jobs=4")
+    source, data = build(options.data.source, "data_source"), options.data
     if options.action == "download":
-        print(f"All that was asked for is in {download_data(options)}.")
+        from sedcrnn.datasets.archives import read_archives, select
+        from sedcrnn.datasets.download import download
+
+        if not hasattr(source, "archives"):
+            raise ConfigError(
+                f"The data set {type(source).__name__} has no archives to download",
+                "data=tau2021 has; a synthetic set is rendered where it is needed",
+                "Give data=tau2021 data.root=<folder>",
+            )
+        archives = select(read_archives(source.archives), options.set, options.only)
+        download(archives, source.root, options.url, options.jobs, options.remove_archives)
+        print(f"All that was asked for is in {source.root}.\nNext: sedcrnn data check data.root={source.root}")
         return
-    report = check_data(options)
+    from sedcrnn.datasets.check import check
+
+    known = getattr(source, "known_faults", {})
+    report = check(
+        source.manifest(), data.selection, data.validation_fraction, data.validation_seed, options.jobs, known
+    )
     print(report)
     if report.errors:
         raise DataError(
@@ -87,7 +66,9 @@ def main(config: DictConfig) -> None:
             "The errors are listed above",
             "Mend them; clips that cannot be mended are left out with data.unreadable=skip",
         )
-    print(f"\nAll is well{', but for the warnings' if report.warnings else ''}.")
+    print(
+        f"\nAll is well{', but for the warnings' if report.warnings else ''}.\nNext: sedcrnn extract, or sedcrnn pipeline, with the same data"
+    )
 
 
 if __name__ == "__main__":

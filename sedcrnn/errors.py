@@ -1,7 +1,9 @@
 """Errors that a user can mend: each says what was found, what is allowed and what to do next."""
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SedcrnnError(Exception):
@@ -42,6 +44,10 @@ class CheckpointError(SedcrnnError):
     """A run folder or checkpoint that is missing, unfinished or of the wrong stage."""
 
 
+class TrustError(SedcrnnError):
+    """A file that names a class of a package that its user has not said to trust."""
+
+
 class JobsFailedError(SedcrnnError):
     """A sweep that went through all its jobs, some of which failed."""
 
@@ -78,3 +84,24 @@ def check_choice(what: str, value: str, allowed: Iterable[str]) -> None:
             f"It is one of {', '.join(allowed)}; the nearest is {nearest(value, allowed)}",
             "Correct the spelling",
         )
+
+
+def import_extra(module: str, extra: str, needing: str) -> Any:
+    """Import a module of a package that is not among the dependencies.
+
+    Args:
+        module: what to import.
+        extra: sedcrnn's extra that installs it.
+        needing: what needs it, for the message: `ONNX files need`.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"The package '{module.partition('.')[0].replace('_', '-')}' is not installed",
+            f"{needing} the extra '{extra}' of sedcrnn",
+            f"Install it: pip install 'sedcrnn[{extra}]', or in a checkout: uv pip install --editable '.[{extra}]'",
+        ) from error

@@ -1,179 +1,49 @@
-"""Evaluate a trained network, rebuilt from its checkpoint alone: predictions.csv and metrics.json.
+"""Predictions and scores of a trained network on a fold of its data set, from the checkpoint alone.
 
-python -m sedcrnn.evaluate run=<run folder or checkpoint>
+sedcrnn evaluate fusion
+sedcrnn evaluate run=runs/audio-s0-1a2b3c4d fold=validation data.root=<folder>
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import field
+from typing import Annotated
 
-import torch
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.checkpoints import Checkpoint, load_checkpoint
-from sedcrnn.clips import Clip
-from sedcrnn.commands import command
-from sedcrnn.config import check_at_least, checked, instantiate
-from sedcrnn.datamodule import SceneDataModule
-from sedcrnn.errors import CheckpointError, ConfigError
-from sedcrnn.evaluation.cost import describe_cost, measure_latency
-from sedcrnn.evaluation.intervals import describe_intervals
-from sedcrnn.evaluation.metrics import score
-from sedcrnn.evaluation.prediction import AGGREGATOR, Predictions, check_device, predict, write_predictions
-from sedcrnn.evaluation.table import intervals_table, results_table
-from sedcrnn.features.store import FeatureStore
-from sedcrnn.files import write_json
-from sedcrnn.folds import Folds
-from sedcrnn.frozen import FrozenEncoder
-from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.summary import count_parameters
-
-EVALUATION = "evaluation"  # within a run folder
-METRICS, PREDICTIONS, LATENCY = "metrics.json", "predictions.csv", "latency.json"
-ROBUSTNESS = "robustness.json"  # written by sedcrnn.robustness
-
-# Raised whenever metrics.json says more or something else, so that one of an older form is made again.
-FORM = 3
+from sedcrnn.cli import command
+from sedcrnn.config.command_options import DataFolder, Device, Fold, RunName
+from sedcrnn.config.values import CHECKED, Count, CountOrNone, PathName
 
 
-@dataclass
-class EvaluateConfig:
-    """What to evaluate, and on what; see conf/evaluate.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class EvaluateOptions:
+    """What to evaluate, and on what."""
 
-    run: str = MISSING
-    fold: str = MISSING
-    root: str | None = MISSING
-    batch_size: int = MISSING
-    workers: int = MISSING
-    store: str = MISSING
-    device: str = MISSING
-
-
-def evaluate(
-    run: str,
-    fold: str = "test",
-    root: str | None = None,
-    batch_size: int = 32,
-    workers: int = 2,
-    store: str = "data/store",
-    device: str = "cpu",
-) -> Path:
-    """Predict and score a fold, unless the same weights have been scored on the same data before.
-
-    Args:
-        run: run folder or checkpoint file.
-        fold: `train`, `validation` or `test`.
-        root: where the data set lies now; None: where it lay in training.
-        batch_size: windows at a time; the result does not depend on it.
-        workers: processes that make missing features.
-        store: where features are kept.
-        device: torch device.
-
-    Returns:
-        metrics.json, with predictions.csv beside it, and latency.json beside the fold's folder.
-    """
-    checkpoint, datamodule = open_fold(run, fold, root, batch_size, workers, store, device)
-    folder = evaluation_folder(checkpoint, fold)
-    asked = {"checkpoint": checkpoint.digest, "data": datamodule.identity, "fold": fold, "form": FORM}
-    if (folder / METRICS).is_file() and json.loads((folder / METRICS).read_text())["of"] == asked:
-        return folder / METRICS
-    network = checkpoint.build()
-    if checkpoint.recipe["cache_frozen"]:
-        datamodule.encoder = FrozenEncoder(
-            network, checkpoint.network, datamodule.features, device=torch.device(device)
-        )
-    clips = datamodule.dataset(fold).clips
-    predictions = predict(network, datamodule.evaluation_loader(fold), device)
-    write_predictions(folder / PREDICTIONS, predictions, clips, checkpoint.scenes)
-    window = datamodule.example(fold)
-    # Beside the folds, and not in metrics.json, which is the same wherever it is made.
-    write_json(folder.parent / LATENCY, measure_latency(network, window, device))
-    report = {
-        "of": asked,
-        "stage": checkpoint.stage,
-        "selection": checkpoint.data["selection"],
-        "clips": len(clips),
-        "skipped_clips": [clip.clip for clip in datamodule.skipped],
-        "cost": describe_cost(network, window, checkpoint.recipe["frozen"]),
-        "heads": _score(network, predictions, checkpoint.scenes, clips),
-    }
-    write_json(folder / METRICS, report)
-    return folder / METRICS
+    run: RunName
+    fold: Fold = "test"
+    data: DataFolder = field(default_factory=DataFolder)
+    batch_size: Annotated[Count, "Windows at a time; the result does not depend on it."] = 32
+    extraction_workers: Annotated[CountOrNone, "Processes that make missing features."] = 2
+    store: Annotated[PathName, "Where features are kept."] = "data/store"
+    device: Device = "auto"
 
 
-def open_fold(
-    run: str, fold: str, root: str | None, batch_size: int, workers: int, store: str, device: str
-) -> tuple[Checkpoint, SceneDataModule]:
-    """A trained network, and the data that it is to be scored on; parameters as those of `evaluate`.
+@command(EvaluateOptions, words=["run"])
+def main(options: EvaluateOptions) -> None:
+    """Evaluate the run, and print its table."""
+    from sedcrnn.evaluation.fold_scores import PREDICTIONS, evaluate
+    from sedcrnn.reporting.results_tables import intervals_table, results_table
 
-    Raises:
-        ConfigError: an option that does not exist or fit.
-        CheckpointError: a run that is missing, of other scenes, or has learnt from the fold's locations.
-        DataError: data that cannot be used as they are.
-    """
-    names = [field.name for field in fields(Folds)]
-    if fold not in names:
-        raise ConfigError(f"fold is '{fold}'", f"It may be {', '.join(names)}", "Correct the name")
-    check_at_least(1, batch_size=batch_size)
-    check_at_least(0, workers=workers)
-    check_device(device)
-    checkpoint = load_checkpoint(run)
-    datamodule = _data_of(checkpoint, root, batch_size, workers, store)
-    if datamodule.manifest.scenes != checkpoint.scenes:
-        raise CheckpointError(
-            f"{checkpoint.path} was trained for the scenes {', '.join(checkpoint.scenes)}",
-            f"The data set has {', '.join(datamodule.manifest.scenes)}",
-            "Evaluate on the data set that it was trained on",
-        )
-    if fold != "train":
-        checkpoint.check_unseen(getattr(datamodule.folds, fold), f"make the {fold} fold")
-    return checkpoint, datamodule
-
-
-def _data_of(checkpoint: Checkpoint, root: str | None, batch_size: int, workers: int, store: str) -> SceneDataModule:
-    """The data that a checkpoint was trained on, with the same folds."""
-    data = replace(checkpoint.data_config(), workers=workers)
-    if root is not None:
-        data.source = {**data.source, "root": root}
-    features = {name: instantiate(node) for name, node in checkpoint.features.items()}
-    datamodule = SceneDataModule(data, features, FeatureStore(Path(store)), batch_size, checkpoint.seed)
-    datamodule.prepare_data()
-    return datamodule
-
-
-def evaluation_folder(checkpoint: Checkpoint, fold: str) -> Path:
-    """Where a fold's results lie: inside the run folder; beside the file for a checkpoint that lies elsewhere."""
-    parent = checkpoint.path.parent
-    run = parent.parent if (parent.parent / "record.json").is_file() else parent / checkpoint.path.stem
-    return run / EVALUATION / fold
-
-
-def _score(
-    network: SceneNetwork, predictions: Predictions, scenes: tuple[str, ...], clips: Sequence[Clip]
-) -> dict[str, Any]:
-    """Every head's scores per 1-s window and per clip, with their intervals."""
-    levels = {"window": predictions, "clip": predictions.per_clip()}
-    scored: dict[str, Any] = {}
-    for head in network.head_names:
-        scored[head] = {"parameters": count_parameters(*network.parts_of(head)).keras}
-        for level, examples in levels.items():
-            report = score(examples.log_probabilities[head], examples.scene).report(scenes)
-            locations = [clips[clip].location for clip in examples.clip.tolist()]
-            intervals = describe_intervals(report, examples.log_probabilities[head], examples.scene, locations)
-            scored[head][level] = {**report, "intervals": intervals}
-        scored[head]["clip"]["aggregator"] = AGGREGATOR
-    return scored
-
-
-@command("evaluate")
-def main(config: DictConfig) -> None:
-    """Evaluate the run that the command line names."""
-    options: EvaluateConfig = checked(config, EvaluateConfig)
-    metrics = evaluate(**vars(options))
+    metrics = evaluate(
+        options.run,
+        options.fold,
+        options.data.root,
+        options.batch_size,
+        options.extraction_workers,
+        options.store,
+        options.device,
+    )
     print(f"{results_table([metrics])}\n\n{intervals_table(metrics)}")
-    print(f"\n{metrics}\n{metrics.with_name(PREDICTIONS)}")
+    print(f"\n{metrics}\n{metrics.with_name(PREDICTIONS)}\nNext: sedcrnn report")
 
 
 if __name__ == "__main__":

@@ -1,171 +1,54 @@
-"""Data set -> features of all its clips in the store, in parallel; estimated first, and bad files listed at the end.
+"""Features of all clips of a data set ahead of training: estimated first, resumable, unreadable files listed at the end.
 
-python -m sedcrnn.extract data=tau2021 data.source.root=<folder> [only=spectrogram] [data.workers=2]
+sedcrnn extract data=tau2021 data.root=<folder>
+sedcrnn extract data=folder data.root=recordings features=small only=spectrogram
 """
 
-import shutil
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.clips import Clip
-from sedcrnn.commands import command
-from sedcrnn.config import DataConfig, FeaturesConfig, checked, instantiate
-from sedcrnn.distributed import place, shared
-from sedcrnn.errors import ClipError, ConfigError, DataError
-from sedcrnn.features.extraction import Unreadable, extract_all
-from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
-from sedcrnn.features.store import FeatureStore
-
-TRIED = 3
-"""Clips that are made first, for the estimate."""
-
-TAU_CLIPS, TAU_SECONDS = 12_291, 10
-"""TAU Urban Audio-Visual Scenes 2021, development set (dataset.md), for comparison."""
+from sedcrnn.cli import command
+from sedcrnn.config.stage_config import DataConfig, FeaturesConfig
+from sedcrnn.config.values import CHECKED, PathName, Seed
+from sedcrnn.errors import DataError
 
 
-@dataclass
-class ExtractConfig:
-    """Which features of which data set, and where they go; see conf/extract.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class ExtractOptions:
+    """Which features of which data set, and where they go."""
 
-    data: DataConfig = MISSING
-    features: FeaturesConfig = MISSING
-    only: str | None = MISSING
-    store: str = MISSING
-    seed: int = MISSING
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a feature takes, measured on a few clips.
-
-    Attributes:
-        feature: its name.
-        seconds: of one process, per step of 1/5 s.
-        size: bytes per step.
-        steps: per clip.
-    """
-
-    feature: str
-    seconds: float
-    size: float
-    steps: float
-
-    def told(self, what: str, clips: int, steps: float, processes: int) -> str:
-        """A line that says how long so many clips of so many steps take, and how much room."""
-        duration = clips * steps * self.seconds / processes
-        room = clips * steps * self.size
-        told = f"{room / 1e9:.2f} GB" if room > 1e9 else f"{room / 1e6:.1f} MB"
-        return f"  {self.feature:12} {what}: about {in_words(duration)} and {told}"
+    data: DataConfig
+    features: FeaturesConfig
+    only: Annotated[Literal["spectrogram", "frames"] | None, "One of the features; null: both."] = None
+    store: Annotated[PathName, "Where features are kept, by content."] = "data/store"
+    seed: Annotated[Seed, "Data sets draw their validation part by it; extraction does not depend on it."] = 0
 
 
-def extract(config: ExtractConfig) -> tuple[Unreadable, ...]:
-    """Make what is missing of a data set's features.
+@command(ExtractOptions, groups={"data": "synthetic", "features": "paper"})
+def main(options: ExtractOptions) -> None:
+    """Extract what is missing."""
+    from sedcrnn.config.targets import build
+    from sedcrnn.features.extraction_estimate import extract
 
-    Returns:
-        The clips that could not be read.
-
-    Raises:
-        ConfigError: `only` names no feature.
-        DataError: what the data set's lists raise, or too little room on the disk.
-    """
-    features = []
-    for feature in _chosen(config):
-        if feature.stored:
-            features.append(feature)
-        else:
-            print(f"{feature.name}: nothing to be made, since features.{feature.name}.storage=none")
-    source = instantiate(config.data.source)
+    nodes = {name: node for name, node in vars(options.features).items() if node and options.only in (None, name)}
+    features = [build(node, "feature") for node in nodes.values()]
+    source = build(options.data.source, "data_source")
     source.prepare()
-    clips: Sequence[Clip] = source.manifest().clips
-    store = FeatureStore(Path(config.store))
-    processes = max(1, config.data.workers) * place()[1]
-    costs = []
-    for feature in features:
-        missing = [clip for clip in clips if not store.knows(feature.source(clip), feature)]
-        print(f"{feature.name}: {len(missing)} of {len(clips)} clips are to be made or verified.")
-        if missing and (cost := measure(shared(missing), feature, store)):
-            costs.append((cost, len(missing)))
-    if costs:
-        print(f"Estimate from {TRIED} clips, on {processes} process(es):")
-        for cost, missing_clips in costs:
-            print(cost.told(f"here, {missing_clips} clips", missing_clips, cost.steps, processes))
-            tau = f"for TAU 2021, {TAU_CLIPS:,} clips of {TAU_SECONDS} s"
-            print(cost.told(tau, TAU_CLIPS, TAU_SECONDS * STEPS_PER_SECOND, processes))
-        _check_room(sum(clips * cost.steps * cost.size for cost, clips in costs), store.root)
-    started = time.monotonic()
-    bad = extract_all(clips, features, store, config.data.workers, "skip")
-    duration = time.monotonic() - started
-    made = sum(missing_clips for _, missing_clips in costs)
-    if made:
-        print(f"{made} files took {in_words(duration)}: {made / duration:.1f} per second.")
-    return bad
-
-
-def measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Cost | None:
-    """Time a feature on the first few clips that can be read, and keep what is made; None where none can be read."""
-    seconds, steps, size, tried = 0.0, 0.0, 0, 0
-    for clip in clips:
-        source = feature.source(clip)
-        try:
-            if tried == 0:
-                feature.extract(source)  # the first time compiles and loads what the others find
-            started = time.process_time()
-            values = feature.extract(source)
-            seconds += time.process_time() - started
-            entry = store.write(source, feature, values)
-        except ClipError:
-            continue  # told by the extraction itself, with all others
-        tried, steps, size = tried + 1, steps + len(values) / feature.per_step, size + entry.stat().st_size
-        if tried == TRIED:
-            break
-    return Cost(feature.name, seconds / steps, size / steps, steps / tried) if tried else None
-
-
-def in_words(seconds: float) -> str:
-    """A duration as people say it: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _chosen(config: ExtractConfig) -> list[Feature]:
-    nodes = {name: node for name, node in asdict(config.features).items() if node is not None}
-    if config.only is not None and config.only not in nodes:
-        raise ConfigError(
-            f"only={config.only}", f"The features are {' and '.join(nodes)}", "Name one of them, or leave it out"
+    unreadable = extract(source.manifest().clips, features, Path(options.store), options.data.extraction_workers)
+    if unreadable:
+        print(
+            f"\n{len(unreadable)} clip(s) could not be read:",
+            *(f"  {one.clip}: {one.message}" for one in unreadable),
+            sep="\n",
         )
-    return [instantiate(node) for name, node in nodes.items() if config.only in (None, name)]
-
-
-def _check_room(needed: float, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
         raise DataError(
-            f"The features need about {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left",
-            "There has to be room for all of them",
-            "Make room, or choose another folder with store=<folder>",
-        )
-
-
-@command("extract")
-def main(config: DictConfig) -> None:
-    """Extract what the command line describes."""
-    options: ExtractConfig = checked(config, ExtractConfig)
-    bad = extract(options)
-    if bad:
-        print(f"\n{len(bad)} clip(s) could not be read:")
-        for clip in bad:
-            print(f"  {clip.clip}: {clip.message}")
-        raise DataError(
-            f"{len(bad)} clip(s) could not be read; the features of all others are in {options.store}",
+            f"{len(unreadable)} clip(s) could not be read; the features of all others are in {options.store}",
             "They are listed above",
             "Mend them and run the command again, or train with data.unreadable=skip",
         )
-    print(f"Everything is in {options.store}.")
+    print(f"Everything is in {options.store}.\nNext: sedcrnn train experiment=audio, with the same data and features")
 
 
 if __name__ == "__main__":

@@ -1,188 +1,46 @@
-"""The stages in order, each from the ones before it; then the evaluation and the table.
+"""All stages of a recipe in order, each from the ones before it; then the evaluation and the table.
 
-python -m sedcrnn.pipeline [stages=demo] [seeds=[0,1,2]] [any override of sedcrnn.train, for every stage]
+sedcrnn pipeline data=tau2021 data.root=<folder>
+sedcrnn pipeline stages=demo_small seeds=0,1,2
+sedcrnn pipeline stages=demo_small data=folder data.root=recordings
 """
 
-import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.checkpoints import BEST, network_kind
-from sedcrnn.commands import command
-from sedcrnn.config import TrainConfig, checked
-from sedcrnn.distributed import count_processes
-from sedcrnn.errors import ConfigError, nearest
-from sedcrnn.evaluate import PREDICTIONS, evaluate
-from sedcrnn.evaluation.table import results_table, spread_table, stages_table
-from sedcrnn.robustness import robustness
-from sedcrnn.runs import is_first_process, report_score, say
-from sedcrnn.starts import PREVIOUS, load_encoder
-from sedcrnn.train import train
-
-# Overrides that are the pipeline's, not the stages'.
-_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "score", "note", "hydra")
+from sedcrnn.cli import command
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.config.values import CHECKED, Name, Seed
 
 
-@dataclass(frozen=True)
-class Result:
-    """An evaluated stage.
+@dataclass(config=CHECKED, kw_only=True)
+class PipelineConfig(TrainConfig):
+    """The stages, and whatever a stage takes, which then holds for all of them."""
 
-    Attributes:
-        stage: name of its experiment.
-        kind: `audio`, `visual` or `fusion`.
-        metrics: metrics.json of the test fold; that of validation, which calibration takes, lies beside it.
-    """
-
-    stage: str
-    kind: str
-    metrics: Path
+    stages: Annotated[dict[str, list[str]], "Experiments that are trained, in order -> overrides of each alone."]
+    sizes: Annotated[dict[str, Any], "Kind of network or experiment -> overrides of such stages."]
+    note: Annotated[str, "What is printed before the first stage."]
+    table: Annotated[Literal["heads", "stages"], "A row per head of the last networks, or a row per stage."]
+    robustness: Annotated[list[Name], "Stages whose networks are scored under worse conditions too."]
+    score: Annotated[Name | None, "Stage whose best validation score stands for all in a sweep; null: the last."]
+    seeds: Annotated[list[Seed] | None, "Everything once per seed, then mean and spread; null: the one in `seed`."]
 
 
-def run_pipeline(configs: Mapping[str, TrainConfig]) -> list[Result]:
-    """Train every stage, or find it trained; evaluate them all.
+@command(PipelineConfig, config_name="pipeline")
+def main(config: PipelineConfig) -> float | None:
+    """Train the stages, evaluate them, print the table."""
+    from sedcrnn.training.pipeline_stages import run_stages
 
-    Args:
-        configs: experiment name -> its config, in order.
-
-    Returns:
-        One result per stage; nothing in the other processes of a distributed run, which only train.
-
-    Raises:
-        ConfigError: stages that train with different numbers of processes.
-    """
-    _check_processes(configs)
-    for config in configs.values():
-        load_encoder(config)  # what is wrong with a later stage's weights is told before the first one trains
-    latest: dict[str, Path] = {}
-    runs: dict[str, Path] = {}
-    for number, (stage, config) in enumerate(configs.items(), start=1):
-        say(f"\n[{number}/{len(configs)}] {stage}, seed {config.seed}")
-        started = time.monotonic()
-        for kind, run in latest.items():
-            if getattr(config.start_from, kind) == PREVIOUS:
-                setattr(config.start_from, kind, str(run))
-        runs[stage] = latest[_kind(config)] = train(config)
-        say(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")
-    if not is_first_process():
-        return []
-    say("\nEvaluating on the validation and test folds")
-    results = []
-    for stage, run in runs.items():
-        store, device = configs[stage].store, _device(configs[stage])
-        evaluate(str(run), fold="validation", store=store, device=device)
-        metrics = evaluate(str(run), fold="test", store=store, device=device)
-        results.append(Result(stage, _kind(configs[stage]), metrics))
-    return results
-
-
-def try_robustness(stages: Sequence[str], configs: Mapping[str, TrainConfig], results: Sequence[Result]) -> None:
-    """Score the named stages' networks under every condition of `sedcrnn.robustness`."""
-    for result in results:
-        if result.stage in stages:
-            config = configs[result.stage]
-            say(f"Worse conditions: {result.stage}")
-            robustness(str(result.metrics.parents[2]), store=config.store, device=_device(config))
-
-
-def _device(config: TrainConfig) -> str:
-    return "cuda" if config.trainer["accelerator"] in ("gpu", "cuda") else "cpu"
-
-
-def _kind(config: TrainConfig) -> str:
-    return network_kind(config.model["network"])
-
-
-def compose_stages(config: DictConfig, overrides: list[str]) -> dict[str, TrainConfig]:
-    """The configs of a pipeline's stages, in order.
-
-    Args:
-        config: of the pipeline: `stages`, experiment name -> overrides of that stage alone; and `sizes`, kind of
-            network or experiment name -> overrides of such stages.
-        overrides: of every stage. They win over the sizes of a kind, and what is for a stage alone wins over all.
-    """
-    composed = {}
-    for stage, own in config.stages.items():
-        kind = _kind(compose_stage(stage, [])) if config.sizes else stage
-        of_stage = config.sizes.get(stage, []) if stage != kind else []
-        composed[stage] = compose_stage(stage, [*config.sizes.get(kind, []), *overrides, *of_stage, *own])
-    return composed
-
-
-def _check_named(key: str, names: Sequence[str], stages: Collection[str]) -> None:
-    """What the pipeline's config says of stages is of stages that it has."""
-    for name in names:
-        if name not in stages:
-            raise ConfigError(
-                f"{key} names the stage '{name}'",
-                f"The stages are {', '.join(stages)}; the nearest is {nearest(name, stages)}",
-                f"Correct the name, or set {key} to stages that there are",
-            )
-
-
-def _check_processes(configs: Mapping[str, TrainConfig]) -> None:
-    """The stages follow one another in the same processes, so that there are as many for each."""
-    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
-    if len(set(processes.values())) > 1:
-        told = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
-        raise ConfigError(
-            f"The stages train with different numbers of processes ({told})",
-            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
-            "Make them so, or train the stages one by one with sedcrnn.train",
-        )
-
-
-def compose_stage(stage: str, overrides: list[str]) -> TrainConfig:
-    """The checked config of one stage, composed as `sedcrnn.train` would."""
-    config: TrainConfig = checked(hydra.compose("train", [f"experiment={stage}", *overrides]))
-    return config
-
-
-@command("pipeline")
-def main(config: DictConfig) -> float | None:
-    """Train the stages that the command line describes, evaluate the last of each kind, print the table."""
-    _check_named("robustness", config.robustness, config.stages)
-    _check_named("score", [config.score] if config.score else [], config.stages)
-    say(config.note)
-    overrides = [
-        override
-        for override in HydraConfig.get().overrides.task
-        if override.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] not in _OWN_KEYS
-    ]
-    results: list[list[Result]] = []
-    for seed in config.seeds or [config.seed]:
-        configs = compose_stages(config, [*overrides, f"seed={seed}"])
-        result = run_pipeline(configs)
-        if not is_first_process():
-            continue
-        results.append(result)
-        try_robustness(config.robustness, configs, result)
-        say("\n" + _table(config.table, [result]))
-        say("\nFiles")
-        for one in result:
-            say(f"  {one.metrics.parents[2] / BEST}\n  {one.metrics}\n  {one.metrics.with_name(PREDICTIONS)}")
-    if len(results) > 1:
-        say("\n" + _table(config.table, results))
-    scored = [one for result in results for one in result if one.stage == (config.score or result[-1].stage)]
-    return report_score(*(one.metrics.parents[2] for one in scored)) if scored else None
-
-
-def _table(kind: str, results: Sequence[Sequence[Result]]) -> str:
-    """Results by seed, one or more -> the table that the pipeline's config asks for: `heads` or `stages`."""
-    if kind == "stages":
-        return stages_table([{one.stage: one.metrics for one in result} for result in results])
-    # The last run of each kind of network, in the order in which they were trained.
-    last = [[one for one in result if one.kind not in _kinds_after(result, one)] for result in results]
-    files = [[one.metrics for one in result] for result in last]
-    return spread_table(files) if len(files) > 1 else results_table(files[0])
-
-
-def _kinds_after(result: Sequence[Result], one: Result) -> set[str]:
-    return {other.kind for other in result[result.index(one) + 1 :]}
+    return run_stages(
+        config.stages,
+        config.sizes,
+        config.seeds or [config.seed],
+        config.table,
+        config.robustness,
+        config.score,
+        config.note,
+    )
 
 
 if __name__ == "__main__":

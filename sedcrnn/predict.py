@@ -1,151 +1,42 @@
-"""The scene of every second of media files: any format, any length, with sound, picture or both.
+"""The scene of every second of media files: any format, any length, with audio, video or both.
 
-python -m sedcrnn.predict run=<run folder, checkpoint or .onnx> <files or folder>
+sedcrnn predict run=fusion clip.mp4
+sedcrnn predict run=runs/fusion-s0-1a2b3c4d recordings/ csv=scenes.csv plot=timelines
 """
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import field
+from typing import Annotated
 
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-import sedcrnn
-from sedcrnn.commands import command
-from sedcrnn.config import checked
-from sedcrnn.errors import ClipError, ConfigError, DataError
-from sedcrnn.inference.media import Media, find_media
-from sedcrnn.inference.prediction import Prediction, write_predictions_csv, write_predictions_json
-from sedcrnn.modalities import TRACKS
-
-PICTURES = (".png", ".pdf", ".svg")
+from sedcrnn.cli import command
+from sedcrnn.config.command_options import Device, RunName
+from sedcrnn.config.values import CHECKED, Count, Name, PathName
 
 
-@dataclass
-class PredictConfig:
-    """What predicts which files, and what is written; see conf/predict.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class PredictOptions:
+    """What predicts which files, and what is written."""
 
-    run: str = MISSING
-    files: list[str] = MISSING
-    head: str | None = MISSING
-    top: int = MISSING
-    json: str | None = MISSING
-    csv: str | None = MISSING
-    plot: str | None = MISSING
-    batch_size: int = MISSING
-    device: str = MISSING
-
-
-def predict_files(options: PredictConfig) -> None:
-    """Predict all files, print their tables and write what is asked for; what cannot be read is told at the end.
-
-    Raises:
-        SedcrnnError: before anything is predicted, for what is misused; afterwards a DataError, for files that cannot
-            be read.
-    """
-    _check(options)
-    media = find_media(options.files)
-    pictures = picture_paths(media, options.plot)
-    predictor = sedcrnn.load(options.run, options.device)
-    predictor.check_head(options.head)
-    predictions: list[Prediction] = []
-    refused: dict[str, str] = {}
-    for one, picture in zip(media, pictures, strict=True):
-        try:
-            prediction = predictor.predict(one.picture, one.sound, options.head, options.batch_size, progress=True)
-        except ClipError as error:
-            refused[one.name] = error.found
-            continue
-        predictions.append(prediction)
-        print(*table(prediction, one.name, predictor.heads, options.top), "", sep="\n", flush=True)
-        if picture is not None:
-            # Here, because it takes a second to load.
-            from sedcrnn.timeline import write_timeline
-
-            write_timeline(picture, prediction, one.name)
-    if options.json is not None:
-        about = {"sedcrnn": sedcrnn.__version__, "run": str(predictor.model.path), "unreadable": refused}
-        write_predictions_json(Path(options.json), predictions, predictor.scenes, **about)
-    if options.csv is not None:
-        write_predictions_csv(Path(options.csv), predictions, predictor.scenes)
-    for written in (options.json, options.csv, options.plot if predictions else None):
-        if written is not None:
-            print(written)
-    if refused:
-        print("Not predicted:", *(f"  {message}" for message in refused.values()), sep="\n", file=sys.stderr)
-        raise DataError(
-            f"{len(refused)} of {len(media)} files could not be predicted",
-            "Files are whole, last a second or longer, and have the sound or the picture that the head takes",
-            f"Mend those listed above, or leave them out; {len(predictions)} were predicted",
-        )
+    run: RunName
+    files: Annotated[list[PathName], "Media files and folders."] = field(default_factory=list)
+    head: Annotated[Name | None, "Which head answers: audio, visual, early, late; null: the network's answer."] = None
+    top: Annotated[Count, "Scenes per row."] = 3
+    json: Annotated[PathName | None, "File for all probabilities of all heads."] = None
+    csv: Annotated[PathName | None, "File for the same, one row per file, head and second."] = None
+    plot: Annotated[
+        PathName | None, "Figure of the probabilities over time: a .png file, or a folder for one per media file."
+    ] = None
+    batch_size: Annotated[Count, "Seconds at a time."] = 4
+    device: Device = "auto"
 
 
-def table(prediction: Prediction, name: str, heads: Sequence[str], top: int) -> Iterator[str]:
-    """Lines for the terminal: what answered, a row per second, and one for the whole file."""
-    seconds = len(prediction.seconds)
-    yield f"{name}: {seconds} s, {prediction.head} head"
-    yield from notes(prediction, heads)
-    width = max(map(len, prediction.scenes))
+@command(PredictOptions, words=["files*"])
+def main(options: PredictOptions) -> None:
+    """Predict the files, print their tables and write what is asked for."""
+    from sedcrnn.inference.prediction_text import predict_files
 
-    def row(label: str, scenes: Iterable[tuple[str, float]]) -> str:
-        return f"{label:>7}  " + "  ".join(f"{scene:{width}} {probability:.3f}" for scene, probability in scenes)
-
-    yield f"{'second':>7}  likeliest scenes"
-    for second in range(seconds):
-        yield row(str(second), prediction.top(top, second))
-    yield row("all", prediction.top(top))
-
-
-def notes(prediction: Prediction, heads: Sequence[str]) -> Iterator[str]:
-    """What a reader of the answers has to know of the tracks that they rest on, in sentences."""
-    tracks = prediction.tracks
-    if "late" in heads and len(tracks) < len(TRACKS):
-        absent = next(track for track in TRACKS.values() if track not in tracks)
-        yield f"It has no {absent}: the {prediction.head} network answers alone."
-    if len(set(tracks.values())) > 1:
-        told = " and ".join(f"{seconds} s of {track}" for track, seconds in tracks.items())
-        yield f"It has {told}: what has no counterpart is left out."
-
-
-def picture_paths(media: Sequence[Media], plot: str | None) -> list[Path | None]:
-    """Where the picture of each file goes: one file, or a folder with a picture named after each.
-
-    Raises:
-        ConfigError: one picture for several files.
-    """
-    if plot is None:
-        return [None] * len(media)
-    path = Path(plot)
-    if path.suffix.lower() not in PICTURES:
-        paths: dict[Path, None] = {}
-        for one in media:
-            stem = one.picture.stem
-            names = (f"{stem}{number}.png" for number in ("", *(f"-{repeat}" for repeat in range(2, len(media) + 2))))
-            paths[next(path / name for name in names if path / name not in paths)] = None
-        return list(paths)
-    if len(media) > 1:
-        raise ConfigError(
-            f"plot={plot} is one picture, for {len(media)} files",
-            "Several files have a picture each, in a folder",
-            "Give the folder: plot=timelines",
-        )
-    return [path]
-
-
-def _check(options: PredictConfig) -> None:
-    for name in ("top", "batch_size"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"{name}={getattr(options, name)}", "It is 1 or more", f"Set {name}=3")
-    for name in ("json", "csv"):
-        value = getattr(options, name)
-        if value is not None and Path(value).is_dir():
-            raise ConfigError(f"{name}={value} is a folder", "It is a file", f"Give {name}={value}/predictions.{name}")
-
-
-@command("predict", words="files")
-def main(config: DictConfig) -> None:
-    """Predict the files that the command line names."""
-    predict_files(checked(config, PredictConfig))
+    predict_files(**vars(options))
 
 
 if __name__ == "__main__":

@@ -1,73 +1,46 @@
-"""Run folders -> experiments/results.csv, the table in experiments/README.md, and one HTML page.
+"""What evaluated runs say, over seeds: results.csv, the table in experiments/README.md, and one HTML page.
 
-python -m sedcrnn.report runs=<folder of runs>
+sedcrnn report
+sedcrnn report runs=runs seeds=0,1,2,3,4
 """
 
-from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.commands import command
-from sedcrnn.config import CONF, checked
-from sedcrnn.errors import CheckpointError
-from sedcrnn.files import write_text
-from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.outputs import read_around, write_readme, write_results
-from sedcrnn.reporting.page import build_page
-from sedcrnn.reporting.rows import make_tables
-from sedcrnn.reporting.rows_file import read_rows
+from sedcrnn.cli import command
+from sedcrnn.config.values import CHECKED, Name, PathName, Seed
 
 
-@dataclass
-class ReportConfig:
-    """Which runs are reported, and where; see conf/report.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class ReportOptions:
+    """Which runs are reported, and where."""
 
-    runs: str = MISSING
-    rows: str | None = MISSING
-    seeds: list[int] | None = MISSING
-    leave_out: list[str] = MISSING
-    results: str = MISSING
-    readme: str | None = MISSING
-    page: str = MISSING
-
-
-def report(config: ReportConfig) -> list[Path]:
-    """Read run folders, and write what they say; nothing is written unless all of it can be.
-
-    Returns:
-        The files written.
-
-    Raises:
-        SedcrnnError: no runs, runs that cannot be read or do not fit together, or a file that has no place for a table.
-    """
-    specs = read_rows(Path(config.rows) if config.rows is not None else CONF / "experiment" / "rows.yaml")
-    if config.readme is not None:
-        read_around(Path(config.readme))
-    runs = collect(Path(config.runs), fold="test", leave_out=config.leave_out)
-    tables = make_tables(runs, specs, config.seeds)
-    if not tables:
-        states = sorted({f"{run.folder.name}: {run.state}" for run in runs})
-        raise CheckpointError(
-            f"None of the {len(runs)} runs in {config.runs} has scores to report ({'; '.join(states[:3])}"
-            + (", ...)" if len(states) > 3 else ")"),
-            "A run is reported once it is trained and evaluated, and if its seed is among `seeds`",
-            "Evaluate them: python -m sedcrnn.evaluate run=<run folder>, with fold=validation and with fold=test",
-        )
-    page = build_page(tables, runs)
-    write_results(Path(config.results), tables)
-    write_text(Path(config.page), page)
-    written = [Path(config.results), Path(config.page)]
-    if config.readme is not None:
-        write_readme(Path(config.readme), tables)
-        written.append(Path(config.readme))
-    return written
+    runs: Annotated[PathName, "Folder of run folders."] = "runs"
+    tables: Annotated[PathName | None, "Which experiments are rows of which table; null: experiments/tables.yaml."] = (
+        None
+    )
+    seeds: Annotated[list[Seed] | None, "Seeds that every row should have; null: those that are there."] = None
+    leave_out: Annotated[list[Name], "Names of run folders that are not looked at."] = field(default_factory=list)
+    results: Annotated[PathName, "Written: a line per row, seed and level."] = "experiments/results.csv"
+    readme: Annotated[PathName | None, "The table between its markers is written; null: none."] = (
+        "experiments/README.md"
+    )
+    page: Annotated[PathName, "Written: the page."] = "runs/report.html"
 
 
-@command("report")
-def main(config: DictConfig) -> None:
-    """Report the runs that the command line names."""
-    for path in report(checked(config, ReportConfig)):
+@command(ReportOptions, words=["runs"])
+def main(options: ReportOptions) -> None:
+    """Report the runs, and list what was written."""
+    from sedcrnn.reporting.report_files import write_report
+
+    readme = Path(options.readme) if options.readme else None
+    tables = Path(options.tables) if options.tables else None
+    for path in write_report(
+        Path(options.runs), tables, options.seeds, options.leave_out, Path(options.results), readme, Path(options.page)
+    ):
         print(path)
 
 

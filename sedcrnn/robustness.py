@@ -1,180 +1,31 @@
-"""Trained network -> its scores where sound or picture is missing, corrupted or of another clip: robustness.json.
+"""Scores of a trained network where audio or video is missing, corrupted or of another clip, and in other batches.
 
-python -m sedcrnn.robustness run=<run folder or checkpoint>
+sedcrnn robustness fusion
+sedcrnn robustness run=runs/fusion-s0-1a2b3c4d fold=validation
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
-import torch
-from omegaconf import DictConfig
-from torch import Tensor
-from tqdm import tqdm
-
-from sedcrnn.commands import command
-from sedcrnn.config import checked
-from sedcrnn.evaluate import ROBUSTNESS, EvaluateConfig, evaluation_folder, open_fold
-from sedcrnn.evaluation.conditions import (
-    ABSENT,
-    AS_IT_IS,
-    COMPLETE,
-    CONDITIONS,
-    PICTURES,
-    REMOVED,
-    SOUNDS,
-    ChangedWindows,
-)
-from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS, score
-from sedcrnn.files import write_json
-from sedcrnn.modalities import TRACKS
-from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.fusion import FusionNetwork
-from sedcrnn.windows import ConsecutiveWindows, Window
-
-# Raised whenever robustness.json says more or something else.
-FORM = 1
-
-KINDS = {"spectrogram": SOUNDS, "frames": PICTURES}
-STAND_IN = {"sound missing": "visual", "picture missing": "audio"}
-"""The subnetwork that answers alone where a track is missing, as in `sedcrnn.predict`."""
-
-Values = dict[str, Tensor]
+from sedcrnn.cli import command
+from sedcrnn.evaluate import EvaluateOptions
 
 
-def robustness(
-    run: str,
-    fold: str = "test",
-    root: str | None = None,
-    batch_size: int = 32,
-    workers: int = 2,
-    store: str = "data/store",
-    device: str = "cpu",
-) -> Path:
-    """Score a fold under every condition that concerns the network's inputs, unless that has been done before.
+@command(EvaluateOptions, words=["run"])
+def main(options: EvaluateOptions) -> None:
+    """Score the run, and print the answer's scores under each condition."""
+    from sedcrnn.evaluation.robustness_scores import robustness
+    from sedcrnn.reporting.results_tables import robustness_table
 
-    Parameters and errors are those of `evaluate`.
-
-    Returns:
-        robustness.json. Its scores are of 1-s windows:
-
-            {"conditions": {<condition>: {<head>: {"macro_accuracy": ..., "macro_log_loss": ...}}},
-             "confidence_rises": {<condition>: {<head>: share of windows in which the likeliest scene is surer}},
-             "batch_invariance": {"largest_difference": of any probability, with other sizes and orders of batches}}
-    """
-    checkpoint, data = open_fold(run, fold, root, batch_size, workers, store, device)
-    path = evaluation_folder(checkpoint, fold) / ROBUSTNESS
-    asked = {"checkpoint": checkpoint.digest, "data": data.identity, "fold": fold, "form": FORM}
-    if path.is_file() and json.loads(path.read_text())["of"] == asked:
-        return path
-    network = checkpoint.build().to(device)
-    whole = data.dataset(fold)
-    windows = ConsecutiveWindows(whole.steps, batch_size=1).windows
-
-    def encode(name: str, kind: str, windows: Sequence[Window]) -> Values:
-        changed = ChangedWindows(whole.clips, data.manifest.scenes, name, data.features[name], data.store, kind)
-        return _encode(network, changed, windows, batch_size, device)
-
-    encoded = {(name, kind): encode(name, kind, windows) for name in network.inputs for kind in KINDS[name]}
-    # The same windows in other batches.
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(windows)))
-    shuffled = [windows[place] for place in order.tolist()]
-    again = {(name, AS_IT_IS): encode(name, AS_IT_IS, shuffled) for name in network.inputs}
-    network.cpu()
-    heads = {
-        condition: _heads(network, encoded, condition)
-        for condition, kinds in CONDITIONS.items()
-        if _concerns(network, *kinds)
-    }
-    differences = [
-        (values.exp() - heads[COMPLETE][head][order].exp()).abs().max().item()
-        for head, values in _heads(network, again, COMPLETE).items()
-    ]
-    scene = whole.scene[[window.clip for window in windows]]
-    surest = {condition: {head: values.amax(-1) for head, values in told.items()} for condition, told in heads.items()}
-    write_json(
-        path,
-        {
-            "of": asked,
-            "conditions": {
-                condition: {head: _score(values, scene) for head, values in told.items()}
-                for condition, told in heads.items()
-            },
-            "confidence_rises": {
-                condition: {
-                    head: (surest[condition][head] > values).double().mean().item()
-                    for head, values in surest[COMPLETE].items()
-                }
-                for condition in REMOVED
-                if condition in heads
-            },
-            "batch_invariance": {"largest_difference": max(differences)},
-        },
+    path = robustness(
+        options.run,
+        options.fold,
+        options.data.root,
+        options.batch_size,
+        options.extraction_workers,
+        options.store,
+        options.device,
     )
-    return path
-
-
-def _concerns(network: SceneNetwork, sound: str, picture: str) -> bool:
-    """Whether a network can tell a condition from the complete one; a single subnetwork has nothing to stand in."""
-    kinds = {"spectrogram": sound, "frames": picture}
-    if ABSENT in kinds.values():
-        return isinstance(network, FusionNetwork)
-    return all(kind == AS_IT_IS or name in network.inputs for name, kind in kinds.items())
-
-
-@torch.inference_mode()
-def _encode(
-    network: SceneNetwork, dataset: ChangedWindows, windows: Sequence[Window], batch_size: int, device: str
-) -> Values:
-    """What a network makes of one modality of some windows: encoded values, or the logits of a single subnetwork."""
-    starts = range(0, len(windows), batch_size)
-    made: list[Values] = []
-    for start in tqdm(starts, desc=f"{TRACKS[dataset.name]} {dataset.kind}", unit="batch", leave=False):
-        values = dataset[list(windows[start : start + batch_size])][dataset.name].to(device)
-        if isinstance(network, FusionNetwork) and dataset.name == "spectrogram":
-            encoded = network.encode_sound(network.audio.embed(values))
-        elif isinstance(network, FusionNetwork):
-            encoded = network.encode_picture(network.visual.embed(values))
-        else:
-            encoded = network.heads(values)
-        made.append({key: value.float().cpu() for key, value in encoded.items()})
-    return {key: torch.cat([one[key] for one in made]) for key in made[0]}
-
-
-@torch.inference_mode()
-def _heads(network: SceneNetwork, encoded: Mapping[tuple[str, str], Values], condition: str) -> Values:
-    """(window, scene) log-probabilities of every head under a condition."""
-    kinds = dict(zip(KINDS, CONDITIONS[condition], strict=True))
-    present = {name: encoded[name, kind] for name, kind in kinds.items() if name in network.inputs and kind != ABSENT}
-    if condition in STAND_IN:
-        (values,) = present.values()
-        logits = dict.fromkeys(network.head_names, values[STAND_IN[condition]])
-    elif isinstance(network, FusionNetwork):
-        logits = network.decode(**present["spectrogram"], **present["frames"])
-    else:
-        (logits,) = present.values()
-    return {head: values.log_softmax(-1) for head, values in logits.items()}
-
-
-def _score(log_probabilities: Tensor, scene: Tensor) -> dict[str, float]:
-    told = score(log_probabilities, scene).compute()
-    return {name: told[name].item() for name in (MACRO_ACCURACY, MACRO_LOG_LOSS)}
-
-
-@command("robustness")
-def main(config: DictConfig) -> None:
-    """Score the run that the command line names, and print the answer's scores under each condition."""
-    options: EvaluateConfig = checked(config, EvaluateConfig)
-    path = robustness(**vars(options))
-    told = json.loads(path.read_text())
-    print(f"{'':28}{'accuracy %':>12}{'log loss':>10}{'surer in %':>12}")
-    for condition, heads in told["conditions"].items():
-        answer, scores = list(heads.items())[-1]
-        rises = told["confidence_rises"].get(condition)
-        surer = f"{100 * rises[answer]:12.0f}" if rises else ""
-        print(f"{condition:28}{100 * scores[MACRO_ACCURACY]:12.1f}{scores[MACRO_LOG_LOSS]:10.3f}{surer}")
-    print(f"\nThe same windows in other batches: {told['batch_invariance']['largest_difference']:.1e} at most.\n{path}")
+    print(f"{robustness_table(json.loads(path.read_text(encoding='utf-8')))}\n{path}\nNext: sedcrnn report")
 
 
 if __name__ == "__main__":

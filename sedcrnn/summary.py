@@ -1,54 +1,37 @@
-"""Print the layers of a network: shapes, parameters, multiply-adds.
+"""The layers of a network: shapes, parameters, multiply-accumulates.
 
-python -m sedcrnn.summary model=fusion
-python -m sedcrnn.summary model=fusion network@parts.visual=visual_small
+sedcrnn summary model=fusion
+sedcrnn summary model=fusion network@parts.visual=visual_small
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-import torch
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.commands import command
-from sedcrnn.config import FeaturesConfig, Node, checked, instantiate
-from sedcrnn.networks.summary import layer_table
-from sedcrnn.starts import PARTS, complete_network
-from sedcrnn.windows import STEPS_PER_WINDOW
+from sedcrnn.cli import command
+from sedcrnn.config.stage_config import FeaturesConfig
+from sedcrnn.config.values import CHECKED, Count, ModuleNode
 
 
-@dataclass
-class SummaryConfig:
-    """Which network, for which inputs; see conf/summary.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class SummaryOptions:
+    """Which network, for which inputs."""
 
-    features: FeaturesConfig = MISSING
-    model: Node = MISSING
-    parts: dict[str, Any] = MISSING
-    scenes: int = MISSING
-
-
-def summarise(config: SummaryConfig) -> str:
-    """The layer table of a network for one second of a scene, freshly built."""
-    node = {**config.model["network"]}
-    for part in PARTS:
-        if part in node and node[part] is None:  # left to checkpoints in training
-            node[part] = config.parts[part]
-    sound, picture = (instantiate(feature) for feature in asdict(config.features).values())
-    channels = len(sound.layout.names)
-    dimensions = {"scenes": config.scenes, "channels": channels, "height": picture.height, "width": picture.width}
-    with torch.device("meta"):  # no values are needed
-        network = instantiate(complete_network(node, {}, dimensions))
-    inputs = {
-        "spectrogram": torch.zeros(1, channels, sound.bank.bands, STEPS_PER_WINDOW * sound.per_step),
-        "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, picture.height, picture.width),
-    }
-    return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})
+    features: FeaturesConfig
+    model: ModuleNode
+    parts: Annotated[dict[str, Any], "Audio and visual network of a fusion network that names none."]
+    scenes: Annotated[Count, "Number of scenes."] = 10
 
 
-@command("summary")
-def main(config: DictConfig) -> None:
-    """Print the table of the network that the command line describes."""
-    print(summarise(checked(config, SummaryConfig)))
+GROUPS = {"features": "paper", "model": "audio", "network@parts.audio": "audio", "network@parts.visual": "visual"}
+
+
+@command(SummaryOptions, groups=GROUPS)
+def main(options: SummaryOptions) -> None:
+    """Print the layers, freshly built."""
+    from sedcrnn.training.network_summary import summarise
+
+    print(summarise(options.model["network"], options.parts, vars(options.features), options.scenes))
 
 
 if __name__ == "__main__":

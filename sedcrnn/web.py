@@ -1,204 +1,36 @@
-"""Clip dropped on a local page -> predictor -> timeline of every head, what the network sees, likeliest scenes.
+"""A local page: drop a clip, and see its scenes, spectrogram and frames (extra `web`).
 
-python -m sedcrnn.web run=<run folder, checkpoint or .onnx>
-
-The page is served to this computer alone and asks nothing of any other.
+sedcrnn web fusion
+sedcrnn web run=fusion.onnx port=7861
 """
 
-import html
-import os
-import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import Annotated
 
-from omegaconf import MISSING, DictConfig
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
 
-import sedcrnn
-from sedcrnn.commands import command
-from sedcrnn.config import FeaturesConfig, checked
-from sedcrnn.errors import ConfigError, SedcrnnError
-from sedcrnn.extras import import_extra
-from sedcrnn.inference.prediction import Prediction
-from sedcrnn.inference.predictor import Predictor
-from sedcrnn.inspect import InspectConfig, inspect
-from sedcrnn.predict import notes
-from sedcrnn.timeline import write_timeline
-
-HOST = "127.0.0.1"
-
-PLACES = ("1st", "2nd", "3rd")
-"""Scenes per head in the table."""
-
-SECONDS_SEEN = 30
-"""The most of a clip of which spectrogram and frames are drawn."""
-
-# A picture that is wider than a telephone is moved sideways there, and stays legible.
-STYLE = """
-footer { display: none !important; }
-.gradio-container main { max-width: 1000px; width: 100%; margin: 0 auto !important; }
-#told, #told > * { padding: 0 !important; }
-[role=alert] { border-left: 4px solid #b91c1c; padding-left: 12px; }
-.picture .image-frame { overflow-x: auto; justify-content: safe center; }
-.picture img { min-width: 720px; }
-#table * { font-family: sans-serif; }
-"""
+from sedcrnn.cli import command
+from sedcrnn.config.command_options import Device, RunName
+from sedcrnn.config.values import CHECKED
 
 
-@dataclass
-class WebConfig:
-    """Whose predictions are shown, and where; see conf/web.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class WebOptions:
+    """Whose predictions are shown, and where."""
 
-    run: str = MISSING
-    port: int = MISSING
-    device: str = MISSING
-
-
-def serve(run: str, port: int = 7860, device: str = "cpu") -> None:
-    """Serve the page until the process is interrupted. What was dropped on it is removed then.
-
-    Raises:
-        CheckpointError: no run, checkpoint or ONNX file.
-        ConfigError: a port that cannot be had.
-        MissingExtraError: Gradio is not installed.
-    """
-    check_port(port)
-    with TemporaryDirectory(prefix="sedcrnn-web-") as folder:
-        gradio = import_gradio(Path(folder))
-        page = build_page(gradio, sedcrnn.load(run, device), Path(folder))
-        _, address, _ = page.launch(
-            server_name=HOST,
-            server_port=port,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            run_history=False,
-            enable_monitoring=False,
-            mcp_server=False,
-            ssr_mode=False,
-            theme=gradio.themes.Default(font="sans-serif", font_mono="monospace"),
-            css=STYLE,
-        )
-        print(f"{address}  (Ctrl-C ends it)", flush=True)
-        page.block_thread()
+    run: RunName
+    port: Annotated[
+        int, Strict(), Field(ge=1, le=65535), "Port of this computer; the page is served to nobody else."
+    ] = 7860
+    device: Device = "auto"
 
 
-def check_port(port: int) -> None:
-    """Refuse a port that cannot be had, before anything takes long.
+@command(WebOptions, words=["run"])
+def main(options: WebOptions) -> None:
+    """Serve the page for the run until the command is interrupted."""
+    from sedcrnn.inference.web_page import serve
 
-    Raises:
-        ConfigError: it is in use, or not this user's to have, or no port.
-    """
-    try:
-        socket.create_server((HOST, port or -1)).close()  # 0 would be any
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"port={port} of {HOST} cannot be had: {error}",
-            "It is a free one of 1 to 65535; those below 1024 are the system's",
-            f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
-        ) from error
-
-
-def import_gradio(folder: Path) -> Any:
-    """Gradio without its reports to its makers, and with a folder for what is dropped on the page.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    # Gradio asks its own server whether it is up, and would do so by way of a proxy.
-    os.environ["no_proxy"] = ",".join(filter(None, (HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
-    return import_extra("gradio", "web", "The page needs")
-
-
-def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
-    """The page for one network, a `gradio.Blocks`; its pictures are written to a folder."""
-    progress = gradio.Progress(track_tqdm=True)
-
-    def show(path: str, progress: Any = progress) -> tuple[Any, ...]:
-        progress(0, desc="Reading")
-        try:
-            told, *results = look_at(predictor, Path(path), folder)
-        except SedcrnnError as error:
-            return tell_error(error, Path(path)), gradio.Column(visible=False), None, None, None
-        return told, gradio.Column(visible=True), *results
-
-    with gradio.Blocks(title="sedcrnn", analytics_enabled=False) as page:
-        gradio.Markdown(
-            "# Scenes of a clip\n"
-            "Drop a video, a sound or a silent picture, and see which scene the network hears and sees in every second "
-            "of it. Nothing leaves this computer."
-        )
-        clip = gradio.File(label="Clip", elem_id="clip", height=140)
-        told = gradio.HTML(elem_id="told", padding=False)
-        with gradio.Column(visible=False) as results:
-            table = gradio.Dataframe(
-                headers=["head", *PLACES],
-                label="Likeliest scenes of the whole clip, with their mean probability over its seconds (0 to 1)",
-                elem_id="table",
-                interactive=False,
-            )
-            pictures = {"show_label": False, "buttons": ["download", "fullscreen"], "elem_classes": "picture"}
-            gradio.Markdown("## Scenes over time")
-            timeline = gradio.Image(**pictures, elem_id="timeline")
-            gradio.Markdown(f"## What the network gets\nThe first {SECONDS_SEEN} seconds, if there are more.")
-            inputs = gradio.Image(**pictures, elem_id="inputs")
-        gradio.Markdown(
-            f"Network: `{predictor.model.path}`. Heads: {', '.join(predictor.heads)}; the last is its answer. "
-            f"Scenes, in label order: {', '.join(predictor.scenes)}."
-        )
-        shown = [told, results, table, timeline, inputs]
-        showing = clip.upload(show, clip, shown, show_progress_on=clip, api_visibility="private")
-        hide = (lambda: ("", gradio.Column(visible=False)), None, [told, results])
-        clip.clear(*hide, cancels=showing, api_visibility="private")
-    return page
-
-
-def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[list[str]], str, str]:
-    """What the page shows of a clip: the answer, the rows of the table, and the files of both pictures.
-
-    Raises:
-        ClipError: it cannot be read, lasts less than a second, or lacks what the network takes.
-    """
-    prediction = predictor.predict(clip, progress=True)
-    pictures = Path(mkdtemp(dir=folder))
-    timeline, inputs = pictures / f"{clip.stem}-scenes.png", pictures / f"{clip.stem}-inputs.png"
-    write_timeline(timeline, prediction, clip.name, list(prediction.probabilities))
-    features = FeaturesConfig(**{"spectrogram": None, "frames": None, **predictor.model.features})
-    inspect(InspectConfig(str(clip), None, str(inputs), 0, SECONDS_SEEN, features))
-    return tell_answer(prediction, predictor.heads), likeliest_scenes(prediction), str(timeline), str(inputs)
-
-
-def tell_answer(prediction: Prediction, heads: Sequence[str]) -> str:
-    """The answer in a few words, as HTML."""
-    [(scene, probability)] = prediction.top(1)
-    seconds = len(prediction.seconds)
-    answer = f"The {prediction.head} head's answer, with a probability of {probability:.2f} (mean over {seconds} s)."
-    return f"<h2>{html.escape(scene)}</h2><p>{' '.join([answer, *notes(prediction, heads)])}</p>"
-
-
-def tell_error(error: SedcrnnError, clip: Path) -> str:
-    """The error's paragraph as HTML, with the clip's own name in place of where the page keeps it."""
-    paragraph = str(error).replace(str(clip), clip.name)
-    return f'<div role="alert"><h2>This clip cannot be shown</h2><p>{html.escape(paragraph)}</p></div>'
-
-
-def likeliest_scenes(prediction: Prediction) -> list[list[str]]:
-    """A row per head that answers: its name, and its likeliest scenes in the whole clip with their probabilities."""
-    return [
-        [head, *(f"{scene} {probability:.2f}" for scene, probability in answer.top(len(PLACES)))]
-        for head in prediction.probabilities
-        for answer in [replace(prediction, head=head)]
-    ]
-
-
-@command("web")
-def main(config: DictConfig) -> None:
-    """Serve the page for the run that the command line names."""
-    serve(**vars(checked(config, WebConfig)))
+    serve(**vars(options))
 
 
 if __name__ == "__main__":

@@ -1,132 +1,49 @@
-"""Published weights -> a checked safetensors file that a stage starts from (start_from.encoder=<file>).
+"""Published weights -> a checked file that a stage starts from (init_from.encoder=<file>).
 
-python -m sedcrnn.weights list
-python -m sedcrnn.weights import vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5
-python -m sedcrnn.weights import vgg16_places365.caffemodel trained_on=places365_caffe
-python -m sedcrnn.weights import model.safetensors backbone=tiny_vit_11m_224.dist_in22k_ft_in1k
-python -m sedcrnn.weights download vgg16.tv_in1k
+sedcrnn weights list
+sedcrnn weights import vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5
+sedcrnn weights import vgg16_places365.caffemodel trained_on=places365_caffe
+sedcrnn weights download vgg16.tv_in1k
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import field
+from typing import Annotated, Literal
 
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.commands import chosen_action, command
-from sedcrnn.config import checked
-from sedcrnn.errors import ConfigError, WeightsError
-from sedcrnn.pretrained.encoder_weights import EncoderWeights, convert, md5_of
-from sedcrnn.pretrained.formats import file_format
-from sedcrnn.pretrained.hub import fetch, timm_origin
-from sedcrnn.pretrained.origins import ORIGINS, Origin, identify
-
-ACTIONS = ("import", "download", "list")
+from sedcrnn.cli import command
+from sedcrnn.config.values import CHECKED, Name, PathName
+from sedcrnn.errors import ConfigError
 
 
-@dataclass
-class WeightsCommandConfig:
-    """What to do with which file; see conf/weights.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class WeightsOptions:
+    """What to do with which weights."""
 
-    action: str = MISSING
-    files: list[str] = MISSING
-    trained_on: str | None = MISSING
-    backbone: str = MISSING
-    output: str | None = MISSING
-    url: str | None = MISSING
-
-
-def import_weights(file: str, backbone: str, trained_on: str | None, output: str | None) -> Path:
-    """Convert a published file, and tell what it was and what became of it.
-
-    Args:
-        file: Caffe, Keras, torch or safetensors file.
-        backbone: timm architecture that it holds; with a tag, timm knows its origin.
-        trained_on: name of its origin; None: known by the tag or by its MD5.
-        output: where the weights go; None: `weights/<backbone>-<data>.safetensors`.
-
-    Returns:
-        The file written.
-
-    Raises:
-        WeightsError: what `identify`, `timm_origin` and `convert` raise, or two origins.
-    """
-    path = Path(file)
-    file_format(path)
-    architecture, _, tag = backbone.partition(".")
-    if tag and trained_on is not None:
-        raise WeightsError(
-            f"backbone is '{backbone}', and trained_on is '{trained_on}'",
-            "One of the two says what the weights were trained on: the tag of timm's, or trained_on",
-            "Leave trained_on out, or the tag",
-        )
-    md5 = md5_of(path)
-    print(f"md5         {md5} of {path.name}: {_published(md5)}")
-    name = tag or identify(md5, trained_on)
-    origin = timm_origin(backbone) if tag else ORIGINS[name]
-    return _save(convert(path, architecture, name, origin), origin, output)
+    action: Annotated[Literal["import", "download", "list"], "What to do."]
+    files: Annotated[list[PathName], "The file to import, or the name to download."] = field(default_factory=list)
+    trained_on: Annotated[
+        Literal["places365_caffe", "places365_keras", "places365_torch", "imagenet"] | None,
+        "What they were trained on (`list` explains); null: known by the file's MD5 or the tag.",
+    ] = None
+    backbone: Annotated[
+        Name, "timm architecture that a file to import holds; <architecture>.<tag>: timm's own weights."
+    ] = "vgg16"
+    output: Annotated[PathName | None, "File to write; null: weights/<backbone>-<data>.safetensors."] = None
+    url: Annotated[Name | None, "Mirror of the hub to download from."] = None
 
 
-def download_weights(name: str, output: str | None, url: str | None) -> Path:
-    """Download weights that timm names, convert them, and tell what became of them; parameters as above.
+@command(WeightsOptions, words=["action", "files*"])
+def main(options: WeightsOptions) -> None:
+    """List, import or download weights."""
+    from sedcrnn.pretrained.importing import download_weights, import_weights, known_weights
 
-    Raises:
-        WeightsError: what `timm_origin`, `fetch` and `convert` raise.
-    """
-    origin = timm_origin(name)
-    path = fetch(name, url)
-    backbone, _, tag = name.partition(".")
-    weights = convert(path, backbone, tag, origin)
-    print(f"md5         {weights.md5} of {path.name}: as the hub delivers it")
-    return _save(weights, origin, output)
-
-
-def known_weights() -> str:
-    """What is known, where people get it, and its licence, as text."""
-    lines = []
-    for name, origin in ORIGINS.items():
-        lines += [f"trained_on={name}", f"  what      {origin.what}", f"  where     {origin.where}"]
-        lines += [f"  licence   {origin.licence}", f"  frames    {_frames(origin)}"]
-        lines += [f"  md5       {md5} {file}" for file, md5 in origin.md5.items()]
-        lines.append("")
-    return "\n".join(lines[:-1])
-
-
-def _save(weights: EncoderWeights, origin: Origin, output: str | None) -> Path:
-    written = Path(output or f"weights/{weights.backbone}-{origin.data}.safetensors")
-    if written.suffix != ".safetensors":
-        raise ConfigError(f"output={written}", "The file that is written ends in .safetensors", "Correct the name")
-    weights.save(written)
-    numbers = sum(value.numel() for value in weights.weights.values())
-    print(f"trained on  {weights.trained_on}: {origin.what}")
-    print(f"licence     {weights.licence}")
-    print(f"frames      {_frames(origin)}")
-    print(f"written     {written}: {len(weights.weights)} arrays, {numbers:,} numbers")
-    print(f"to use it   python -m sedcrnn.train experiment=visual {weights.settings} start_from.encoder={written}")
-    return written
-
-
-def _published(md5: str) -> str:
-    """Whether the file is one of those that are known."""
-    names = [name for origin in ORIGINS.values() for name, known in origin.md5.items() if known == md5]
-    return f"the published {names[0]}" if names else "none of the known files, so trained_on has to say what it is"
-
-
-def _frames(origin: Origin) -> str:
-    return f"{origin.frames}: model.network.normalisation={origin.normalisation}"
-
-
-@command("weights", positional=("action",), words="files")
-def main(config: DictConfig) -> None:
-    """Do what the command line names with weights."""
-    usage = "Use `python -m sedcrnn.weights import <file>`, `download vgg16.tv_in1k` or `list`"
-    action = chosen_action(config, ACTIONS, usage)
-    options: WeightsCommandConfig = checked(config, WeightsCommandConfig)
     if options.action == "list":
         print(known_weights())
         return
     if len(options.files) != 1:
         raise ConfigError(
-            f"{len(options.files)} words follow '{action}'",
+            f"{len(options.files)} words follow '{options.action}'",
             "One follows import (a file) or download (a name such as vgg16.tv_in1k)",
             "Give one at a time",
         )

@@ -1,128 +1,34 @@
-"""Runs of a W&B project -> a workspace that compares them: curves, best scores by experiment, scenes, configs.
+"""A W&B workspace that compares the runs of a sweep: curves, best scores, scenes, configs (extra `wandb`).
 
-python -m sedcrnn.workspace entity=<user or team>
+sedcrnn workspace entity=<user or team>
+sedcrnn workspace entity=<user or team> output=workspace.json
 """
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from omegaconf import MISSING, DictConfig
+from pydantic.dataclasses import dataclass
 
-from sedcrnn.commands import command
-from sedcrnn.config import checked
-from sedcrnn.evaluation.metrics import (
-    ACCURACY,
-    CHECKPOINT_MONITOR,
-    EPOCH,
-    MACRO_ACCURACY,
-    MACRO_LOG_LOSS,
-    PLATEAU_MONITOR,
-    TRAIN_LOSS,
-)
-from sedcrnn.extras import import_extra
-from sedcrnn.files import write_text
-from sedcrnn.loggers import check_key, import_wandb
-from sedcrnn.scenes import TAU_SCENES
-from sedcrnn.showcase import BEST_SCORES, CLASS_WISE, CONFUSION, EXAMPLES_HEARD, EXAMPLES_SEEN
-
-GROUP = "Group"
-"""W&B's name of a run's group, which is its experiment; seeds of an experiment share it."""
-
-NEEDING = "The workspace needs"
+from sedcrnn.cli import command
+from sedcrnn.config.values import CHECKED, Name, PathName
 
 
-@dataclass
-class WorkspaceConfig:
-    """Which project's workspace, and where it goes; see conf/workspace.yaml."""
+@dataclass(config=CHECKED, kw_only=True)
+class WorkspaceOptions:
+    """Which project's workspace, and where it goes."""
 
-    entity: str = MISSING
-    project: str = MISSING
-    name: str = MISSING
-    scenes: list[str] | None = MISSING
-    output: str | None = MISSING
-
-
-def build_workspace(config: WorkspaceConfig) -> Any:
-    """The workspace, a `wandb_workspaces.workspaces.Workspace`, in memory alone.
-
-    Raises:
-        MissingExtraError: wandb-workspaces is not installed.
-    """
-    workspaces = import_extra("wandb_workspaces.workspaces", "wandb", NEEDING)
-    panels = import_extra("wandb_workspaces.reports.v2", "wandb", NEEDING)
-    accuracy, log_loss = f"{BEST_SCORES}/{MACRO_ACCURACY}", f"{BEST_SCORES}/{MACRO_LOG_LOSS}"
-    scenes = [f"{BEST_SCORES}/{ACCURACY}/{scene}" for scene in config.scenes or TAU_SCENES]
-
-    def curve(title: str, metric: str) -> Any:
-        spread = {"groupby": GROUP, "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-        return panels.LinePlot(title=title, x=EPOCH, y=[metric], **spread)
-
-    def bars(title: str, *metrics: str) -> Any:
-        spread = {"groupby": GROUP, "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-        return panels.BarPlot(title=title, metrics=list(metrics), **spread)
-
-    summary = panels.SummaryMetric
-    sections = {
-        "Validation curves, mean over seeds": [
-            curve("Macro accuracy", CHECKPOINT_MONITOR),
-            curve("Log loss", PLATEAU_MONITOR),
-            curve("Macro log loss", f"validation/{MACRO_LOG_LOSS}"),
-            curve("Training loss", TRAIN_LOSS),
-            curve("Learning rate", "train/learning_rate"),
-        ],
-        "Best checkpoint, by experiment": [
-            bars("Macro accuracy", accuracy),
-            bars("Macro log loss", log_loss),
-            panels.ScatterPlot(title="Accuracy against log loss", x=summary(log_loss), y=summary(accuracy)),
-        ],
-        "Scenes": [
-            bars("Accuracy by scene", *scenes),
-            panels.WeavePanelSummaryTable(table_name=CLASS_WISE),
-            panels.WeavePanelSummaryTable(table_name=f"{CONFUSION}_table"),
-        ],
-        "Configs": [panels.RunComparer(diff_only="split")],
-        "Examples": [panels.MediaBrowser(media_keys=[EXAMPLES_SEEN]), panels.MediaBrowser(media_keys=[EXAMPLES_HEARD])],
-    }
-    return workspaces.Workspace(
-        entity=config.entity,
-        project=config.project,
-        name=config.name,
-        sections=[workspaces.Section(name=name, panels=own, is_open=True) for name, own in sections.items()],
-        settings=workspaces.WorkspaceSettings(x_axis=EPOCH),
-        runset_settings=workspaces.RunsetSettings(
-            groupby=[workspaces.Metric(GROUP)],
-            pinned_columns=[f"summary:{accuracy}", f"summary:{log_loss}"],
-        ),
-    )
+    entity: Annotated[Name, "User or team that the project belongs to."]
+    project: Annotated[Name, "Project of W&B, as in conf/logger/wandb.yaml."] = "sedcrnn"
+    name: Annotated[Name, "Name of the workspace."] = "Ablation"
+    scenes: Annotated[list[Name] | None, "Scenes of the class-wise panel; null: TAU's ten."] = None
+    output: Annotated[PathName | None, "File for its JSON, instead of saving it on W&B."] = None
 
 
-def workspace_json(workspace: Any) -> str:
-    """What W&B would be sent."""
-    view = workspace._to_model()  # the package has no public way to see it
-    return json.dumps(view.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2) + "\n"
+@command(WorkspaceOptions)
+def main(options: WorkspaceOptions) -> None:
+    """Make the workspace, and print where it is."""
+    from sedcrnn.training.wandb_workspace import make_workspace
 
-
-def make_workspace(config: WorkspaceConfig) -> str:
-    """Save the workspace on W&B, or write its JSON, and say where it is.
-
-    Raises:
-        MissingExtraError: a package is not installed.
-        ConfigError: it is to be saved, and W&B has no key.
-    """
-    workspace = build_workspace(config)
-    if config.output is not None:
-        write_text(Path(config.output), workspace_json(workspace))
-        return config.output
-    check_key(import_wandb(NEEDING), "write it to a file: output=workspace.json")
-    return str(workspace.save().url)
-
-
-@command("workspace")
-def main(config: DictConfig) -> None:
-    """Make the workspace that the command line describes."""
-    print(make_workspace(checked(config, WorkspaceConfig)))
+    print(make_workspace(**vars(options)))
 
 
 if __name__ == "__main__":

@@ -5,17 +5,17 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 from scipy.signal import lfilter
 
-from sedcrnn.commands import EXPECTED_WARNINGS
-from sedcrnn.config import CONF, TrainConfig, checked
+from sedcrnn.cli import EXPECTED_WARNINGS
+from sedcrnn.config.checking import checked
+from sedcrnn.config.composition import compose
+from sedcrnn.config.stage_config import TrainConfig
 
 SECONDS, RATE, FPS = 2, 48000, 10
 
@@ -118,20 +118,22 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(tau_root: Path, smaller: list[str]) -> list[str]:
     """Overrides that make any stage small, on the shared data set in TAU layout."""
-    return ["data=tau2021", f"data.source.root={tau_root}", *smaller]
+    return ["data=tau2021", f"data.root={tau_root}", *smaller]
 
 
 @pytest.fixture
 def smaller(shared_store: Path, tmp_path: Path) -> list[str]:
     """Overrides that make any stage small, on any data; runs go to the test's own folder."""
     return [
-        "data.workers=0",
-        "data.validation_share=0.3",
+        "data.extraction_workers=0",
+        "data.validation_fraction=0.3",
         f"store={shared_store}",
         f"runs={tmp_path / 'runs'}",
         "features.frames.storage=raw",
         "features.frames.height=32",
         "features.frames.width=32",
+        "trainer=cpu",
+        "trainer.precision=32-true",
         "trainer.max_epochs=3",
         "trainer.enable_progress_bar=false",
         "recipe.batch_size=4",
@@ -159,8 +161,7 @@ def own_stage(smaller: list[str]) -> Callable[..., TrainConfig]:
 
 def compose_stage(small: list[str], experiment: str, *overrides: str) -> TrainConfig:
     kind = experiment.split("_")[0]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        random = ["start_from.encoder=random"] if experiment == "visual" else []
-        choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *random, *overrides]
-        config: Any = checked(compose("train", choices))
+    random = ["init_from.encoder=random"] if experiment == "visual" else []
+    choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *random, *overrides]
+    config: TrainConfig = checked(compose("train", choices))
     return config

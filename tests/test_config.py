@@ -9,10 +9,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from sedcrnn import train as train_command
-from sedcrnn.config import CONF, TrainConfig, check_targets, checked, digest, dotted_keys, instantiate
+from sedcrnn.config.checking import check_targets, checked, digest, dotted_keys
+from sedcrnn.config.composition import CONF
+from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.starts import complete_network
+from sedcrnn.training.init_from import complete_network
 
 EXPERIMENTS = sorted(
     path.relative_to(CONF / "experiment").with_suffix("").as_posix()
@@ -46,14 +48,14 @@ def test_every_experiment_composes_instantiates_and_changes_only_keys_that_exist
     for part in ("audio", "visual"):
         if part in node and node[part] is None:
             node[part] = composed(f"model={part}", *(["features=small"])).model["network"]
-    network = instantiate(complete_network(node, {}, {"scenes": 10, "channels": 3}))
+    network = build(complete_network(node, {}, {"scenes": 10, "channels": 3}), "network")
     assert isinstance(network, SceneNetwork)
     for part in [*stage.recipe.frozen, *stage.recipe.l2, *stage.recipe.learning_rates]:
         network.get_submodule(part)
     weighted = {head for head, weight in stage.recipe.head_weights.items() if weight is not None}
     assert weighted <= set(network.head_names)
     parameter = next(network.parameters())
-    optimizer = instantiate(stage.recipe.optimizer, params=[parameter])
+    optimizer = build(stage.recipe.optimizer, "optimizer", params=[parameter])
     assert optimizer.param_groups[0]["lr"] == stage.recipe.optimizer["lr"]
 
 
@@ -88,7 +90,7 @@ def test_the_stages_have_the_papers_recipe(
         ({"trainer": {"max_epoch": 3}}, "trainer.max_epoch", "trainer.max_epochs"),
         ({"model": {"network": {"filtres": [1]}}}, "model.network.filtres", "model.network.filters"),
         ({"recipe": {"optimizer": {"learning": 1}}}, "recipe.optimizer.learning", "recipe.optimizer"),
-        ({"data": {"source": {"rot": "x"}}}, "data.source.rot", "data.source.root"),
+        ({"data": {"source": {"rot": "x"}}}, "data.source.rot", "data.root"),
     ],
 )
 def test_a_misspelt_key_in_a_file_names_itself_and_the_nearest(body: dict[str, object], key: str, nearest: str) -> None:
@@ -137,11 +139,11 @@ def test_a_misspelt_argument_ends_the_command_with_one_paragraph(
 def test_a_missing_data_set_ends_the_command_with_one_paragraph(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small: list[str], tmp_path: Path
 ) -> None:
-    assert run_train(monkeypatch, *small, f"data.source.root={tmp_path / 'nowhere'}") == 1
+    assert run_train(monkeypatch, *small, f"data.root={tmp_path / 'nowhere'}") == 1
     told = capsys.readouterr().err
     assert "Traceback" not in told
     assert "does not exist" in told
-    assert "Set data.source.root=<folder>" in told
+    assert "Set data.root=<folder>" in told
     assert not (tmp_path / "runs").exists()
 
 
@@ -149,7 +151,7 @@ def test_targets_outside_the_allowed_packages_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"'logger\._target_' is 'os\.system'"):
         check_targets({"logger": {"_target_": "os.system", "command": "true"}}, "")
     with pytest.raises(ConfigError, match="cannot be imported"):
-        instantiate({"_target_": "sedcrnn.networks.audio.Nothing"})
+        build({"_target_": "sedcrnn.networks.audio.Nothing"}, "network")
 
 
 def test_digests_cover_every_value_and_not_the_order_of_keys() -> None:

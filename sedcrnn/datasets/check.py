@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
-from sedcrnn.clips import Clip, Manifest
+from sedcrnn.datasets.clips import Clip, Manifest
+from sedcrnn.datasets.folds import make_folds
 from sedcrnn.datasets.headers import PictureHeader, SoundHeader, read_picture_header, read_sound_header
 from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.feature import count_steps
-from sedcrnn.folds import make_folds
 
 FOLDS = ("train", "test")
 
@@ -66,21 +66,21 @@ class _Media(Generic[Header]):
 
 
 def check(
-    manifest: Manifest, selection: str, validation_share: float, seed: int, jobs: int, known: Mapping[str, str]
+    manifest: Manifest, selection: str, validation_fraction: float, seed: int, jobs: int, known: Mapping[str, str]
 ) -> Report:
     """Check lists, folds and the headers of all media of a data set.
 
     Args:
         manifest: its clips.
         selection: how the checkpoint is going to be selected, as `make_folds` takes it.
-        validation_share: share of the training clips that is to select it.
+        validation_fraction: share of the training clips that is to select it.
         seed: seed of that draw.
         jobs: files that are read at a time.
         known: clip -> what is known to be wrong with its picture, which is then a warning.
     """
     report = Report(manifest)
     _check_scenes(report)
-    _check_folds(report, selection, validation_share, seed)
+    _check_folds(report, selection, validation_fraction, seed)
     sounds = _read("sound", {clip.id: clip.audio for clip in manifest.clips}, read_sound_header, jobs)
     pictures = _read("picture", {clip.id: clip.video for clip in manifest.clips}, read_picture_header, jobs)
     _check_presence(report, sounds, known={})
@@ -103,11 +103,11 @@ def _check_scenes(report: Report) -> None:
         findings += _found(f"scenes without clips in the {fold} fold", absent)
 
 
-def _check_folds(report: Report, selection: str, validation_share: float, seed: int) -> None:
+def _check_folds(report: Report, selection: str, validation_fraction: float, seed: int) -> None:
     train, test = ({clip.location for clip in report.manifest.fold(fold)} for fold in FOLDS)
     report.errors += _found("locations in both folds", sorted(train & test))
     try:
-        make_folds(report.manifest, selection, validation_share, seed)
+        make_folds(report.manifest, selection, validation_fraction, seed)
     except DataError as error:
         report.errors.append(str(error))
 

@@ -17,7 +17,7 @@ from sedcrnn.datasets.archives import Archive
 from sedcrnn.datasets.fetch import DiskError, Received, Stopped, fetch, partial_path
 from sedcrnn.datasets.unpack import missing_bytes, unpack
 from sedcrnn.errors import DataError, SedcrnnError
-from sedcrnn.files import write_json
+from sedcrnn.runs.files import write_json
 
 FOLDER = "archives"
 """In the root: the zip files, what has arrived of others, and for each a record of the files that it held."""

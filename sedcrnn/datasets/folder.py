@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sedcrnn.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, Clip, Manifest
+from sedcrnn.datasets.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, Clip, DataSource, Manifest
 from sedcrnn.datasets.splits import FOLDS, UNDIVIDED, divide
 from sedcrnn.errors import DataError
 
@@ -19,7 +19,7 @@ FOLD_LIKE = {*FOLDS, "val", "valid", "validation", "dev", "eval", "evaluate"}  #
 LAYOUT = "It holds a folder for every scene with its clips inside, or train/ and test/ with such folders inside"
 
 
-class Folder:
+class Folder(DataSource):
     """Class folders of videos with sound, or of sound and video files side by side.
 
     A clip is named by its path in the root, without suffix. Groups of the same name are one group, whatever the scene.
@@ -29,16 +29,13 @@ class Folder:
     Args:
         root: the folder.
         scenes: label order; None: the names of the class folders, sorted.
-        test_share: share of each scene's clips that the test fold gets, where there are no folders train/ and test/.
+        test_fraction: share of each scene's clips that the test fold gets, where there are no folders train/ and test/.
         test_seed: seed of that draw.
     """
 
-    def __init__(self, root: str, scenes: Sequence[str] | None, test_share: float, test_seed: int) -> None:
+    def __init__(self, root: str, scenes: Sequence[str] | None, test_fraction: float, test_seed: int) -> None:
         self.root, self.scenes = Path(str(root)), scenes  # a folder may have a number as its name
-        self.test_share, self.test_seed = test_share, test_seed
-
-    def prepare(self) -> None:
-        """Nothing to make: the recordings are there or they are not (`manifest` says so)."""
+        self.test_fraction, self.test_seed = test_fraction, test_seed
 
     def manifest(self) -> Manifest:
         """The clips, sorted by path.
@@ -48,9 +45,7 @@ class Folder:
                 that claim to be the same clip's sound or picture; or labels and folds that cannot be used (`divide`).
         """
         if not self.root.is_dir():
-            raise DataError(
-                f"The folder of the data set does not exist: {self.root}", LAYOUT, "Set data.source.root=<folder>"
-            )
+            raise DataError(f"The folder of the data set does not exist: {self.root}", LAYOUT, "Set data.root=<folder>")
         ignored: Counter[str] = Counter()
         clips = [
             clip
@@ -60,7 +55,7 @@ class Folder:
         ]
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
         source = str(self.root) + (f" (without {ignored.total()} files that are not media: {kinds})" if ignored else "")
-        return divide("folder", clips, self.scenes, self.test_share, self.test_seed, source)
+        return divide("folder", clips, self.scenes, self.test_fraction, self.test_seed, source)
 
     def _folds(self) -> list[tuple[str, Path]]:
         """The folders that class folders lie in: the root, unless it holds train/ and test/."""

@@ -7,8 +7,8 @@ import av
 import soundfile
 
 from sedcrnn.errors import ClipError
+from sedcrnn.features.audio_file import open_sound_file
 from sedcrnn.features.containers import truncation
-from sedcrnn.features.sound import open_sound_file
 
 
 @dataclass(frozen=True)

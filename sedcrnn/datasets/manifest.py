@@ -7,14 +7,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from sedcrnn.clips import Clip, Manifest
+from sedcrnn.datasets.clips import Clip, DataSource, Manifest
 from sedcrnn.datasets.splits import UNDIVIDED, divide
 from sedcrnn.errors import ConfigError, DataError, nearest
 
 Row = Mapping[str, str]
 
 
-class ManifestFile:
+class ManifestFile(DataSource):
     """Clips as a table lists them, with their labels and, where it has them, groups and folds.
 
     A column that is not named here is the one of its default name, where there is one. A clip is named by the path of
@@ -29,7 +29,7 @@ class ManifestFile:
         group_column: clips that no two folds may share; a clip without one is its own group. Default: `group`.
         fold_column: `train` or `test`; without the column the test fold is drawn by group. Default: `fold`.
         scenes: label order; None: the labels, sorted.
-        test_share: share of each scene's clips that a drawn test fold gets.
+        test_fraction: share of each scene's clips that a drawn test fold gets.
         test_seed: seed of that draw.
     """
 
@@ -43,7 +43,7 @@ class ManifestFile:
         group_column: str | None,
         fold_column: str | None,
         scenes: Sequence[str] | None,
-        test_share: float,
+        test_fraction: float,
         test_seed: int,
     ) -> None:
         self.root = Path(str(root))
@@ -55,10 +55,7 @@ class ManifestFile:
             "group": group_column,
             "fold": fold_column,
         }
-        self.scenes, self.test_share, self.test_seed = scenes, test_share, test_seed
-
-    def prepare(self) -> None:
-        """Nothing to make: the recordings are there or they are not."""
+        self.scenes, self.test_fraction, self.test_seed = scenes, test_fraction, test_seed
 
     def manifest(self) -> Manifest:
         """The clips, in the order of the rows.
@@ -74,13 +71,13 @@ class ManifestFile:
         if clips and not any(path.exists() for clip in clips for path in (clip.audio, clip.video)):
             raise DataError(
                 f"None of the files that {self.path} lists exists: {clips[0].video}, ...",
-                f"Listed paths start from data.source.root, which is {self.root}",
-                "Set data.source.root=<folder>, or correct the paths",
+                f"Listed paths start from data.root, which is {self.root}",
+                "Set data.root=<folder>, or correct the paths",
             )
         used = ", ".join(f"{role} from '{column}'" for role, column in columns.items())
         unused = ", ".join(f"'{column}'" for column in header if column not in columns.values())
         source = f"{self.path} ({used}{f'; not used: {unused}' if unused else ''})"
-        return divide("manifest", clips, self.scenes, self.test_share, self.test_seed, source)
+        return divide("manifest", clips, self.scenes, self.test_fraction, self.test_seed, source)
 
     def _find_columns(self, header: Sequence[str]) -> dict[str, str]:
         """Role -> column, of the roles that the table has."""
@@ -133,7 +130,7 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     if not path.is_file() or path.suffix.lower() not in readers:
         raise DataError(
             f"The manifest {path} " + ("is of an unknown kind" if path.is_file() else "does not exist"),
-            f"It ends in {', '.join(readers)}, and lies in data.source.root unless it is given as an absolute path",
+            f"It ends in {', '.join(readers)}, and lies in data.root unless it is given as an absolute path",
             "Set data.source.manifest=<file>",
         )
     table = list(readers[path.suffix.lower()](path))

@@ -8,17 +8,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sedcrnn.clips import Clip, Manifest
+from sedcrnn.datasets.clips import Clip, Manifest
+from sedcrnn.datasets.folds import draw_locations
+from sedcrnn.datasets.scenes import label_order
 from sedcrnn.errors import ConfigError, DataError
-from sedcrnn.folds import draw_locations
-from sedcrnn.scenes import label_order
 
 FOLDS = ("train", "test")
 UNDIVIDED = ""  # the fold of a clip that was given none
 
 
 def divide(
-    name: str, clips: Sequence[Clip], scenes: Sequence[str] | None, test_share: float, test_seed: int, source: str
+    name: str, clips: Sequence[Clip], scenes: Sequence[str] | None, test_fraction: float, test_seed: int, source: str
 ) -> Manifest:
     """A manifest of the clips, in folds as given, or with a test fold drawn by group where none is given.
 
@@ -26,7 +26,7 @@ def divide(
         name: of the data set.
         clips: each with its group as its location and a fold of `FOLDS`, or all `UNDIVIDED`.
         scenes: label order; None: sorted.
-        test_share: share of each scene's clips that a drawn test fold gets, in (0, 1).
+        test_fraction: share of each scene's clips that a drawn test fold gets, in (0, 1).
         test_seed: seed of that draw; not the training seed, so that all seeds are tested on the same clips.
         source: where the clips come from, for the line that tells the user what was found.
 
@@ -39,7 +39,7 @@ def divide(
     if given := any(clip.fold != UNDIVIDED for clip in clips):
         _check_given(manifest)
     else:
-        manifest = replace(manifest, clips=_drawn(manifest.clips, test_share, test_seed))
+        manifest = replace(manifest, clips=_drawn(manifest.clips, test_fraction, test_seed))
     train, test = (len(manifest.fold(fold)) for fold in FOLDS)
     how = "as given" if given else f"drawn with data.source.test_seed={test_seed}"
     told = f"{source}: {len(manifest.scenes)} scenes, {train} clips to train and {test} to test, {how}"
@@ -50,9 +50,9 @@ def divide(
 def _drawn(clips: tuple[Clip, ...], share: float, seed: int) -> tuple[Clip, ...]:
     if not (isinstance(share, float) and 0 < share < 1 and isinstance(seed, int) and seed >= 0):
         raise ConfigError(
-            f"data.source.test_share is {share} and data.source.test_seed is {seed}",
+            f"data.source.test_fraction is {share} and data.source.test_seed is {seed}",
             "They are a share of each scene's clips, above 0 and below 1, and a whole number",
-            "Use data.source.test_share=0.25 and data.source.test_seed=0",
+            "Use data.source.test_fraction=0.25 and data.source.test_seed=0",
         )
     # Two locations of every scene stay: one to train on and one for validation.
     otherwise = "say yourself which clips are in the train and which in the test fold"

@@ -4,16 +4,16 @@ import csv
 from pathlib import Path
 from types import MappingProxyType
 
-from sedcrnn.clips import Clip, Manifest
+from sedcrnn.datasets.clips import Clip, DataSource, Manifest
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.errors import DataError
-from sedcrnn.scenes import TAU_SCENES
 
 # Which of the data set's own lists makes which fold. `fold1_test.csv` has the names of `fold1_evaluate.csv`
 # without labels, so it is not needed.
 FOLD_LISTS = {"train": "fold1_train.csv", "test": "fold1_evaluate.csv"}
 
 
-class Tau2021:
+class Tau2021(DataSource):
     """The development set as its archives unpack: `audio/`, `video/`, `meta.csv` and `evaluation_setup/`.
 
     Args:
@@ -29,9 +29,6 @@ class Tau2021:
 
     def __init__(self, root: str) -> None:
         self.root = Path(root)
-
-    def prepare(self) -> None:
-        """Nothing to make: the recordings are there or they are not (`manifest` says so)."""
 
     def manifest(self) -> Manifest:
         """The clips of both folds, in the order of the lists."""
@@ -50,7 +47,7 @@ def read_tau_layout(root: Path, name: str, scenes: tuple[str, ...] = TAU_SCENES)
         raise DataError(
             f"The folder of the data set '{name}' does not exist: {root}",
             "It holds audio/, video/, meta.csv and evaluation_setup/",
-            "Set data.source.root=<folder>",
+            "Set data.root=<folder>",
         )
     folder = _lists_folder(root, name)
     clips: list[Clip] = []
@@ -74,7 +71,7 @@ def _lists_folder(root: Path, name: str) -> Path:
     raise DataError(
         f"The data set '{name}' has no evaluation_setup folder in {root}",
         f"It holds {' and '.join(FOLD_LISTS.values())}, in the root or in a *.meta folder inside it",
-        "Unpack the meta archive there, or set data.source.root to the right folder",
+        "Unpack the meta archive there, or set data.root to the right folder",
     )
 
 

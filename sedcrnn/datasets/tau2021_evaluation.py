@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from sedcrnn.clips import UNLABELLED, Clip
+from sedcrnn.datasets.clips import UNLABELLED, Clip
 from sedcrnn.errors import DataError
 from sedcrnn.features.feature import Feature
 

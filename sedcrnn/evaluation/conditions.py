@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from sedcrnn.augmentation import Augmentation
-from sedcrnn.clips import Clip
+from sedcrnn.augmentation.modality_dropout import without
+from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.window_dataset import Batch, ClipWindows, WindowDataset
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window, random_number
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.modalities import without
-from sedcrnn.window_dataset import Batch, ClipWindows, WindowDataset
-from sedcrnn.windows import STEPS_PER_WINDOW, Window, random_number
 
 AS_IT_IS = "as it is"
 ABSENT = "absent"
@@ -54,7 +54,7 @@ DARKNESS = 0.25  # of the light that is left
 
 
 @dataclass(frozen=True)
-class AddedNoise:
+class AddedNoise(Augmentation):
     """White noise, independent in left and right, under a window's sound. Powers of independent sounds add up.
 
     Args:
@@ -67,7 +67,7 @@ class AddedNoise:
 
     active = True
 
-    def __call__(self, decibels: Tensor, draw: int) -> Tensor:
+    def __call__(self, decibels: Tensor, draw: int, /) -> Tensor:
         """(channel, band, column) decibels -> the same with noise; the draw turns the noise round in time."""
         noise = self.noise.roll(draw % self.noise.shape[-1], -1)
         wanted = _mean_power(decibels) - self.ratio
@@ -150,8 +150,8 @@ def _mean_power(decibels: Tensor) -> Tensor:
 
 def _white_noise(feature: Spectrogram) -> Tensor:
     """Decibels of a second of white noise, independent in left and right."""
-    rate = feature.analysis_rate
+    rate = feature.sample_rate
     wave: Any = np.random.default_rng(0).standard_normal((2, 2 * rate)) / 10
     columns = np.concatenate(list(feature.bank.columns([wave], rate, feature.hop, feature.layout)), axis=-1)
     second = columns[..., -STEPS_PER_WINDOW * feature.per_step :]  # the first one holds the filters' onset
-    return torch.from_numpy(20 * np.log10(np.maximum(second, feature.floor))).float()
+    return torch.from_numpy(20 * np.log10(np.maximum(second, feature.amin))).float()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import frozen_modules
-from sedcrnn.networks.summary import count_multiply_accumulates, count_parameters
+from sedcrnn.networks.profile import count_multiply_accumulates, count_parameters
 
 WARM_UP, REPEATS = 3, 10
 

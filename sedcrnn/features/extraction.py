@@ -12,11 +12,11 @@ from multiprocessing.process import BaseProcess
 
 from tqdm import tqdm
 
-from sedcrnn.clips import Clip
-from sedcrnn.distributed import place, shared
+from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.sweeps.ranks import rank_and_world_size, shared
 
 POLICIES = ("stop", "skip")
 
@@ -62,7 +62,7 @@ def extract_all(
     to_do = [
         (clip, feature) for feature in features for clip in clips if not store.knows(feature.source(clip), feature)
     ]
-    rank, _ = place()
+    rank, _ = rank_and_world_size()
     if not to_do and rank == 0:
         print(f"All features of {len(clips)} clips are in {store.root}.", file=sys.stderr)
     outcomes = _prepare_all(shared(to_do), store, workers)

@@ -1,13 +1,14 @@
 """Clip -> one of its files -> array: what every feature of a clip can do, and how long a clip counts as."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
-from sedcrnn.clips import Clip
+from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 
 STEPS_PER_SECOND = 5
@@ -29,31 +30,39 @@ class Stored(Protocol):
         ...
 
 
-class Feature(Stored, Protocol):
-    """What the extraction and the data module need to know of a feature of a clip."""
+class Feature(ABC):
+    """What is made of one file of a clip. Own features have this class as their base."""
+
+    name: ClassVar[str]
+    """`spectrogram` or `frames`; also the beginning of its folder in the store."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, object]:
+        """Everything that determines the values for given file content; see `Stored`."""
 
     @property
+    @abstractmethod
     def per_step(self) -> int:
         """Rows of its array per step."""
-        ...
 
     @property
     def stored(self) -> bool:
         """Whether it is kept in the store; frames need not be, where only a frozen encoder's features of them are."""
-        ...
+        return True
 
+    @abstractmethod
     def source(self, clip: Clip) -> Path:
         """The clip's file that the feature is made from."""
-        ...
 
+    @abstractmethod
     def extract(self, path: Path) -> NDArray[Any]:
         """Make the feature of one file, as it is stored; time is the first axis.
 
         Raises:
             ClipError: the file cannot be read or is not what the data set declares.
         """
-        ...
 
+    @abstractmethod
     def stream(self, path: Path) -> Iterator[NDArray[Any]]:
         """The same in pieces of any lengths, in order, so that a file of any length needs little memory; frames come
         as pixels, whatever is stored of them.
@@ -61,11 +70,10 @@ class Feature(Stored, Protocol):
         Raises:
             ClipError: as `extract`, when the damage is reached.
         """
-        ...
 
+    @abstractmethod
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Stored values, with the axes in any order, as the values that they stand for."""
-        ...
 
 
 def count_steps(seconds: float | Fraction, path: Path, rate: float = STEPS_PER_SECOND) -> int:

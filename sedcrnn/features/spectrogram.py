@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sedcrnn.clips import Clip
+from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ConfigError
+from sedcrnn.features.audio_file import open_sound, resampled
 from sedcrnn.features.channels import ChannelLayout, channel_layout
-from sedcrnn.features.feature import STEPS_PER_SECOND, count_steps
+from sedcrnn.features.feature import STEPS_PER_SECOND, Feature, count_steps
 from sedcrnn.features.filterbanks import FilterBank, Floats
-from sedcrnn.features.sound import open_sound, resampled
 
 UNITS_PER_DECIBEL = 200
 """int16 spans +-163 dB with this; after scaling the rounding error stays below 4e-4 (frontend.md)."""
@@ -29,7 +29,7 @@ FLAT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spectrogram:
+class Spectrogram(Feature):
     """The sound as the audio network takes it: RMS amplitudes of a bank of filters, 20 log10.
 
     Any sample rate, and any number of channels (`open_sound` says how more than two are mixed down); mono counts as
@@ -41,9 +41,9 @@ class Spectrogram:
     Args:
         bank: the filters.
         channels: `left_right_difference` (the paper's), `left_right`, `mid_side` or `mono`.
-        analysis_rate: in Hz; sound is resampled to it.
+        sample_rate: in Hz; sound is resampled to it.
         hop: seconds from one column to the next; a frame of the picture (1/5 s) is a whole number of columns.
-        floor: RMS amplitude under which everything counts as equally silent; 1e-7 is -140 dB.
+        amin: RMS amplitude under which everything counts as equally silent; 1e-7 is -140 dB.
 
     Raises:
         ConfigError: an unknown channel layout, a hop or a floor that does not fit.
@@ -51,12 +51,11 @@ class Spectrogram:
 
     bank: FilterBank
     channels: str = "left_right_difference"
-    analysis_rate: int = 44100
+    sample_rate: int = 44100
     hop: float = 0.02
-    floor: float = 1e-7
+    amin: float = 1e-7
 
     name = "spectrogram"
-    stored = True
 
     def __post_init__(self) -> None:
         channel_layout(self.channels)
@@ -67,11 +66,11 @@ class Spectrogram:
                 f"A video frame of 1/{STEPS_PER_SECOND} s is a whole number of columns",
                 "Set features.spectrogram.hop=0.02, for ten",
             )
-        if not LOWEST_FLOOR <= self.floor < 1:
+        if not LOWEST_FLOOR <= self.amin < 1:
             raise ConfigError(
-                f"features.spectrogram.floor={self.floor:g}",
+                f"features.spectrogram.amin={self.amin:g}",
                 f"It is an amplitude from {LOWEST_FLOOR:g} (what the store can hold) to 1",
-                "Set features.spectrogram.floor=1e-7",
+                "Set features.spectrogram.amin=1e-7",
             )
 
     @property
@@ -94,9 +93,9 @@ class Spectrogram:
             "version": 2,
             "bank": self.bank.parameters(),
             "channels": self.channels,
-            "analysis_rate": self.analysis_rate,
+            "analysis_rate": self.sample_rate,
             "hop": self.hop,
-            "floor": self.floor,
+            "floor": self.amin,  # as these keys of the store were called before
         }
 
     def extract(self, path: Path) -> NDArray[np.int16]:
@@ -118,9 +117,9 @@ class Spectrogram:
         """
         made = 0
         with open_sound(path) as sound:
-            blocks = resampled(sound.blocks(), sound.sample_rate, self.analysis_rate)
+            blocks = resampled(sound.blocks(), sound.sample_rate, self.sample_rate)
             held = np.empty((0, len(self.layout.names), self.bank.bands), np.int16)
-            for amplitude in self.bank.columns(blocks, self.analysis_rate, self.hop, self.layout):
+            for amplitude in self.bank.columns(blocks, self.sample_rate, self.hop, self.layout):
                 piece = np.concatenate([held, self._encode(amplitude)])
                 ready = max(0, len(piece) - self.per_step)
                 yield piece[:ready]
@@ -134,7 +133,7 @@ class Spectrogram:
 
     def _encode(self, amplitude: Floats) -> NDArray[np.int16]:
         """RMS (channel, band, column) -> (column, channel, band) in 1/200 dB."""
-        decibels = 20 * np.log10(np.maximum(amplitude, self.floor))
+        decibels = 20 * np.log10(np.maximum(amplitude, self.amin))
         return np.round(UNITS_PER_DECIBEL * decibels).astype(np.int16).transpose(2, 0, 1)
 
 

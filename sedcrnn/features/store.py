@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.feature import Stored
-from sedcrnn.files import atomic, write_json
+from sedcrnn.runs.files import atomic, write_json
 
 SEAL = 8
 """Bytes at the end of an entry: the digest of those before them. `np.load` does not look at them."""

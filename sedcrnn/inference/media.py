@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from sedcrnn.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES
+from sedcrnn.datasets.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES
 from sedcrnn.errors import DataError
 
 

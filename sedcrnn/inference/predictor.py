@@ -9,15 +9,15 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from sedcrnn.checkpoints import load_checkpoint
-from sedcrnn.config import instantiate
+from sedcrnn.augmentation.modality_dropout import TRACKS
+from sedcrnn.config.targets import build
 from sedcrnn.errors import CheckpointError, ClipError, ConfigError, MissingTrackError, nearest
 from sedcrnn.features.feature import Feature
-from sedcrnn.inference.models import SceneModel, TorchModel
-from sedcrnn.inference.onnx import SUFFIX, OnnxModel
-from sedcrnn.inference.prediction import Prediction
-from sedcrnn.inference.windows import Array, Seconds, batches, network_input
-from sedcrnn.modalities import TRACKS
+from sedcrnn.inference.file_prediction import Prediction
+from sedcrnn.inference.onnx_file import SUFFIX, OnnxModel
+from sedcrnn.inference.scene_models import SceneModel, TorchModel
+from sedcrnn.inference.streams import Array, Seconds, batches, network_input
+from sedcrnn.runs.checkpoints import load_checkpoint
 
 BATCH_SIZE = 4
 """Seconds at a time. VGG16 takes 0.14 GB for each of 224x224 frames; larger batches gain little on a CPU."""
@@ -49,7 +49,9 @@ class Predictor:
                     "It holds the config of every feature that its network takes",
                     "Train the stage (and export it) again",
                 )
-        self.features: dict[str, Feature] = {name: instantiate(model.features[name]) for name in names}
+        self.features: dict[str, Feature] = {
+            name: build(model.features[name], "feature", trusted=False) for name in names
+        }
 
     def predict(
         self,

@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sedcrnn.checkpoints import weights_digest
 from sedcrnn.errors import WeightsError
-from sedcrnn.files import atomic
 from sedcrnn.networks.backbones import build_backbone
 from sedcrnn.networks.normalisation import TIMM, Normalisation, find_normalisation
 from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
 from sedcrnn.pretrained.origins import Origin
+from sedcrnn.runs.checkpoints import weights_digest
+from sedcrnn.runs.files import atomic
 
 _CLASSES = (205, 365, 1000, 1365)  # outputs of Places205, Places365, ImageNet and the hybrid of both
 _COUNTER = "num_batches_tracked"  # of batch normalisation; files from before 2018 do without
@@ -125,7 +125,7 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
         raise WeightsError(
             f"There is no file of weights at {path}",
             "`python -m sedcrnn.weights import <file>` writes one from a published file, which `list` names",
-            "Import the weights, correct the path, or say start_from.encoder=random",
+            "Import the weights, correct the path, or say init_from.encoder=random",
         )
     try:
         with safe_open(path, "pt") as file:

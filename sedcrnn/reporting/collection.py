@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from sedcrnn.config import without_places
+from sedcrnn.config.stage_config import without_places
 from sedcrnn.errors import CheckpointError, nearest
-from sedcrnn.evaluate import EVALUATION, FORM, LATENCY, METRICS, PREDICTIONS, ROBUSTNESS
-from sedcrnn.runs import read_record
+from sedcrnn.evaluation.fold_scores import EVALUATION, FORM, LATENCY, METRICS, PREDICTIONS, ROBUSTNESS
+from sedcrnn.runs.run_folder import read_record
 
 EVALUATED = "evaluated"
 VALIDATION = "validation"
@@ -65,8 +65,8 @@ class Run:
         """What may tell it from other runs of its experiment beside the seed: dotted keys of its config."""
         data = {key: value for key, value in self.config["data"].items() if key not in _OF_THE_DATA}
         own = {key: value for key, value in self.config.items() if key not in _NOT_OF_THE_ROW}
-        encoder = self.record["inputs"]["start_from"].get("encoder")  # the same file for every seed
-        return dict(_flat({"data": data, **own, "start_from": {"encoder": encoder}}))
+        encoder = self.record["inputs"]["init_from"].get("encoder")  # the same file for every seed
+        return dict(_flat({"data": data, **own, "init_from": {"encoder": encoder}}))
 
     def predictions(self, fold: str) -> Path | None:
         """The predictions of a fold that was evaluated with the weights of the reported one; None: there are none."""

@@ -18,7 +18,7 @@ from scipy.stats import binom
 
 from sedcrnn.evaluation.intervals import LEVEL, Interval
 from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS
-from sedcrnn.evaluation.table import LEVELS
+from sedcrnn.reporting.results_tables import LEVELS
 from sedcrnn.reporting.rows import Row, Table
 from sedcrnn.reporting.scoring import ScoredRun
 

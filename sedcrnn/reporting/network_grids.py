@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sedcrnn.evaluation.metrics import MACRO_ACCURACY, MACRO_LOG_LOSS
-from sedcrnn.evaluation.table import LEVELS
 from sedcrnn.reporting.calibration import BINS
 from sedcrnn.reporting.grids import NOTHING, Grid, spread_text
+from sedcrnn.reporting.results_tables import LEVELS
 from sedcrnn.reporting.rows import Row, Table
 from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS, ScoredRun
 

@@ -9,15 +9,15 @@ from typing import Any
 from sedcrnn.errors import ConfigError
 from sedcrnn.evaluation.intervals import LEVEL
 from sedcrnn.evaluation.metrics import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
-from sedcrnn.evaluation.prediction import AGGREGATOR
-from sedcrnn.evaluation.table import LEVELS
-from sedcrnn.files import write_text
+from sedcrnn.evaluation.predictions import AGGREGATOR
 from sedcrnn.reporting.collection import EVALUATED
 from sedcrnn.reporting.grids import Grid
 from sedcrnn.reporting.provenance import describe_data
+from sedcrnn.reporting.results_tables import LEVELS
 from sedcrnn.reporting.rows import Row, Table
 from sedcrnn.reporting.score_grids import results_grid
 from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS
+from sedcrnn.runs.files import write_text
 
 SCORES = (
     *(MACRO_ACCURACY, MACRO_LOG_LOSS, ACCURACY, LOG_LOSS),

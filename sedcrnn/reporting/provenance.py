@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sedcrnn.folds import TEST_FOLD_AS_AUTHORS
+from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.reporting.collection import EVALUATED, Run
 from sedcrnn.reporting.grids import NOTHING, Grid
 from sedcrnn.reporting.rows import Table

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from sedcrnn.config import digest
 from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.intervals import LEVEL, Interval
-from sedcrnn.evaluation.table import PUBLISHED, Published
 from sedcrnn.reporting.collection import EVALUATED, Run
+from sedcrnn.reporting.results_tables import PUBLISHED, Published
 from sedcrnn.reporting.rows_file import RowSpec, TableSpec
 from sedcrnn.reporting.scoring import ScoredRun, score_run
 

@@ -8,7 +8,7 @@ from omegaconf import MISSING, OmegaConf
 
 from sedcrnn.config import checked
 from sedcrnn.errors import ConfigError, nearest
-from sedcrnn.evaluation.table import PUBLISHED
+from sedcrnn.reporting.results_tables import PUBLISHED
 
 
 @dataclass

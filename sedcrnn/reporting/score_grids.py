@@ -2,14 +2,14 @@
 
 import math
 
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.evaluation.intervals import REPLICATES
-from sedcrnn.evaluation.prediction import AGGREGATOR
-from sedcrnn.evaluation.table import LEVELS, interval_text
+from sedcrnn.evaluation.predictions import AGGREGATOR
 from sedcrnn.reporting.comparison import Comparison, compare, fusion_gain
 from sedcrnn.reporting.grids import MISSING, NOTHING, SCORES, Grid, spread_text
+from sedcrnn.reporting.results_tables import LEVELS, interval_text
 from sedcrnn.reporting.rows import Row, Table
 from sedcrnn.reporting.scoring import ScoredRun
-from sedcrnn.scenes import TAU_SCENES
 
 
 def results_grid(table: Table) -> Grid:

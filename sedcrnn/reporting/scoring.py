@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from sedcrnn.config import digest
+from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.errors import CheckpointError, ConfigError, nearest
-from sedcrnn.evaluate import EVALUATION, METRICS, PREDICTIONS
+from sedcrnn.evaluation.fold_scores import EVALUATION, METRICS, PREDICTIONS
 from sedcrnn.evaluation.intervals import bootstrap_scores
 from sedcrnn.evaluation.metrics import MACRO_LOG_LOSS, score
-from sedcrnn.evaluation.prediction import Predictions, read_predictions
-from sedcrnn.evaluation.table import LEVELS
-from sedcrnn.folds import TEST_FOLD_AS_AUTHORS
+from sedcrnn.evaluation.predictions import Predictions, read_predictions
 from sedcrnn.reporting.calibration import brier_score, fit_temperature, reliability, scaled
 from sedcrnn.reporting.collection import VALIDATION, Run
+from sedcrnn.reporting.results_tables import LEVELS
 
 # Names of the scores that this module adds to those of `evaluation.metrics`.
 BRIER, CALIBRATION_ERROR = "brier_score", "expected_calibration_error"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from sedcrnn.files import atomic
-from sedcrnn.scenes import TAU_SCENES
+from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.runs.files import atomic
 
 HEADER = ["filename", "scene_label", *TAU_SCENES]
 TOLERANCE = 1e-3  # of a row's sum, for rounded probabilities

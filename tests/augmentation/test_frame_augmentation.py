@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sedcrnn.augmentation import FrameAugmentation, SpectrogramAugmentation
+from sedcrnn.augmentation.frame_augmentation import FrameAugmentation
+from sedcrnn.augmentation.spectrogram_augmentation import SpectrogramAugmentation
 from sedcrnn.errors import ConfigError
 
 # Five alike frames, in which no two pixels are alike.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sedcrnn.augmentation import SpectrogramAugmentation
+from sedcrnn.augmentation.spectrogram_augmentation import SpectrogramAugmentation
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.channels import LAYOUTS
 

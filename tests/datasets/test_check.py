@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sedcrnn.clips import Clip, Manifest
 from sedcrnn.datasets.check import Report, check
+from sedcrnn.datasets.clips import Clip, Manifest
 from sedcrnn.datasets.tau2021 import Tau2021, read_tau_layout
 
 

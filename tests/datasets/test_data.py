@@ -13,7 +13,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from sedcrnn import data
-from sedcrnn.config import CONF, checked, instantiate
+from sedcrnn.config.checking import checked
+from sedcrnn.config.composition import CONF
 from sedcrnn.datasets.archives import Archive
 from sedcrnn.datasets.tau2021 import Tau2021
 
@@ -70,7 +71,7 @@ def test_download_then_check(command: Command, published: Path, server, tmp_path
     assert len(list((root / "audio").glob("*.wav"))) == len(list((root / "video").glob("*.mp4"))) == 16
     assert not (root / "evaluation").exists()
     # Only two of the ten scenes are there.
-    assert command("check", "data=tau2021", f"root={root}", "data.validation_share=0.3") == 1
+    assert command("check", "data=tau2021", f"root={root}", "data.validation_fraction=0.3") == 1
     captured = capsys.readouterr()
     assert "16 readable" in captured.out
     assert "scenes without clips in the train fold: 8" in captured.out
@@ -91,7 +92,7 @@ def test_check_takes_any_data_set(command: Command, tau_root: Path, tmp_path: Pa
     assert not (tmp_path / "none").exists()
     options = ["data.source.cities=2", "data.source.locations=2", "data.source.test_locations=1"]
     size = ["data.source.clip_seconds=1", "data.source.height=32", "data.source.width=32", "data.source.workers=0"]
-    render(f"data.source.root={tmp_path / 'made'}", *options, *size)
+    render(f"data.root={tmp_path / 'made'}", *options, *size)
     assert command("check", "data=synthetic_tiny", f"root={tmp_path / 'made'}", *options, *size) == 0
     assert capsys.readouterr().out.endswith("All is well.\n")
 
@@ -99,7 +100,7 @@ def test_check_takes_any_data_set(command: Command, tau_root: Path, tmp_path: Pa
 def render(*overrides: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = checked(compose("data", ["data=synthetic_tiny", "action=check", *overrides]), data.DataCommandConfig)
-    instantiate(config.data.source).prepare()
+    build(config.data.source, "data_source").prepare()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def render(*overrides: str) -> None:
         ([], "No action is given. It is one of download, check"),
         (["chek"], "The action is 'chek'"),
         (["check", "download"], "The command line holds 'download'"),
-        (["check"], "'data.source.root' is not set"),
+        (["check"], "'data.root' is not set"),
         (["check", "rot=x"], "There is no config key 'rot'. The nearest valid key is 'root'"),
         (["download", "root=x", "only=vidoe"], "only=vidoe. The nearest is 'video'"),
         (["download", "root=x", "jobs=many"], "jobs"),

@@ -13,7 +13,7 @@ def make(root: Path, *files: str) -> Folder:
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch() if path.suffix or path.name.startswith(".") else path.mkdir()
-    return Folder(str(root), scenes=None, test_share=0.25, test_seed=0)
+    return Folder(str(root), scenes=None, test_fraction=0.25, test_seed=0)
 
 
 def many(*folders: str, count: int = 3, suffix: str = "mp4") -> list[str]:

@@ -17,7 +17,9 @@ ROWS = [f"{scene}/{n}.mp4,{scene}" for scene in ("bus", "park") for n in range(3
 def listed(root: Path, name: str = "manifest.csv", **options: Any) -> ManifestFile:
     roles = ("video", "audio", "label", "group", "fold")
     defaults: dict[str, Any] = {f"{role}_column": None for role in roles}
-    return ManifestFile(str(root), name, **{**defaults, "scenes": None, "test_share": 0.25, "test_seed": 0, **options})
+    return ManifestFile(
+        str(root), name, **{**defaults, "scenes": None, "test_fraction": 0.25, "test_seed": 0, **options}
+    )
 
 
 def write(root: Path, lines: list[str], name: str = "manifest.csv", newline: str = "\n") -> Path:

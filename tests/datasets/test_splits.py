@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sedcrnn.clips import Clip
+from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.folds import LOCATION_DISJOINT, make_folds
 from sedcrnn.datasets.splits import divide
 from sedcrnn.errors import ConfigError, DataError
-from sedcrnn.folds import LOCATION_DISJOINT, make_folds
 
 
 def clip(scene: str, number: int, group: str = "", fold: str = "") -> Clip:
@@ -85,5 +85,5 @@ def test_given_folds_that_cannot_be_are_refused(clips: list[Clip], message: str)
 @pytest.mark.parametrize(("share", "seed"), [(0.0, 0), (1.0, 0), ("half", 0), (0.25, -1), (0.25, "x")])
 def test_draws_that_make_no_sense_are_refused(share: float, seed: int) -> None:
     clips = [clip(scene, n) for scene in ("bus", "park") for n in range(3)]
-    with pytest.raises(ConfigError, match=r"data\.source\.test_share is .* and data\.source\.test_seed is"):
+    with pytest.raises(ConfigError, match=r"data\.source\.test_fraction is .* and data\.source\.test_seed is"):
         divide("made", clips, None, share, seed, "made")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.datasets.synthetic import Synthetic
 from sedcrnn.datasets.synthetic import corpus as corpus_module
 from sedcrnn.errors import DataError
-from sedcrnn.scenes import TAU_SCENES
 
 SMALL = {
     "seed": 3,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
+from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.datasets.synthetic.audio_rendering import record
 from sedcrnn.datasets.synthetic.drawing import paste
-from sedcrnn.datasets.synthetic.picture import film
-from sedcrnn.datasets.synthetic.scenes import RECIPES, draw_cues, generator
-from sedcrnn.datasets.synthetic.sound import record
+from sedcrnn.datasets.synthetic.scene_definitions import RECIPES, draw_cues, generator
+from sedcrnn.datasets.synthetic.video_rendering import film
 from sedcrnn.datasets.synthetic.waves import noise, panned, scatter, tone
-from sedcrnn.scenes import TAU_SCENES
 
 
 def test_look_and_sound_together_name_the_scene_and_neither_does_alone():

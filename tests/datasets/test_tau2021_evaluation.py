@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sedcrnn.clips import UNLABELLED, Manifest
+from sedcrnn.datasets.clips import UNLABELLED, Manifest
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.datasets.tau2021_evaluation import FILES, Tau2021Evaluation
 from sedcrnn.errors import DataError
-from sedcrnn.features.video import Frames
-from sedcrnn.scenes import TAU_SCENES
+from sedcrnn.features.frames import Frames
 
 
 class Sound(Frames):

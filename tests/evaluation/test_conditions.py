@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sedcrnn.config import TrainConfig
-from sedcrnn.datamodule import SceneDataModule
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.datasets.datamodule import SceneDataModule
+from sedcrnn.datasets.window_dataset import WindowDataset
+from sedcrnn.datasets.windows import Window
 from sedcrnn.evaluation.conditions import CONDITIONS, PICTURES, REMOVED, SOUNDS, AddedNoise, ChangedWindows
-from sedcrnn.train import make_datamodule
-from sedcrnn.window_dataset import WindowDataset
-from sedcrnn.windows import Window
+from sedcrnn.training.stage import make_datamodule
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def data(own_root: Path, tmp_path_factory: pytest.TempPathFactory) -> SceneDataM
     from tests.conftest import compose_stage
 
     store = tmp_path_factory.mktemp("conditions")
-    sizes = ["features.frames.height=32", "features.frames.width=32", f"store={store}", "data.workers=0"]
-    config: TrainConfig = compose_stage([], "fusion", "data=folder", f"data.source.root={own_root}", *sizes)
+    sizes = ["features.frames.height=32", "features.frames.width=32", f"store={store}", "data.extraction_workers=0"]
+    config: TrainConfig = compose_stage([], "fusion", "data=folder", f"data.root={own_root}", *sizes)
     made = make_datamodule(config)
     made.prepare_data()
     return made

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sedcrnn.clips import Clip
+from sedcrnn.datasets.clips import Clip
 
 BLOCK = 16  # pixels; a frame number is 16 black or white blocks, four by four
 SIZE = 4 * BLOCK

@@ -12,16 +12,16 @@ import pytest
 from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.frames import Frames
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.features.video import Frames
 
 SPECTROGRAM = Spectrogram(bank=RecursiveGammatone(bands=4))
 
 RUN_THAT_IS_KILLED = """
 import sys
 from pathlib import Path
-from sedcrnn.clips import Clip
+from sedcrnn.datasets.clips import Clip
 from sedcrnn.features.extraction import extract_all
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 from sedcrnn.features.spectrogram import Spectrogram
@@ -39,7 +39,7 @@ RUN_THAT_SHARES = """
 import sys
 import time
 from pathlib import Path
-from sedcrnn.clips import Clip
+from sedcrnn.datasets.clips import Clip
 from sedcrnn.features.extraction import extract_all
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 from sedcrnn.features.spectrogram import Spectrogram

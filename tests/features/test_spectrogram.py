@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedcrnn.errors import ClipError, ConfigError
+from sedcrnn.features.audio_file import resampled
 from sedcrnn.features.channels import LAYOUTS
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 from sedcrnn.features.filterbanks.short_time import CQTBank, GammatoneSTFTBank, MelBank
-from sedcrnn.features.sound import resampled
 from sedcrnn.features.spectrogram import Spectrogram, scale_window
 
 PAPER = Spectrogram(bank=RecursiveGammatone())

@@ -7,9 +7,9 @@ from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.filterbanks.gammatone_fourier import FourierGammatone
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 from sedcrnn.features.filterbanks.short_time import CQTBank, GammatoneSTFTBank, MelBank
+from sedcrnn.features.frames import Frames
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.features.video import Frames
 
 VALUES = np.arange(50 * 3 * 4, dtype=np.int16).reshape(50, 3, 4)
 SPECTROGRAM = Spectrogram(bank=RecursiveGammatone())

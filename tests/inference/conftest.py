@@ -11,11 +11,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from sedcrnn.checkpoints import load_checkpoint
-from sedcrnn.config import CONF, checked, instantiate
-from sedcrnn.export import export
-from sedcrnn.scenes import TAU_SCENES
-from sedcrnn.starts import complete_network
+from sedcrnn.config.checking import checked
+from sedcrnn.config.composition import CONF
+from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.inference.onnx_export import export
+from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.training.init_from import complete_network
 
 NETWORKS = {
     "audio": ["model.network.filters=[4,4,8]"],
@@ -34,13 +35,13 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         file = runs / kind / "checkpoints" / "best.ckpt"
         if file.is_file():
             return runs / kind
-        common = ["data=tau2021", f"data.source.root={tau_root}", "data.validation_share=0.3", "features=small"]
+        common = ["data=tau2021", f"data.root={tau_root}", "data.validation_fraction=0.3", "features=small"]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = checked(compose("train", [f"experiment={kind}", *common, *NETWORKS[kind]]))
         starts = {part: load_checkpoint(str(make(part))) for part in ("audio", "visual")} if kind == "fusion" else {}
         node = complete_network(config.model["network"], starts, {"scenes": len(TAU_SCENES), "channels": 3})
         torch.manual_seed(0)
-        network = instantiate(node)
+        network = build(node, "network")
         with torch.no_grad():
             for name, values in network.named_parameters():
                 if name.endswith(("dense.weight", "late.weight")):

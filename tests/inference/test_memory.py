@@ -19,7 +19,7 @@ class Even:  # in place of a network, whose memory is that of one batch
     bank = {"_target_": "sedcrnn.features.filterbanks.gammatone_recursive.RecursiveGammatone", "bands": 8}
     features = {
         "spectrogram": {"_target_": "sedcrnn.features.spectrogram.Spectrogram", "bank": bank, "analysis_rate": 16000},
-        "frames": {"_target_": "sedcrnn.features.video.Frames", "height": 128, "width": 128},
+        "frames": {"_target_": "sedcrnn.features.frames.Frames", "height": 128, "width": 128},
     }
     def probabilities(self, inputs):
         return {"late": np.full((len(inputs["frames"]), 2), 0.5)}

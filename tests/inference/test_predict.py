@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sedcrnn import predict
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.errors import ConfigError
+from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.media import Media
-from sedcrnn.inference.prediction import Prediction
-from sedcrnn.predict import picture_paths, table
-from sedcrnn.scenes import TAU_SCENES
+from sedcrnn.inference.prediction_text import picture_paths, table
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 import sedcrnn
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.errors import CheckpointError, ClipError, ConfigError, MissingTrackError
-from sedcrnn.evaluate import evaluate
-from sedcrnn.scenes import TAU_SCENES
+from sedcrnn.evaluation.fold_scores import evaluate
 
 HEADS = ["audio", "visual", "early", "late"]
 

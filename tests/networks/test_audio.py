@@ -3,7 +3,7 @@ import torch
 
 from sedcrnn.errors import ConfigError
 from sedcrnn.networks.audio import AudioNetwork
-from sedcrnn.networks.summary import count_parameters
+from sedcrnn.networks.profile import count_parameters
 
 
 def test_parameters_are_the_papers(paper_network):

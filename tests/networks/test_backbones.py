@@ -8,7 +8,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks.backbones import FrameEncoder, build_backbone
 from sedcrnn.networks.normalisation import find_normalisation
-from sedcrnn.networks.summary import count_parameters
+from sedcrnn.networks.profile import count_parameters
 
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 

@@ -6,7 +6,7 @@ from sedcrnn.errors import ConfigError
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.early_fusion import CrossAttentionFusion, GatedFusion
 from sedcrnn.networks.fusion import FusionNetwork
-from sedcrnn.networks.summary import count_parameters
+from sedcrnn.networks.profile import count_parameters
 from sedcrnn.networks.visual import VisualNetwork
 
 

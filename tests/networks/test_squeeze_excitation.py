@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from sedcrnn.networks.profile import count_parameters
 from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, ScSE
-from sedcrnn.networks.summary import count_parameters
 
 
 def sigmoid(x):

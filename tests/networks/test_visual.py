@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sedcrnn.errors import ConfigError
-from sedcrnn.networks.summary import count_parameters
+from sedcrnn.networks.profile import count_parameters
 from sedcrnn.networks.visual import VisualNetwork
 
 

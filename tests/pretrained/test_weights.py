@@ -46,7 +46,7 @@ def test_import_writes_a_file_and_says_what_it_was(command, files, timm_state, t
     assert "CC BY" in told
     assert "BGR, 0-255 less (104.051, 112.5145, 116.676)" in told
     assert "26 arrays, 14,714,688 numbers" in told
-    assert "start_from.encoder=weights/vgg16-places365.safetensors" in told
+    assert "init_from.encoder=weights/vgg16-places365.safetensors" in told
 
 
 def test_a_published_file_is_known_by_its_md5(command, files, monkeypatch, tmp_path):
@@ -152,7 +152,7 @@ def test_download_fetches_from_the_hub_and_converts(command, hub, timm_state, tm
     assert code == 0, error
     assert "bsd-3-clause" in told
     assert "RGB, 0-255 less (123.675, 116.28, 103.53)" in told
-    assert "backbone=vgg16 model.network.normalisation=imagenet start_from.encoder=weights/vgg16-tv_in1k" in told
+    assert "backbone=vgg16 model.network.normalisation=imagenet init_from.encoder=weights/vgg16-tv_in1k" in told
     loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-tv_in1k.safetensors")
     assert (loaded.trained_on, loaded.normalisation, loaded.backbone) == ("tv_in1k", "imagenet", "vgg16")
     assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())

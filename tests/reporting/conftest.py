@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sedcrnn.evaluate import FORM
+from sedcrnn.evaluation.fold_scores import FORM
 from sedcrnn.reporting.collection import collect
 from sedcrnn.reporting.rows import make_tables
 from sedcrnn.reporting.rows_file import RowSpec, TableSpec
@@ -97,7 +97,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
             "data": {
                 "source": {"_target_": "Toys", "root": str(seed)},
                 "selection": "location_disjoint",
-                "validation_share": 0.15,
+                "validation_fraction": 0.15,
                 "validation_seed": seed,
             },
             "features": {
@@ -115,7 +115,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
             "name": kind,
             "seed": seed,
             "selection": plain["data"]["selection"],
-            "inputs": {"data": data, "start_from": {}},
+            "inputs": {"data": data, "init_from": {}},
             "versions": {"sedcrnn": "0.1.0", "torch": "2.13.0"},
             "git_commit": COMMIT,
             "finished": "2026-01-02T03:04:05+00:00",

@@ -107,7 +107,7 @@ def test_an_unfinished_run_beside_an_evaluated_one_changes_nothing(write_run, ta
 
 
 def test_other_data_or_another_protocol_is_another_table(write_run, tables_of, tmp_path):
-    authors = {"source": {"_target_": "Toys"}, "selection": "test_fold_as_the_authors_did", "validation_share": 0.15}
+    authors = {"source": {"_target_": "Toys"}, "selection": "test_fold_as_the_authors_did", "validation_fraction": 0.15}
     write_run("audio", 0, AUDIO)
     write_run("fusion", 0, LATE, config={"data": authors})
     tables = tables_of(tmp_path / "runs")

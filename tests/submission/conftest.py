@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from sedcrnn.scenes import TAU_SCENES
 from sedcrnn.submission.check import meta_file, output_file
 from sedcrnn.submission.meta import write_meta
+
+from sedcrnn.datasets.scenes import TAU_SCENES
 from sedcrnn.submission.output import write_output
 
 LABEL = "Naranjo-Alcazar_ITI_task1b_2"

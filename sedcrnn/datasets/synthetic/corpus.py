@@ -11,16 +11,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sedcrnn.clips import Manifest
-from sedcrnn.datasets.synthetic.media import mp4, wav
-from sedcrnn.datasets.synthetic.picture import film
-from sedcrnn.datasets.synthetic.scenes import RECIPES, generator
-from sedcrnn.datasets.synthetic.sound import record
+from sedcrnn.datasets.clips import DataSource, Manifest
+from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.datasets.synthetic.audio_rendering import record
+from sedcrnn.datasets.synthetic.encoding import mp4, wav
+from sedcrnn.datasets.synthetic.scene_definitions import RECIPES, generator
+from sedcrnn.datasets.synthetic.video_rendering import film
 from sedcrnn.datasets.synthetic.waves import RATE, Rng
 from sedcrnn.datasets.tau2021 import read_tau_layout
 from sedcrnn.errors import DataError
-from sedcrnn.files import atomic, write_json, write_text
-from sedcrnn.scenes import TAU_SCENES
+from sedcrnn.runs.files import atomic, write_json, write_text
 
 RENDERER = 1  # raise it whenever the same parameters would render other media
 CITIES = ("barcelona", "helsinki", "lisbon", "london", "lyon", "milan", "paris", "prague", "stockholm", "vienna")
@@ -48,7 +48,7 @@ class Plan:
         return f"audio/{self.id}.wav", f"video/{self.id}.mp4"
 
 
-class Synthetic:
+class Synthetic(DataSource):
     """A generated data set in the layout of TAU Urban Audio-Visual Scenes 2021, the same for the same parameters.
 
     Args:

@@ -81,7 +81,7 @@ class FilterBank(ABC):
             raise ConfigError(
                 f"features.spectrogram.bank asks for {self.bands} bands from {self.low_hz:g} to {high:g} Hz",
                 f"There is at least one band, and the range lies within 0 and {sample_rate / 2:g} Hz, half of "
-                "features.spectrogram.analysis_rate",
+                "features.spectrogram.sample_rate",
                 "Correct bands, low_hz or high_hz",
             )
         return high
@@ -144,7 +144,7 @@ def whole(number: float, what: str, unit: str) -> int:
         raise ConfigError(
             f"{what} makes {number:g} {unit}",
             f"It has to make a whole number of {unit}",
-            "Choose other values of features.spectrogram.hop, analysis_rate or bank.window",
+            "Choose other values of features.spectrogram.hop, sample_rate or bank.window",
         )
     return nearest
 

@@ -1,0 +1,20 @@
+"""Options that several commands have: which run, which fold, where the data lie, on which device."""
+
+from typing import Annotated, Literal
+
+from pydantic.dataclasses import dataclass
+
+from sedcrnn.config.values import CHECKED, Name, PathName
+
+RunName = Annotated[
+    PathName, "Run folder, checkpoint or ONNX file; or the beginning of a run folder's name in runs/, or latest."
+]
+Fold = Annotated[Literal["train", "validation", "test"], "Fold of the data set."]
+Device = Annotated[Name, "torch device; auto: the GPU where there is one."]
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class DataFolder:
+    """Where the data set lies now."""
+
+    root: Annotated[PathName | None, "Folder of the data set; null: where it lay in training."] = None

@@ -1,0 +1,146 @@
+"""The config of a training stage: its keys, with what each may be and a sentence about it. Values stand in conf/."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+import sedcrnn.config.nodes  # noqa: F401 - what nodes may hold
+from sedcrnn.config.values import (
+    CHECKED,
+    AugmentationNode,
+    CallbackNode,
+    Count,
+    CountOrNone,
+    DataSourceNode,
+    FeatureNode,
+    Flag,
+    Fraction,
+    LoggerNode,
+    ModuleNode,
+    Name,
+    NotNegative,
+    OptimizerNode,
+    PathName,
+    Positive,
+    SchedulerNode,
+    Seed,
+    Share,
+    TrainerNode,
+)
+
+# Keys that say where things lie, how fast they are made or what is shown; results do not depend on them.
+_PLACES = ("runs", "store", "logger", "init_from", "callbacks")
+_DATA_PLACES = ("root", "manifest", "workers", "extraction_workers", "num_workers")
+_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # of the trainer
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class DataConfig:
+    """Which clips, and how the training fold is divided."""
+
+    source: DataSourceNode
+    root: Annotated[PathName | None, "Folder of the data set."] = None
+    selection: Annotated[
+        Literal["location_disjoint", "test_fold_as_the_authors_did"],
+        "What selects the checkpoint: a part of the training fold that shares no location with the rest, or the test fold.",
+    ]
+    validation_fraction: Annotated[Fraction, "Share of each scene's training clips that validation gets."]
+    validation_seed: Annotated[Seed, "Seed of that draw; a stage and the runs that it starts from share it."]
+    leave_out_city: Annotated[Name | None, "A city whose clips are the test fold, and all others the training fold."]
+    shuffle_labels: Annotated[
+        Flag, "Negative control: labels at random in training and validation, true in the test fold."
+    ]
+    unreadable: Annotated[
+        Literal["stop", "skip"], "Stop at clips that cannot be read, or leave them out and list them."
+    ]
+    extraction_workers: Annotated[CountOrNone, "Processes that render clips and make features."]
+    num_workers: Annotated[
+        CountOrNone | Literal["auto"], "Processes that load batches; auto: by cores and by what is read."
+    ]
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class FeaturesConfig:
+    """How audio and video become what the networks take; null in a stage that does not take it."""
+
+    spectrogram: FeatureNode | None
+    frames: FeatureNode | None
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class AugmentationConfig:
+    """Random changes of training windows; null where there are none."""
+
+    spectrogram: AugmentationNode | None
+    frames: AugmentationNode | None
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class RecipeConfig:
+    """How a stage is trained (docs/paper.md, Recipe)."""
+
+    batch_size: Annotated[Count, "Windows per batch and process."]
+    optimizer: OptimizerNode
+    scheduler: Annotated[
+        SchedulerNode | None, "Schedule of the learning rates, stepped once per epoch; null: constant."
+    ]
+    learning_rates: Annotated[dict[str, Positive], "Part of the network -> its own learning rate."]
+    mixup_alpha: Annotated[NotNegative, "Beta(alpha, alpha) on inputs and labels; 0: off."]
+    augmentation: AugmentationConfig
+    modality_dropout: Annotated[Share, "Probability that a training window has no audio or (as often) black frames."]
+    head_weights: Annotated[
+        dict[str, NotNegative | None], "Weight of each head's loss, null: none; empty: the answer's alone."
+    ]
+    frozen: Annotated[list[Name], "Parts of the network that stay as they are, BN statistics too."]
+    cache_frozen: Annotated[Flag, "Compute what frozen parts make of each clip once, and train the rest on that."]
+    l2: Annotated[dict[str, NotNegative], "Part of the network -> L2 coefficient of its kernels."]
+    early_stopping_patience: Annotated[Count, "Training ends after so many epochs without a lower validation loss."]
+    compile: Annotated[Flag, "torch.compile on the convolutional parts; needs a C++ compiler."]
+    gradient_checkpointing: Annotated[
+        Flag, "Recompute the frame encoder's maps in the backward pass: less memory, more time."
+    ]
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class InitConfig:
+    """Runs (or checkpoint files) whose best weights a stage starts from; `previous`: the pipeline's latest."""
+
+    audio: Annotated[PathName | None, "Run of an audio network."]
+    visual: Annotated[PathName | None, "Run of a visual network."]
+    fusion: Annotated[PathName | None, "Run of a fusion network."]
+    encoder: Annotated[
+        PathName | None, "File of the frame encoder's weights, from `sedcrnn weights`; or random, on purpose."
+    ]
+
+
+@dataclass(config=CHECKED, kw_only=True)
+class TrainConfig:
+    """One training stage."""
+
+    name: Annotated[str, Field(pattern=r"^[^\s/]+$"), "Begins the name of the run folder."]
+    seed: Annotated[Seed, "Seed of everything random."]
+    data: DataConfig
+    features: FeaturesConfig
+    model: ModuleNode
+    recipe: RecipeConfig
+    init_from: InitConfig
+    trainer: TrainerNode
+    callbacks: Annotated[dict[str, CallbackNode | None], "Lightning's or your own callbacks, by a name of your choice."]
+    logger: Annotated[dict[str, LoggerNode | None], "Loggers beside metrics.csv, which every run writes."]
+    runs: Annotated[PathName, "Where run folders go; each is named after what made it."]
+    store: Annotated[PathName, "Where features are kept, by content."]
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain config without what its result does not depend on."""
+    plain = {key: value for key, value in config.items() if key not in _PLACES}
+    trainer = {key: value for key, value in plain["trainer"].items() if key not in _SHOWN}
+    return {**plain, "data": without_data_places(plain["data"]), "trainer": trainer}
+
+
+def without_data_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of the data without where they lie and how fast they are read."""
+    kept = {key: value for key, value in data.items() if key not in _DATA_PLACES}
+    return kept | {"source": {key: value for key, value in data["source"].items() if key not in _DATA_PLACES}}

@@ -1,0 +1,96 @@
+"""Kinds of config values: their types, the ranges that they lie in, and how a key is described in one sentence.
+
+`Annotated[Share, "Probability that ..."]` is a key's type, range and sentence; help, errors and checks are made of it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter
+from pydantic_core import PydanticCustomError
+
+# Strict: no text is taken for a number, and no truth value for one.
+Flag = Annotated[bool, Strict()]
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+Fraction = Annotated[float, Strict(), Field(gt=0, lt=1)]
+Positive = Annotated[float, Strict(), Field(gt=0)]
+NotNegative = Annotated[float, Strict(), Field(ge=0)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+CountOrNone = Annotated[int, Strict(), Field(ge=0)]
+Seed = Annotated[int, Strict(), Field(ge=0, lt=1 << 32)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class IsPath:
+    """Marks keys that name files and folders: what follows their `=` on a command line is taken to the letter."""
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float | PurePath) and not isinstance(value, bool) else value
+
+
+# A folder may have a number as its name.
+PathName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1), IsPath()]
+
+CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Keys = TypeVar("Keys")
+_ROLES: dict[str, dict[str, TypeAdapter[Any]]] = {}
+
+
+def takes(role: str, *targets: str) -> Callable[[type[Keys]], type[Keys]]:
+    """Decorator of a TypedDict: the keys that classes of this package, or of a library, take as a config node.
+
+    Args:
+        role: what such a node is for: `network`, `feature`, `optimizer` ...
+        targets: dotted names of these classes.
+    """
+
+    def remember(keys: type[Keys]) -> type[Keys]:
+        keys.__pydantic_config__ = CHECKED  # type: ignore[attr-defined]
+        _ROLES.setdefault(role, {}).update(dict.fromkeys(targets, TypeAdapter(keys)))
+        return keys
+
+    return remember
+
+
+def keys_of(target: str) -> type | None:
+    """The TypedDict of the keys that a class takes; None: it is not one that this package knows."""
+    return next((known[target]._type for known in _ROLES.values() if target in known), None)
+
+
+def _check_node(value: dict[str, Any], role: str) -> dict[str, Any]:
+    """A config node that builds something for a role: a mapping with `_target_`.
+
+    A class that this package knows has its arguments checked, without importing it. Any other is the user's own, and is
+    checked when it is built (`targets.build`).
+    """
+    target = value.get("_target_")
+    if not isinstance(target, str) or "." not in target or not all(map(str.isidentifier, target.split("."))):
+        raise PydanticCustomError("target", "Its _target_ should be the full dotted name of a class")
+    if (known := _ROLES[role].get(target)) is not None:
+        arguments = {key: one for key, one in value.items() if key not in BUILD_KEYS}
+        return {**value, **known.validate_python(arguments)}
+    if target.startswith("sedcrnn.") or any(target in targets for targets in _ROLES.values()):
+        what = {"role": role.replace("_", " "), "allowed": ", ".join(sorted(_ROLES[role]))}
+        raise PydanticCustomError("target", "Its _target_ should be a {role}: {allowed}, or a class of your own", what)
+    return value
+
+
+BUILD_KEYS = ("_target_", "_partial_")
+
+if TYPE_CHECKING:
+    AugmentationNode = CallbackNode = DataSourceNode = EarlyFusionNode = FeatureNode = dict[str, Any]
+    FilterBankNode = LoggerNode = ModuleNode = NetworkNode = OptimizerNode = SchedulerNode = dict[str, Any]
+    TrainerNode = dict[str, Any]
+else:
+
+    def _node(role: str) -> Any:
+        return Annotated[dict[str, Any], AfterValidator(partial(_check_node, role=role))]
+
+    AugmentationNode, CallbackNode, DataSourceNode = _node("augmentation"), _node("callback"), _node("data_source")
+    EarlyFusionNode, FeatureNode, FilterBankNode = _node("early_fusion"), _node("feature"), _node("filter_bank")
+    LoggerNode, ModuleNode, NetworkNode = _node("logger"), _node("module"), _node("network")
+    OptimizerNode, SchedulerNode, TrainerNode = _node("optimizer"), _node("scheduler"), _node("trainer")

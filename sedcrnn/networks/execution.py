@@ -1,0 +1,146 @@
+"""Where and how a network runs: device and precision; compiled, or with less memory. Its keys never change."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sedcrnn.errors import ConfigError
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.backbones import FrameEncoder
+
+AUTO = "auto"
+
+
+def choose_device(name: str) -> str:
+    """The device of this name; `auto`: the GPU where there is one.
+
+    Raises:
+        ConfigError: torch does not know it, or does not find it here.
+    """
+    if name == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+        raise ConfigError(
+            f"device is '{name}', which torch refuses: {str(error).splitlines()[0]}",
+            "It is auto, cpu, or e.g. cuda, cuda:1 or mps where there is one",
+            "Set device=cpu, or another",
+        ) from error
+    return name
+
+
+def choose_precision(name: str, accelerator: str) -> str:
+    """Lightning's name of the arithmetic; `auto`: bfloat16 where the processor or GPU computes in it natively, which is
+    two to three times as fast there, and float32 elsewhere, where bfloat16 would be emulated."""
+    if name != AUTO:
+        return name
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == AUTO and torch.cuda.is_available())
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else _cpu_has_bf16()
+    return "bf16-mixed" if native else "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    supported = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
+    return any(check is not None and check() for check in supported)
+
+
+def convolutional_parts(network: SceneNetwork) -> list[nn.Module]:
+    """The parts that networks call as a whole and that hold convolutions: the audio blocks, the frame encoder."""
+    return [
+        part
+        for each in network.modules()
+        if isinstance(each, SceneNetwork)
+        for part in each.children()
+        if not isinstance(part, SceneNetwork) and any(isinstance(module, nn.Conv2d) for module in part.modules())
+    ]
+
+
+def compile_in_place(network: SceneNetwork, device: torch.device) -> None:
+    """Compile the convolutional parts at their next call; GRUs and dense layers gain nothing.
+
+    `torch.compile(network)` would rename the keys of every checkpoint, and what a LightningModule or a `heads()` calls
+    is not `forward`, the one method that `network.compile()` compiles.
+
+    Raises:
+        ConfigError: nothing can be compiled here.
+    """
+    try:
+        torch.compile(torch.square)(torch.ones(2, device=device))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"recipe.compile=true, and torch.compile fails on this computer: {str(error).strip().splitlines()[0]}",
+            "It needs a C++ compiler (g++, or clang++ on macOS, or what CXX names), and Triton on a GPU",
+            "Install one, or set recipe.compile=false",
+        ) from error
+    for part in convolutional_parts(network):
+        part.compile()
+
+
+def checkpoint_encoders(network: SceneNetwork) -> None:
+    """Keep only the inputs of the frame encoders' stages, and compute the rest again in the backward pass.
+
+    timm's own option covers only some architectures, and lets batch normalisation see every batch twice.
+
+    Raises:
+        ConfigError: there is no frame encoder, or one that has no stages one after the other.
+    """
+    encoders = [module for module in network.modules() if isinstance(module, FrameEncoder)]
+    if not encoders:
+        raise ConfigError(
+            f"recipe.gradient_checkpointing=true for a {type(network).__name__}, which has no frame encoder",
+            "Only frame encoders are large enough for it",
+            "Set recipe.gradient_checkpointing=false",
+        )
+    for encoder in encoders:
+        sequences = [part for part in encoder.backbone.children() if isinstance(part, nn.Sequential)]
+        if not sequences:
+            raise ConfigError(
+                f"recipe.gradient_checkpointing=true, and a {type(encoder.backbone).__name__} has no sequence of stages",
+                "It is cut where stages follow one another, as in VGG, ResNet, ConvNeXt and ViT",
+                "Set recipe.gradient_checkpointing=false, or choose another backbone",
+            )
+        for sequence in sequences:
+            _checkpoint_sequence(sequence)
+
+
+def _checkpoint_sequence(sequence: nn.Sequential) -> None:
+    """Each stage of a sequence, or, where it is one of single layers (VGG), each run of layers up to a pool."""
+    stages: list[nn.Sequential] = []
+    start = 0
+    for index, child in enumerate(sequence, start=1):
+        if list(child.children()) or isinstance(child, nn.MaxPool2d) or index == len(sequence):
+            stages.append(nn.Sequential(*list(sequence)[start:index]))
+            start = index
+
+    def run(values: Tensor) -> Tensor:
+        for stage in stages:
+            values = _recomputed(stage, values) if torch.is_grad_enabled() else stage(values)
+        return values
+
+    sequence.forward = run  # type: ignore[method-assign]  # a wrapper around the module would rename its keys
+
+
+def _recomputed(stage: nn.Module, values: Tensor) -> Tensor:
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _kept_statistics(stage)
+
+    result: Tensor = checkpoint(stage, values, use_reentrant=False, context_fn=contexts)
+    return result
+
+
+@contextmanager
+def _kept_statistics(stage: nn.Module) -> Iterator[None]:
+    """Batch normalisation, which has taken the batch in already, leaves its running statistics as they are."""
+    norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, batches) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches

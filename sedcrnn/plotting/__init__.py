@@ -1,0 +1,1 @@
+"""Figures of what networks see and predict."""

@@ -1,0 +1,1 @@
+"""Sweeps: every job of a Hydra multirun in processes of its own."""

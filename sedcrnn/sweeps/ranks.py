@@ -1,0 +1,78 @@
+"""Environment and trainer config -> this process among those of one command; what may be swept with several of them."""
+
+import os
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from sedcrnn.errors import ConfigError
+
+# Set by torchrun (or by hand), by srun, and by Lightning where it starts the other processes itself.
+_RANK = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+_WORLD_SIZE = ("WORLD_SIZE", "SLURM_NTASKS")
+
+T = TypeVar("T")
+
+
+def rank_and_world_size() -> tuple[int, int]:
+    """Rank of this process and number of processes, as whatever started them says; (0, 1) where nothing does."""
+    rank, world_size = (
+        next((int(os.environ[name]) for name in names if name in os.environ), None) for names in (_RANK, _WORLD_SIZE)
+    )
+    return rank or 0, world_size or 1
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a (distributed) run that writes and reports."""
+    return rank_and_world_size()[0] == 0
+
+
+def shared(tasks: Sequence[T]) -> list[T]:
+    """Tasks in the order in which this process looks at them: its own share, then those of the others at random.
+
+    Processes that leave out what they find done share the work without talking: who is fast or starts alone helps the
+    others, and the random order keeps two helpers from doing the same tasks side by side.
+    """
+    rank, world_size = rank_and_world_size()
+    own = range(rank, len(tasks), world_size)
+    others = [number for number in range(len(tasks)) if number not in own]
+    random.Random(rank).shuffle(others)
+    return [tasks[number] for number in (*own, *others)]
+
+
+def count_processes(trainer: Mapping[str, Any]) -> int:
+    """The processes that a trainer's config asks for, counted by Lightning (which knows what `auto` means here)."""
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    from sedcrnn.config.targets import build  # here, because Lightning takes seconds to load
+
+    made = build({**trainer, **quiet}, "trainer")
+    return int(made.num_devices * made.num_nodes)
+
+
+def check_sweep(trainer: Mapping[str, Any]) -> None:
+    """Make sure that a job of a sweep that trains with several processes has processes of its own.
+
+    Launchers that run jobs inside the sweep's process, or in copies of it, are wrong there, and not always loudly:
+    Lightning starts the other processes by repeating the whole command, and a second job finds the environment of the
+    first. Jobs of `hydra/launcher=processes` are single runs of their own, so they never come here as a sweep's.
+
+    Raises:
+        ConfigError: another launcher; SLURM's with another number of tasks than the trainer's processes.
+    """
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return
+    processes = count_processes(trainer)
+    launcher = HydraConfig.get().launcher
+    target = launcher["_target_"]
+    # Here SLURM starts every process of a job, and Lightning none.
+    slurm = target.endswith(".SlurmLauncher") and launcher["tasks_per_node"] * launcher["nodes"] == processes
+    if processes > 1 and not slurm:
+        raise ConfigError(
+            f"A job of this sweep trains with {processes} processes, and the launcher is {target}",
+            "Only hydra/launcher=processes can sweep over several processes a job, and hydra/launcher=slurm where "
+            "tasks_per_node is trainer.devices and nodes is trainer.num_nodes",
+            "Leave hydra/launcher out",
+        )

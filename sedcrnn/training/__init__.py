@@ -1,0 +1,1 @@
+"""Training: config -> data, network, LightningModule -> a run folder."""

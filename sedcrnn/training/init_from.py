@@ -1,0 +1,189 @@
+"""How a stage starts from earlier ones: their networks' configs complete its own, their weights go into it.
+
+A network named in `init_from` is the stage's own network (fine-tuning) or a part of it (fusion). The checkpoint
+says how it is built; where the stage's config says so too, both must agree. A new frame encoder starts from a file of
+published weights (`init_from.encoder`).
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.config.targets import resolve
+from sedcrnn.datasets.folds import Folds
+from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.freezing import lies_in
+from sedcrnn.networks.normalisation import find_normalisation
+from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
+from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint, network_kind
+
+PARTS = ("audio", "visual")  # of a fusion network
+PREVIOUS = "previous"  # in a pipeline, the latest earlier stage that trained such a network
+STORAGE = ("storage", "jpeg_quality")  # how features are kept may differ between stages
+RANDOM = "random"  # in init_from.encoder: an encoder may stay as it is drawn, even frozen
+Starts = dict[str, Checkpoint]
+
+
+def load_initial(config: TrainConfig) -> Starts:
+    """The checkpoints that `init_from` names, each checked to be of its stage.
+
+    Raises:
+        ConfigError: a start that the stage's network has no place for.
+        CheckpointError: a run that is missing or holds another kind of network.
+    """
+    named = {kind: run for kind, run in asdict(config.init_from).items() if run is not None and kind != "encoder"}
+    stage = network_kind(config.model["network"])
+    places = {stage, *(part for part in PARTS if part in config.model["network"])}
+    for kind in named:
+        if kind not in places:
+            raise ConfigError(
+                f"init_from.{kind} is given to a stage that trains a network of the kind '{stage}'",
+                f"It may start from: {', '.join(sorted(places))}",
+                f"Leave init_from.{kind}=null",
+            )
+        if named[kind] == PREVIOUS:
+            raise ConfigError(
+                f"init_from.{kind} is '{PREVIOUS}', which only a pipeline can tell",
+                f"A stage trained alone starts from a run folder or a checkpoint of a {kind} network",
+                f"Give init_from.{kind}=<run folder>, or run sedcrnn.pipeline",
+            )
+    return {kind: load_checkpoint(run, stage=kind) for kind, run in named.items()}
+
+
+def load_encoder(config: TrainConfig) -> EncoderWeights | None:
+    """The weights that `init_from.encoder` names, checked to fit the stage's new frame encoder; None: it names none.
+
+    Raises:
+        ConfigError: the stage has no new encoder; or one that nothing gives weights, and that is frozen.
+        WeightsError: what `load_encoder_weights` raises, or weights of another network or for other frames.
+    """
+    file, (encoder, visual) = config.init_from.encoder, _new_encoder(config)
+    if visual is None:
+        if file is not None:
+            raise ConfigError(
+                f"init_from.encoder is {file}, but the stage '{config.name}' has no new frame encoder",
+                "Weights are for a visual network that does not start from another run",
+                "Leave init_from.encoder=null here; in a pipeline give it to its stage: "
+                "'stages.visual=[\"init_from.encoder=<file>\"]'",
+            )
+        return None
+    if file is None:
+        frozen = [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]
+        if frozen:
+            raise ConfigError(
+                f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
+                "A frozen encoder has weights that were trained: init_from.encoder=<file>; see "
+                "`python -m sedcrnn.weights list`",
+                "Give the file, train the encoder too (recipe.frozen=[]), or say init_from.encoder=random",
+            )
+        return None
+    if file == RANDOM:
+        return None
+    weights = load_encoder_weights(Path(file))
+    architecture, _, tag = visual["backbone"].partition(".")
+    if weights.backbone != architecture or tag not in ("", weights.trained_on):
+        raise WeightsError(
+            f"{file} holds weights of '{weights.backbone}' (trained on: {weights.trained_on}), and "
+            f"model.network.backbone is '{visual['backbone']}'",
+            "Both are the same network, and a tag names the same weights",
+            f"Set {weights.settings}, or name another file",
+        )
+    normalisation = visual["normalisation"]
+    if normalisation != "raw" and find_normalisation(normalisation, visual["backbone"]) != weights.frames:
+        raise WeightsError(
+            f"{file} was trained on frames with the normalisation '{weights.normalisation}', and "
+            f"model.network.normalisation is '{normalisation}'",
+            "Channel order, mean and scale are those of the training; raw, as in the authors' notebooks, is allowed",
+            f"Set {weights.settings}",
+        )
+    return weights
+
+
+def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:
+    """Dotted name of the frame encoder that no run gives its weights, and the config of its visual network."""
+    node, starts = config.model["network"], config.init_from
+    if network_kind(node) == "visual" and starts.visual is None:
+        return "encoder", node
+    if network_kind(node) == "fusion" and starts.visual is None and starts.fusion is None:
+        return "visual.encoder", node["visual"]
+    return "", None
+
+
+def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
+    """Refuse a start that was trained for other scenes, on other features, or with another validation draw: it would
+    have been trained on clips that are to select this stage's checkpoint. So would one from before the data set grew.
+
+    Raises:
+        CheckpointError: naming both values.
+    """
+    for kind, start in starts.items():
+        if start.scenes != scenes:
+            raise CheckpointError(
+                f"{start.path} was trained for the scenes {', '.join(start.scenes)}",
+                f"The data set has {', '.join(scenes)}",
+                f"Name a run on this data set in init_from.{kind}",
+            )
+        for name in ("selection", "validation_fraction", "validation_seed"):
+            _check_agreement(f"data.{name}", getattr(config.data, name), start.data[name], start)
+        start.check_unseen(folds.validation, "select this stage's checkpoint")
+        start.check_unseen(folds.test, "test this stage")
+        features = asdict(config.features)
+        for name, node in start.features.items():
+            stated = {key: value for key, value in (features[name] or {}).items() if key not in STORAGE}
+            _check_agreement(f"features.{name}", stated, node, start)
+
+
+def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mapping[str, int]) -> dict[str, Any]:
+    """The config from which the stage's network can be built: with parts from checkpoints, and what the data decide
+    (`scenes`, the spectrogram's `channels`, the frames' `height` and `width`) filled in.
+
+    Raises:
+        ConfigError: a part that neither the config nor a checkpoint describes.
+        CheckpointError: a part that both describe, differently.
+    """
+    kind = network_kind(node)
+    if kind in starts:
+        _check_agreement("model.network", node, starts[kind].network, starts[kind])
+        return starts[kind].network
+    complete = dict(node)
+    for part in PARTS:
+        if part not in node:
+            continue
+        if part not in starts and node[part] is None:
+            raise ConfigError(
+                f"Neither init_from.{part} nor model.network.{part} is given",
+                f"A fusion network needs a trained {part} network to start from, or the config of a new one",
+                f"Give init_from.{part}=<run folder>",
+            )
+        if part in starts:
+            _check_agreement(f"model.network.{part}", node[part], starts[part].network, starts[part])
+        complete[part] = starts[part].network if part in starts else complete_network(node[part], {}, dimensions)
+    parameters = inspect.signature(resolve(node["_target_"], "network")).parameters
+    return complete | {name: size for name, size in dimensions.items() if name in parameters}
+
+
+def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights | None) -> None:
+    """Copy the checkpoints' weights into the network or its parts, and the encoder's into its new encoder."""
+    for kind, start in starts.items():
+        target = getattr(network, kind) if kind in PARTS and hasattr(network, kind) else network
+        target.load_state_dict(start.weights)
+    if encoder is not None:
+        place = "visual.encoder" if hasattr(network, "visual") else "encoder"
+        network.get_submodule(place).load_published(encoder.weights)  # type: ignore[operator]
+
+
+def _check_agreement(path: str, stated: Any, recorded: Any, start: Checkpoint) -> None:
+    """Every value that a config states must be the one in the checkpoint; null states nothing."""
+    if isinstance(stated, Mapping) and isinstance(recorded, Mapping):
+        for key, value in stated.items():
+            _check_agreement(f"{path}.{key}", value, recorded.get(key), start)
+    elif stated is not None and stated != recorded:
+        raise CheckpointError(
+            f"{path} is {stated}, but {start.path} was trained with {recorded}",
+            "A stage and the networks that it starts from share these values",
+            "Give the same value to all stages, or name another run to start from",
+        )

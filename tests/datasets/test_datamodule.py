@@ -1,0 +1,215 @@
+"""Batches of named tensors from real media."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.datasets.datamodule import SceneDataModule
+from sedcrnn.errors import ClipError, ConfigError, DataError
+from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.training.init_from import complete_network
+from sedcrnn.training.stage import make_datamodule
+
+
+@pytest.fixture
+def data(stage: Callable[..., TrainConfig]) -> SceneDataModule:
+    datamodule = make_datamodule(stage("fusion"))
+    datamodule.prepare_data()
+    return datamodule
+
+
+def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> None:
+    loader = data.train_dataloader()
+    dataset = data.dataset("train")
+    windows = next(iter(loader.sampler))
+    batch = next(iter(loader))
+    assert {name: (tuple(value.shape), value.dtype) for name, value in batch.items()} == {
+        "spectrogram": ((4, 3, 64, 50), torch.float32),
+        "frames": ((4, 5, 3, 32, 32), torch.uint8),
+        "scene": ((4,), torch.int64),
+        "clip": ((4,), torch.int64),
+        "window": ((4,), torch.int64),
+    }
+    for place, window in enumerate(windows):
+        clip = dataset.clips[window.clip]
+        frames, spectrogram = data.features["frames"], data.features["spectrogram"]
+        stored = np.asarray(data.store.read(clip.video, frames))[window.step : window.step + 5]
+        assert np.array_equal(batch["frames"][place].permute(0, 2, 3, 1).numpy(), stored)
+        columns = np.asarray(data.store.read(clip.audio, spectrogram))[10 * window.step : 10 * window.step + 50]
+        expected = scale_window(spectrogram.decode(columns.transpose(1, 2, 0)))
+        assert np.array_equal(batch["spectrogram"][place].numpy(), expected)
+        assert batch["spectrogram"][place].min() == -1
+        assert batch["spectrogram"][place].max() == 1
+        assert data.manifest.scenes[batch["scene"][place]] == clip.scene
+
+
+def test_jpeg_frames_are_cut_first_and_then_decoded(stage: Callable[..., TrainConfig], data: SceneDataModule) -> None:
+    coded = make_datamodule(stage("fusion", "features.frames.storage=jpeg"))
+    coded.prepare_data()
+    frames = coded.features["frames"]
+    windows = next(iter(coded.train_dataloader().sampler))
+    raw, batch = next(iter(data.train_dataloader())), next(iter(coded.train_dataloader()))
+    assert batch["frames"].shape == (4, 5, 3, 32, 32)
+    for place, window in enumerate(windows):
+        clip = coded.dataset("train").clips[window.clip]
+        expected = frames.decode(frames.extract(clip.video))[window.step : window.step + 5]
+        assert np.array_equal(batch["frames"][place].permute(0, 2, 3, 1).numpy(), expected)
+    assert torch.equal(batch["spectrogram"], raw["spectrogram"])
+    assert not torch.equal(batch["frames"], raw["frames"])
+    assert (batch["frames"].float() - raw["frames"].float()).abs().mean() < 3
+
+
+def test_frames_that_are_not_stored_are_not_made_and_cannot_be_read(
+    stage: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    datamodule = make_datamodule(stage("fusion", "features.frames.storage=none", f"store={tmp_path}"))
+    datamodule.prepare_data()
+    assert {path.name.partition("-")[0] for path in tmp_path.iterdir() if path.is_dir() and path.name != "runs"} == {
+        "spectrogram"
+    }
+    with pytest.raises(ConfigError, match=r"storage=none stores no frames.*frozen encoder.*storage=raw or jpeg"):
+        datamodule.train_dataloader()
+
+
+def test_unreadable_clips_are_not_skipped_of_frames_that_are_not_stored(stage: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"unreadable=skip with features\.frames\.storage=none.*unreadable=stop"):
+        make_datamodule(stage("fusion", "features.frames.storage=none", "data.unreadable=skip"))
+
+
+def test_an_epoch_has_every_training_clip_once_and_evaluation_every_second(data: SceneDataModule) -> None:
+    train = torch.cat([batch["clip"] for batch in data.train_dataloader()])
+    assert sorted(train.tolist()) == list(range(len(data.folds.train)))
+    batches = list(data.test_dataloader())
+    pairs = [pair for batch in batches for pair in zip(batch["clip"].tolist(), batch["window"].tolist(), strict=True)]
+    assert pairs == [(clip, window) for clip in range(4) for window in range(2)]
+    assert all(len(clip.id) > 0 for clip in data.folds.test)
+
+
+def test_only_what_the_network_takes_is_read(stage: Callable[..., TrainConfig]) -> None:
+    config = stage("audio")
+    datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
+    datamodule.prepare_data()
+    assert "frames" not in next(iter(datamodule.val_dataloader()))
+
+
+def test_identity_follows_content_and_labels_not_place(
+    stage: Callable[..., TrainConfig], make_tau_root: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    def identity(root: Path) -> object:
+        datamodule = make_datamodule(stage("audio", f"data.root={root}"))
+        datamodule.prepare_data()
+        return datamodule.identity
+
+    root = make_tau_root(tmp_path / "copy")
+    first = identity(root)
+    moved = root.rename(tmp_path / "moved")
+    assert identity(moved) == first
+    train = moved / "evaluation_setup" / "fold1_train.csv"
+    train.write_text(train.read_text().replace("\tpark", "\tbus", 1))
+    assert identity(moved) != first
+
+
+def test_an_unreadable_clip_stops_the_run_or_is_skipped_and_listed(
+    stage: Callable[..., TrainConfig], make_tau_root: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make_tau_root(tmp_path / "tau")
+    broken = root / "audio" / "bus-lisbon-0-1000.wav"
+    broken.write_bytes(broken.read_bytes()[:30])
+    (root / "video" / "park-lisbon-1-1001.mp4").unlink()
+    overrides = [f"data.root={root}"]
+    with pytest.raises(ClipError, match="bus-lisbon-0-1000"):
+        make_datamodule(stage("fusion", *overrides)).prepare_data()
+    datamodule = make_datamodule(stage("fusion", *overrides, "data.unreadable=skip"))
+    datamodule.prepare_data()
+    assert [skipped.clip for skipped in datamodule.skipped] == ["bus-lisbon-0-1000", "park-lisbon-1-1001"]
+    assert "absent" in datamodule.skipped[1].message
+    left = {clip.id for clip in datamodule.manifest.clips}
+    assert len(left) == 14
+    assert "bus-lisbon-0-1000" not in left
+    for path in (root / "audio").iterdir():
+        if int(path.stem.split("-")[2]) >= 12:
+            path.unlink()
+    emptied = make_datamodule(stage("fusion", *overrides, "data.unreadable=skip"))
+    emptied.prepare_data()
+    with pytest.raises(DataError, match=r"test fold .* has no clips \(6 clips were skipped"):
+        emptied.test_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("override", "shape"),
+    [
+        ("features/spectrogram=mel", (3, 64, 50)),
+        ("features/spectrogram=cqt", (3, 64, 50)),
+        ("features/spectrogram=gammatone_stft", (3, 64, 50)),
+        ("features/spectrogram=gammatone_fourier", (3, 64, 50)),
+        ("features.spectrogram.channels=mid_side", (2, 64, 50)),
+        ("features.spectrogram.hop=0.01", (3, 64, 100)),
+        ("features.spectrogram.bank.bands=40", (3, 40, 50)),
+    ],
+)
+def test_every_spectrogram_is_one_override_away_and_fits_the_network(
+    stage: Callable[..., TrainConfig], override: str, shape: tuple[int, ...]
+) -> None:
+    config = stage("audio", override)
+    datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
+    datamodule.prepare_data()
+    batch = next(iter(datamodule.train_dataloader()))
+    assert batch["spectrogram"].shape[1:] == shape
+    assert (batch["spectrogram"].amin((1, 2, 3)) == -1).all()
+    assert (batch["spectrogram"].amax((1, 2, 3)) == 1).all()
+    network = build(complete_network(config.model["network"], {}, datamodule.dimensions), "network")
+    assert network(batch["spectrogram"]).shape == (4, 10)
+
+
+def test_only_training_windows_are_augmented_alike_in_every_process_and_order(
+    stage: Callable[..., TrainConfig],
+) -> None:
+    loud = ["recipe.augmentation.spectrogram.gain=12", "recipe.augmentation.spectrogram.band_masks=2"]
+    plain, augmented = (
+        make_datamodule(replace(config, features=replace(config.features, frames=None)))
+        for config in (stage("audio"), stage("audio", *loud))
+    )
+    for datamodule in (plain, augmented):
+        datamodule.prepare_data()
+    for fold in ("validation", "test"):
+        for one, two in zip(plain.evaluation_loader(fold), augmented.evaluation_loader(fold), strict=True):
+            assert torch.equal(one["spectrogram"], two["spectrogram"])
+    batch, other = (next(iter(datamodule.train_dataloader())) for datamodule in (plain, augmented))
+    assert torch.equal(batch["clip"], other["clip"])
+    assert not torch.equal(batch["spectrogram"], other["spectrogram"])
+    assert (other["spectrogram"].amax((1, 2, 3)) == 1).all()
+    torch.manual_seed(99)
+    windows = next(iter(augmented.train_dataloader().sampler))
+    again = augmented.dataset("train")[windows[::-1]]
+    assert torch.equal(again["spectrogram"].flip(0), other["spectrogram"])
+    next_epoch = augmented.train_dataloader()
+    next_epoch.sampler.set_epoch(1)
+    assert {window.draw for window in windows}.isdisjoint(window.draw for window in next(iter(next_epoch.sampler)))
+
+
+def test_pictures_of_training_windows_alone_are_augmented_by_their_draws(stage: Callable[..., TrainConfig]) -> None:
+    mirrored = ["recipe.augmentation.frames.flip=1"]
+    plain, augmented = (
+        make_datamodule(replace(config, features=replace(config.features, spectrogram=None)))
+        for config in (stage("visual"), stage("visual", *mirrored))
+    )
+    for datamodule in (plain, augmented):
+        datamodule.prepare_data()
+    batch, other = (next(iter(datamodule.train_dataloader())) for datamodule in (plain, augmented))
+    assert torch.equal(batch["frames"].flip(-1), other["frames"])
+    assert not torch.equal(batch["frames"], other["frames"])
+    one, two = (next(iter(datamodule.val_dataloader())) for datamodule in (plain, augmented))
+    assert torch.equal(one["frames"], two["frames"])
+
+
+def test_an_augmentation_that_does_not_fit_is_refused_before_anything_is_made(
+    stage: Callable[..., TrainConfig],
+) -> None:
+    swap = "recipe.augmentation.spectrogram.swap=0.5"
+    with pytest.raises(ConfigError, match="mid and side, which do not change"):
+        make_datamodule(stage("audio", swap, "features.spectrogram.channels=mid_side"))

@@ -1,0 +1,48 @@
+"""Windows: one per clip and epoch in training, all of them in evaluation, each on one process."""
+
+from itertools import chain
+
+from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows, Window, random_step
+
+IDS = [f"clip-{n}" for n in range(70)]
+STEPS = [50] * 70
+
+
+def test_offsets_depend_on_seed_epoch_and_clip_alone_and_cover_all_46() -> None:
+    assert random_step(50, 0, 3, "a") == random_step(50, 0, 3, "a")
+    draws = [random_step(50, 0, epoch, "a") for epoch in range(2000)]
+    assert set(draws) == set(range(46))  # a clip of 10 s at 5 fps has 46 windows of 5 frames
+    assert draws != [random_step(50, 1, epoch, "a") for epoch in range(2000)]
+    assert draws != [random_step(50, 0, epoch, "b") for epoch in range(2000)]
+    assert random_step(5, 0, 0, "a") == 0  # a clip of one second has one window
+
+
+def test_every_clip_once_per_epoch_in_even_batches() -> None:
+    sampler = RandomWindows(IDS, STEPS, batch_size=32, seed=1)
+    batches = list(sampler)
+    assert [len(batch) for batch in batches] == [24, 23, 23]
+    assert len(sampler) == 3
+    assert sorted(window.clip for window in chain(*batches)) == list(range(70))
+    assert list(sampler) == batches
+    sampler.set_epoch(1)
+    assert list(sampler) != batches
+
+
+def test_processes_share_the_clips_and_have_equally_many_batches() -> None:
+    alone = RandomWindows(IDS, STEPS, batch_size=8, seed=1)
+    ranks = [RandomWindows(IDS, STEPS, batch_size=8, seed=1, rank=rank, world_size=3) for rank in range(3)]
+    batches = [list(rank) for rank in ranks]
+    assert len({len(rank) for rank in batches}) == 1
+    assert all(0 < len(batch) <= 8 for batch in chain(*batches))
+    # the same windows as one process, each on one rank
+    assert sorted(chain(*chain(*batches))) == sorted(chain(*alone))
+
+
+def test_evaluation_sees_every_whole_second_once_with_an_uneven_last_batch() -> None:
+    steps = [50, 14, 5]
+    batches = list(ConsecutiveWindows(steps, batch_size=5))
+    assert [len(batch) for batch in batches] == [5, 5, 3]
+    expected = [Window(0, 5 * n) for n in range(10)] + [Window(1, 0), Window(1, 5), Window(2, 0)]
+    assert list(chain(*batches)) == expected
+    shared = [chain(*ConsecutiveWindows(steps, 5, rank, 2)) for rank in range(2)]
+    assert sorted(chain(*shared)) == expected

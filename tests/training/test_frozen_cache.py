@@ -1,0 +1,204 @@
+"""What frozen parts make of clips, kept: equal to making it anew, made once, refused where it would not be equal."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.datasets.window_dataset import EncodedDataset, WindowDataset
+from sedcrnn.datasets.windows import Window
+from sedcrnn.errors import ConfigError
+from sedcrnn.evaluation.fold_scores import evaluate
+from sedcrnn.networks.backbones import FrameEncoder
+from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.training.frozen_cache import FrozenEncoder
+from sedcrnn.training.modules import FusionModule, SceneModule, VisualModule
+from sedcrnn.training.stage import make_datamodule, train
+
+Stage = Callable[..., TrainConfig]
+
+AUDIO = {"_target_": "sedcrnn.networks.audio.AudioNetwork", "scenes": 3, "filters": [4, 4, 8]}
+VISUAL = {
+    "_target_": "sedcrnn.networks.visual.VisualNetwork",
+    "scenes": 3,
+    "backbone": "test_resnet",
+    "normalisation": "imagenet",
+    "hidden": 4,
+}
+FUSION = {"_target_": "sedcrnn.networks.fusion.FusionNetwork", "audio": AUDIO, "visual": VISUAL, "hidden": 4}
+KINDS = {"visual": (VisualModule, VISUAL, ["encoder"]), "fusion": (FusionModule, FUSION, ["audio", "visual"])}
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def make_module(kind: str, stage: Stage) -> SceneModule:
+    module, node, frozen = KINDS[kind]
+    torch.manual_seed(0)
+    recipe = vars(stage(kind).recipe) | {"frozen": frozen, "l2": {}}
+    made = module(node, recipe, ["beach", "bus", "park"], {}, {}, [], seed=0)
+    for norm in (part for part in made.network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+        torch.nn.init.normal_(norm.running_mean, std=0.3)  # statistics that tell evaluation mode from training mode
+    return made.train()
+
+
+@pytest.fixture
+def datasets(
+    kind: str, own_stage: Stage, stage: Stage, own_root: Path
+) -> tuple[SceneModule, WindowDataset, EncodedDataset]:
+    """A network, and clips of one to seven seconds as their features and as what its frozen part makes of them."""
+    config = own_stage(kind, "data=folder", f"data.root={own_root}")
+    data = make_datamodule(config)
+    data.prepare_data()
+    module = make_module(kind, stage)
+    features = {name: data.features[name] for name in module.network.inputs}
+    plain = WindowDataset(data.manifest.clips, data.manifest.scenes, features, data.store)
+    encoder = FrozenEncoder(module.network, module.hparams["network"], features)
+    encoder.encode_all(plain.clips, data.store, workers=2)
+    return module, plain, EncodedDataset(plain.clips, data.manifest.scenes, encoder.read(plain.clips, data.store))
+
+
+def test_every_window_is_what_the_network_would_have_made_of_it(
+    datasets: tuple[SceneModule, WindowDataset, EncodedDataset],
+) -> None:
+    module, plain, encoded = datasets
+    assert encoded.steps == plain.steps
+    assert sorted(plain.steps)[0] == 5
+    assert max(plain.steps) == 35
+    windows = [Window(clip, step) for clip, steps in enumerate(plain.steps) for step in range(steps - 4)]
+    inputs, kept = plain[windows], encoded[windows]
+    assert kept.keys() == {"scene", "clip", "window", *module.network.encoded}
+    with torch.no_grad():
+        expected = module.network.encode(**{name: inputs[name] for name in module.network.inputs})
+    for name, values in expected.items():
+        assert values.flatten(1).std(0).mean() > 1e-4  # windows differ, so a wrong row would show
+        torch.testing.assert_close(kept[name], values, atol=1e-5, rtol=1e-5)
+    for name in ("scene", "clip", "window"):
+        assert torch.equal(kept[name], inputs[name])
+
+
+def test_loss_gradients_and_scores_of_a_training_step_are_equal(
+    datasets: tuple[SceneModule, WindowDataset, EncodedDataset],
+) -> None:
+    module, plain, encoded = datasets
+    windows = [Window(clip, (7 * clip) % (steps - 4)) for clip, steps in enumerate(plain.steps)]
+    results = []
+    for dataset in (plain, encoded):
+        module.zero_grad()
+        torch.manual_seed(3)  # of the dropout, which acts behind what is kept
+        loss = module.training_step(dataset[windows], 0)
+        loss.backward()
+        gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+        seen = module.update_scores("train")
+        scores = {head: one.compute() for head, one in seen.items()}
+        for one in seen.values():
+            one.reset()
+        results.append((loss.detach(), gradients, scores))
+    assert results[0][1].keys() == {name for name, p in module.named_parameters() if p.requires_grad}
+    assert all(gradient.abs().max() > 1e-6 for name, gradient in results[0][1].items() if "weight_hh" not in name)
+    torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=1e-4)
+
+
+def metrics(run: Path) -> torch.Tensor:
+    with (run / "metrics.csv").open() as file:
+        return torch.tensor([[float(value) for value in row.values()] for row in csv.DictReader(file)])
+
+
+@pytest.fixture
+def parts(stage: Stage) -> list[str]:
+    runs = {kind: train(stage(kind, "trainer.max_epochs=1")) for kind in ("audio", "visual")}
+    return [f"init_from.{kind}={run}" for kind, run in runs.items()]
+
+
+def test_a_cached_stage_trains_and_scores_as_the_uncached_one(stage: Stage, parts: list[str]) -> None:
+    for kind, starts in (("visual", []), ("fusion", parts)):
+        runs = [train(stage(kind, *starts, f"recipe.cache_frozen={cached}")) for cached in ("true", "false")]
+        torch.testing.assert_close(metrics(runs[0]), metrics(runs[1]), atol=1e-4, rtol=1e-4)
+        for mine, other in zip(*(load_checkpoint(str(run)).weights.values() for run in runs), strict=True):
+            torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+        store = Path(stage(kind).store)
+        tables = [evaluate(str(run), store=str(store)).with_name("predictions.csv") for run in runs]
+        rows = [list(csv.DictReader(table.open())) for table in tables]
+        assert len(rows[0]) > 0
+        for mine, other in zip(*rows, strict=True):
+            assert all(
+                mine[key] == other[key]
+                if key in ("clip", "location", "window", "label", "head")
+                else float(mine[key]) == pytest.approx(float(other[key]), abs=1e-4)
+                for key in other
+            )
+
+
+def test_a_frame_is_encoded_once_for_all_stages_on_the_same_encoder(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = [0]
+    forward = FrameEncoder.forward
+
+    def counted(self: FrameEncoder, frames: torch.Tensor) -> torch.Tensor:
+        encoded[0] += frames.shape[0] * frames.shape[1]
+        return forward(self, frames)
+
+    monkeypatch.setattr(FrameEncoder, "forward", counted)
+    store = f"store={tmp_path / 'store'}"
+    visual = train(stage("visual", store))
+    assert encoded[0] == 12 * 10  # twelve clips of two seconds at five frames per second; not the four of the test fold
+    audio = train(stage("audio", "trainer.max_epochs=1"))
+    starts = [f"init_from.audio={audio}", f"init_from.visual={visual}", store]
+    train(stage("fusion", *starts))
+    train(stage("fusion", *starts, "recipe.optimizer.lr=0.01", "model.network.hidden=5"))
+    assert encoded[0] == 120
+    train(stage("visual", store, "seed=1", "data.validation_seed=0"))  # another random encoder
+    assert encoded[0] == 240
+
+
+def test_what_is_kept_is_keyed_by_weights_config_and_arithmetic(stage: Stage) -> None:
+    data = make_datamodule(stage("fusion"))
+    network = make_module("fusion", stage).network
+
+    def keys(node: dict[str, object], precision: str = "32-true") -> dict[str, str]:
+        encoder = FrozenEncoder(network, node, data.features, precision)
+        return {feature.name: str(feature.parameters()) for feature in encoder.kept}
+
+    first = keys(FUSION)
+    assert keys(FUSION) == first
+    assert not set(keys(FUSION, "bf16-mixed").values()) & set(first.values())
+    other_head = keys({**FUSION, "visual": {**VISUAL, "hidden": 5}})
+    assert {name for name in first if other_head[name] != first[name]} == {"visual"}
+    pooled = keys({**FUSION, "visual": {**VISUAL, "frame_pooling": "average"}})
+    assert {name for name in first if pooled[name] != first[name]} == {"visual", "visual_steps"}
+    with torch.no_grad():
+        network.audio.blocks.block1.norm1.running_mean += 1
+    assert {name for name in first if keys(FUSION)[name] != first[name]} == {"audio", "audio_steps"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "reason"),
+    [
+        ("visual", "recipe.frozen=[]", r"recipe.frozen=\[\] leaves encoder to be trained"),
+        ("visual", "recipe.mixup_alpha=0.3", "mixup_alpha=0.3 mixes inputs, in front of the frozen part"),
+        ("fusion", "recipe.mixup_alpha=0.3", "mixup_alpha=0.3 mixes inputs, in front of the frozen part"),
+        ("fusion", "recipe.frozen=[audio]", "leaves visual to be trained"),
+        ("fusion", "recipe.augmentation.spectrogram.gain=6", "augmentation.spectrogram changes inputs"),
+        ("visual", "recipe.augmentation.frames.flip=0.5", "augmentation.frames changes inputs"),
+        ("visual", "trainer.precision=bf16-true", "trainer.precision=bf16-true is none of 32-true, bf16-mixed"),
+        ("audio", "recipe.cache_frozen=true", "AudioNetwork has no part"),
+    ],
+)
+def test_a_cache_that_would_not_be_exact_is_refused_with_the_reason(
+    stage: Stage, parts: list[str], kind: str, override: str, reason: str
+) -> None:
+    starts = parts if kind == "fusion" else []
+    with pytest.raises(ConfigError, match=reason):
+        train(stage(kind, *starts, override))
+
+
+def test_an_augmentation_of_what_the_stage_does_not_take_is_no_reason(stage: Stage) -> None:
+    config = stage("visual", "recipe.augmentation.spectrogram.gain=6", "trainer.max_epochs=1")
+    assert train(replace(config, seed=0)).is_dir()

@@ -1,0 +1,150 @@
+"""What W&B (offline) and TensorBoard hold of a run is what metrics.csv and its best checkpoint say."""
+
+import csv
+import json
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.errors import ConfigError, MissingExtraError
+from sedcrnn.evaluation.metrics import EPOCH, MACRO_ACCURACY
+from sedcrnn.runs.run_folder import read_config
+from sedcrnn.training.loggers import WANDB_ID, WandbLog, check_logger
+from sedcrnn.training.stage import train
+
+Stage = Callable[..., TrainConfig]
+
+
+def curves(run: Path) -> dict[int, dict[str, float]]:
+    """metrics.csv as epoch -> metric -> value."""
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {int(row.pop(EPOCH)): {k: float(v) for k, v in row.items() if k != "step"} for row in rows}
+
+
+def read_wandb(folder: Path) -> list[Any]:
+    """Records of the one offline file below a folder: blocks of 32 KiB, as LevelDB's log has them, of protobufs."""
+    pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    (file,) = folder.glob("*.wandb")
+    data, offset, record, records = file.read_bytes(), 7, b"", []
+    while offset < len(data):
+        left = 32768 - offset % 32768
+        if left < 7:
+            offset += left
+            continue
+        length, kind = struct.unpack("<HB", data[offset + 4 : offset + 7])
+        record += data[offset + 7 : offset + 7 + length]
+        offset += 7 + length
+        if kind in (1, 4):  # whole, or its last part
+            records.append(pb.Record.FromString(record))
+            record = b""
+    return records
+
+
+def items(of: Any) -> dict[str, Any]:
+    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in of}
+
+
+def test_wandb_offline_holds_the_run_its_curves_and_what_is_shown(stage: Stage) -> None:
+    pytest.importorskip("wandb")
+    run = train(stage("audio", "logger=wandb", "logger.tags=[first]"))
+    (folder,) = (run / "wandb").glob("offline-run-*")
+    records = read_wandb(folder)
+    begun = next(record.run for record in records if record.WhichOneof("record_type") == "run")
+    assert begun.run_id == (run / WANDB_ID).read_text().strip()
+    assert (begun.run_group, begun.job_type, begun.display_name) == ("audio", "audio", run.name)
+    assert set(begun.tags) == {"location_disjoint", "first"}
+    config = items(begun.config.update)
+    assert {key: config[key] for key in read_config(run)} == read_config(run)
+
+    logged = [items(r.history.item) for r in records if r.WhichOneof("record_type") == "history"]
+    merged: dict[int, dict[str, Any]] = {}
+    for row in logged:
+        merged.setdefault(row[EPOCH], {}).update(row)
+    expected = curves(run)
+    assert set(expected) == {0, 1, 2}
+    for epoch, values in expected.items():
+        assert {name: merged[epoch][name] for name in values} == values
+    axes = {r.metric.step_metric for r in records if r.WhichOneof("record_type") == "metric" and r.metric.step_metric}
+    assert axes == {EPOCH}
+
+    shown = logged[-1]
+    table = json.loads((folder / "files" / shown["validation/class_wise/path"]).read_text())
+    assert table["columns"] == ["head", "scene", "accuracy", "log_loss", "examples"]
+    assert [row[:2] for row in table["data"]] == [["audio", scene] for scene in TAU_SCENES]
+    seen = {row[1]: row for row in table["data"] if row[4]}
+    assert set(seen) == {"bus", "park"}
+    best = max(values["validation/macro_accuracy"] for values in expected.values())
+    assert np.mean([row[2] for row in seen.values()]) == pytest.approx(best)
+    (confusion,) = (folder / "files/media/table/validation").glob("confusion_table_*")
+    counts = {tuple(row[:2]): row[2] for row in json.loads(confusion.read_text())["data"]}
+    assert sum(counts.values()) == sum(row[4] for row in table["data"])
+    assert counts["bus", "bus"] == round(seen["bus"][2] * seen["bus"][4])
+    seen_files = shown["validation/examples/seen/filenames"]
+    heard_files = [one["path"] for one in shown["validation/examples/heard/audio"]]
+    assert 2 <= len(seen_files) == len(heard_files) <= 4
+    assert all((folder / "files" / name).read_bytes()[:4] == b"\x89PNG" for name in seen_files)
+    assert all(soundfile.info(folder / "files" / name).samplerate == 48000 for name in heard_files)
+    captions = shown["validation/examples/seen/captions"]
+    assert all(": bus, predicted" in text or ": park, predicted" in text for text in captions)
+    summary: dict[str, Any] = {}
+    for record in records:
+        summary |= items(record.summary.update)
+    assert summary[f"best/{MACRO_ACCURACY}"] == pytest.approx(best)
+
+    # another process of the same run goes on under the same id, and the process's own run has been ended
+    again = WandbLog(str(run), project="sedcrnn")
+    import wandb
+
+    assert wandb.run is None
+    assert again.version == begun.run_id
+    assert again.experiment.id == begun.run_id
+    again.finalize("success")
+    assert wandb.run is None
+
+
+def test_tensorboard_holds_the_curves_and_what_is_shown(stage: Stage) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(stage("audio", "logger=tensorboard"))
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    expected = curves(run)
+    assert set(events.Tags()["scalars"]) == set(expected[0])
+    for name in expected[0]:
+        told = {event.step: event.value for event in events.Scalars(name)}
+        assert told == {epoch: pytest.approx(values[name], rel=1e-6) for epoch, values in expected.items()}
+    assert {"validation/confusion", "validation/examples/seen/0"} <= set(events.Tags()["images"])
+    assert "validation/examples/heard/0" in events.Tags()["audio"]
+    assert "validation/class_wise/text_summary" in events.Tags()["tensors"]
+
+
+def test_wandb_online_without_a_key_is_refused_before_anything_is_read(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    config = stage("audio", "logger=wandb", "logger.offline=false", "data.root=nowhere")
+    with pytest.raises(ConfigError, match=r"no API key.*WANDB_API_KEY.*logger\.offline=true"):
+        train(config)
+
+
+@pytest.mark.parametrize(("name", "package"), [("wandb", "wandb"), ("tensorboard", "tensorboard")])
+def test_a_logger_without_its_package_names_the_extra(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    config = stage("audio", f"logger={name}")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"'{package}' is not installed.*pip install 'sedcrnn\[{name}\]'"):
+        check_logger(config.logger)
+    check_logger(None)

@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds ablation report bench-audio bench-train bench-visual test check lock clean
+.PHONY: help setup demo demo-seeds ablation report bench-audio bench-train bench-visual test test-slow check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -19,24 +19,22 @@ $(LOCKED): requirements.lock pyproject.toml
 	@uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $(LOCKED)
 
-# Without instructions for bfloat16 it is emulated, at a fraction of float32's speed.
-demo_precision := $(shell grep -qsE 'amx_bf16|avx512_bf16' /proc/cpuinfo || echo trainer.precision=32-true)
 demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set: ten minutes on 2 cores with bf16, forty without
-	@$(PYTHON) -m sedcrnn.pipeline stages=demo $(demo_precision)
+	@$(PYTHON) -m sedcrnn pipeline stages=demo
 
 demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: what fusion gains, mean and spread
-	@$(PYTHON) -m sedcrnn.pipeline stages=demo_small 'seeds=[0,1,2,3,4]'
+	@$(PYTHON) -m sedcrnn pipeline stages=demo_small 'seeds=[0,1,2,3,4]'
 
 # For the real data set: make ablation data=tau2021 root=<folder> more='trainer=gpu'
 data := synthetic
 seeds := 0,1,2,3,4
 ablation: $(LOCKED)  ## the fusion table over five seeds on the synthetic set; data=tau2021 root=<folder> more='trainer=gpu' for the real one
-	@$(PYTHON) -m sedcrnn.pipeline stages=ablation data=$(data) $(if $(root),data.root=$(root)) \
+	@$(PYTHON) -m sedcrnn pipeline stages=ablation data=$(data) $(if $(root),data.root=$(root)) \
 		sizes=$(if $(filter synthetic%,$(data)),small,as_written) 'seeds=[$(seeds)]' $(more)
-	@$(PYTHON) -m sedcrnn.report
+	@$(PYTHON) -m sedcrnn report
 
 report: $(LOCKED)  ## results.csv, the README's table and runs/report.html from all evaluated runs
-	@$(PYTHON) -m sedcrnn.report
+	@$(PYTHON) -m sedcrnn report
 
 bench-audio: $(LOCKED)  ## every spectrogram against the package that the authors used: CPU time and error
 	@uv pip install --quiet --python $(PYTHON) --no-deps gammatone==1.0.3
@@ -45,12 +43,15 @@ bench-audio: $(LOCKED)  ## every spectrogram against the package that the author
 bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where the time goes
 	@$(PYTHON) -m sedcrnn.benchmarks.training_benchmark
 
-bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, encoders, and cached beside uncached stages
+bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, and what storing frames costs
 	@uv pip install --quiet --python $(PYTHON) --no-deps opencv-python-headless moviepy imageio imageio-ffmpeg proglog decorator python-dotenv
 	@$(PYTHON) -m sedcrnn.benchmarks.visual_benchmark
 
-test: $(LOCKED)  ## the whole test suite
-	@$(PYTHON) -m pytest
+test: $(LOCKED)  ## the tests that are fast, in minutes, on all cores
+	@$(PYTHON) -m pytest --numprocesses=auto --dist=worksteal -m 'not slow'
+
+test-slow: $(LOCKED)  ## the others: processes that are killed and resumed, sweeps, DDP, compilation, a browser
+	@$(PYTHON) -m pytest -m slow
 
 check: $(LOCKED)  ## lint, format and types
 	@$(PYTHON) -m ruff check .

@@ -5,6 +5,7 @@ A command's page imports nothing heavy: help and mistakes are answered before to
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 import sedcrnn
 from sedcrnn.config.checking import OWN_DATA, checked, described, dotted_keys, is_path, unknown_key
-from sedcrnn.config.composition import CONF, VERSION_BASE, choices, compose, quoted, register
+from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, choices, compose, quoted, register
 from sedcrnn.errors import ConfigError, SedcrnnError, nearest
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
 from sedcrnn.sweeps.ranks import is_first_process
@@ -61,11 +62,11 @@ def command(
         if config_name is None:
             register(name, options, groups or {})
 
-        @hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=name)
+        @hydra.main(config_path=str(CONF), config_name=name, **HYDRA_DEFAULTS)
         def task(config: DictConfig) -> Any:
             try:
                 return work(checked(config, options))
-            except (SedcrnnError, HydraException, OmegaConfBaseException) as error:
+            except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
                 _end(error, name)  # before Hydra adds to it
 
         def main() -> None:
@@ -76,7 +77,8 @@ def command(
                 if {"-h", "--help"} & set(sys.argv[1:]):
                     from sedcrnn.config.help_text import help_text  # here, because only help needs it
 
-                    print(help_text(work, options, name, words))
+                    chosen = [one for one in sys.argv[1:] if "=" in one and not one.startswith("-")]
+                    print(help_text(name, sys.modules[work.__module__].__doc__ or "", options, words, chosen))
                     return
                 if "--version" in sys.argv[1:]:
                     print(f"sedcrnn {sedcrnn.__version__}")
@@ -88,10 +90,7 @@ def command(
             except KeyboardInterrupt:
                 print("\nInterrupted.", file=sys.stderr)
                 sys.exit(130)
-            except BrokenPipeError:  # whoever read the output, as `head`, has had enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(141)
-            except (SedcrnnError, HydraException, OmegaConfBaseException) as error:
+            except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
                 _end(error, name)
 
         return main
@@ -110,7 +109,8 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
     Raises:
         ConfigError: a word that no key takes.
     """
-    known = described(options)
+    # The values of a sweep are Hydra's to take apart.
+    known = {} if {"-m", "--multirun"} & set(arguments) else described(options)
     plain: list[str] = []
     result: list[str] = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
@@ -120,6 +120,9 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
         elif equals and key in known:
             result.append(f"{key}={_written(value, known[key][1])}")
         # What follows an option belongs to it: --cfg job.
+        elif argument.startswith("--") and argument not in _OPTIONS and argument not in _WITH_VALUE:
+            name, text = argument[2:], "key=value" if equals else f"{argument[2:]}=<value>"
+            raise ConfigError(f"There is no option '--{name}'", "Values are given without dashes", f"Give {text}")
         elif equals or argument.startswith(("-", "~")) or before in _WITH_VALUE:
             result.append(argument)
         else:
@@ -138,22 +141,27 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
     return result
 
 
-# Hydra's options that are followed by a value.
+# Hydra's options, and those that are followed by a value.
+_OPTIONS = {"--hydra-help", "--resolve", "--run", "--multirun"}
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
                "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc"}  # fmt: skip
 
 
 def _written(value: str, kind: Any) -> str:
     """A value of a key in Hydra's grammar: paths to the letter, and lists also as `a,b`."""
-    plain = value in ("null", "???") or value.startswith(("'", '"', "${"))
-    if is_path(kind) and not plain and not value.startswith("["):
-        return quoted(value)
-    if "list[" in str(kind) and not plain and not value.startswith("["):
-        return f"[{value}]"
-    return value
+    is_list = "list[" in str(kind)
+    if value in ("null", "???") or value.startswith(("'", '"', "${")) or (is_list and value.startswith("[")):
+        return value
+    if is_list:
+        return f"[{','.join(map(quoted, value.split(','))) if is_path(kind) else value}]"
+    return quoted(value) if is_path(kind) else value
 
 
 def _end(error: Exception, config_name: str) -> NoReturn:
+    """End the command with what was wrong in one paragraph."""
+    if isinstance(error, BrokenPipeError):  # whoever read the output, as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     print(f"\nError: {_message(error, config_name)}", file=sys.stderr)
     sys.exit(1)
 
@@ -183,12 +191,12 @@ def _message(error: Exception, config_name: str) -> str:
                 "Correct the spelling",
             )
         )
-    if "You must specify" in text:
-        group = text.split("'")[1]
-        named = f"{group}=<choice>"
-        return str(ConfigError(f"{named} is not given", f"It is one of {', '.join(choices(group))}", f"Give {named}"))
-    if "Could not find" in text or "Could not override" in text:
-        return str(unknown_key(text.split("'")[1].partition("=")[0], _known(config_name)))
+    if unchosen := re.search(r"You must specify '([^']+)'", text):
+        named = f"{unchosen[1]}=<choice>"
+        one_of = f"It is one of {', '.join(choices(unchosen[1]))}"
+        return str(ConfigError(f"{named} is not given", one_of, f"Give {named}"))
+    if unknown := re.search(r"Could not (?:find|override) '([^'=]+)", text):
+        return str(unknown_key(unknown[1], _known(config_name)))
     return text
 
 

@@ -1,4 +1,4 @@
-"""Fetch a data set, or say what is there of it and what is wrong with it; the exit code says whether it can be used.
+"""Download a data set, or check one: what it holds and what is wrong with it; exit code 0 says that it can be used.
 
 sedcrnn data download data=tau2021 data.root=<folder> only=meta,audio
 sedcrnn data check data=folder data.root=recordings
@@ -19,7 +19,7 @@ from sedcrnn.errors import ConfigError, DataError
 class DataOptions:
     """Which data set, and what to do with it."""
 
-    action: Annotated[Literal["download", "check"], "What to do: download (108 GB for TAU 2021) or check."]
+    action: Annotated[Literal["download", "check"], "What to do; a download of TAU 2021 is 108 GB."]
     data: DataConfig
     seed: Annotated[Seed, "Seed of the draw for validation, which check tries."] = 0
     jobs: Annotated[Count, "Archives that are fetched, or files that are read, at a time."] = 4
@@ -36,12 +36,12 @@ class DataOptions:
 @command(DataOptions, words=["action"], groups={"data": "tau2021"})
 def main(options: DataOptions) -> None:
     """Download or check the data set."""
+    from sedcrnn.config.composition import repeated
     from sedcrnn.config.targets import build
 
     source, data = build(options.data.source, "data_source"), options.data
     if options.action == "download":
-        from sedcrnn.datasets.archives import read_archives, select
-        from sedcrnn.datasets.download import download
+        from sedcrnn.datasets.download import download, read_archives, select
 
         if not hasattr(source, "archives"):
             raise ConfigError(
@@ -51,7 +51,10 @@ def main(options: DataOptions) -> None:
             )
         archives = select(read_archives(source.archives), options.set, options.only)
         download(archives, source.root, options.url, options.jobs, options.remove_archives)
-        print(f"All that was asked for is in {source.root}.\nNext: sedcrnn data check data.root={source.root}")
+        parts = ", ".join(dict.fromkeys(archive.part for archive in archives))
+        print(f"\n{len(archives)} archive(s) are unpacked in {source.root}: {parts} of the {options.set} set(s).")
+        submit = f"submit run=<run> data.root={source.root / 'evaluation'}"
+        print("Next: sedcrnn", submit if options.set == "evaluation" else f"data check {repeated('data')}")
         return
     from sedcrnn.datasets.check import check
 
@@ -66,9 +69,8 @@ def main(options: DataOptions) -> None:
             "The errors are listed above",
             "Mend them; clips that cannot be mended are left out with data.unreadable=skip",
         )
-    print(
-        f"\nAll is well{', but for the warnings' if report.warnings else ''}.\nNext: sedcrnn extract, or sedcrnn pipeline, with the same data"
-    )
+    print(f"\nAll is well{', but for the warnings' if report.warnings else ''}.")
+    print(f"Next: sedcrnn extract {repeated('data')}")
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ class EvaluateOptions:
 @command(EvaluateOptions, words=["run"])
 def main(options: EvaluateOptions) -> None:
     """Evaluate the run, and print its table."""
-    from sedcrnn.evaluation.fold_scores import PREDICTIONS, evaluate
-    from sedcrnn.reporting.results_tables import intervals_table, results_table
+    from sedcrnn.evaluation.fold_scores import evaluate
+    from sedcrnn.evaluation.result_names import PREDICTIONS
+    from sedcrnn.reporting.run_grids import heads_grid
 
     metrics = evaluate(
         options.run,
@@ -42,8 +43,8 @@ def main(options: EvaluateOptions) -> None:
         options.store,
         options.device,
     )
-    print(f"{results_table([metrics])}\n\n{intervals_table(metrics)}")
-    print(f"\n{metrics}\n{metrics.with_name(PREDICTIONS)}\nNext: sedcrnn report")
+    print(f"{heads_grid([[metrics]]).text()}\n\n{metrics}\n{metrics.with_name(PREDICTIONS)}")
+    print(f"Next: sedcrnn robustness run={options.run}, or sedcrnn report")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Features of all clips of a data set ahead of training: estimated first, resumable, unreadable files listed at the end.
+"""Make the features of all clips ahead of training: estimated first, resumable, unreadable files listed at the end.
 
 sedcrnn extract data=tau2021 data.root=<folder>
 sedcrnn extract data=folder data.root=recordings features=small only=spectrogram
@@ -29,6 +29,9 @@ class ExtractOptions:
 @command(ExtractOptions, groups={"data": "synthetic", "features": "paper"})
 def main(options: ExtractOptions) -> None:
     """Extract what is missing."""
+    from omegaconf import OmegaConf
+
+    from sedcrnn.config.composition import compose, repeated
     from sedcrnn.config.targets import build
     from sedcrnn.features.extraction_estimate import extract
 
@@ -38,17 +41,20 @@ def main(options: ExtractOptions) -> None:
     source.prepare()
     unreadable = extract(source.manifest().clips, features, Path(options.store), options.data.extraction_workers)
     if unreadable:
-        print(
-            f"\n{len(unreadable)} clip(s) could not be read:",
-            *(f"  {one.clip}: {one.message}" for one in unreadable),
-            sep="\n",
-        )
+        lines = (f"  {one.clip}: {one.message}" for one in unreadable)
+        print(f"\n{len(unreadable)} clip(s) could not be read:", *lines, sep="\n")
         raise DataError(
             f"{len(unreadable)} clip(s) could not be read; the features of all others are in {options.store}",
             "They are listed above",
             "Mend them and run the command again, or train with data.unreadable=skip",
         )
-    print(f"Everything is in {options.store}.\nNext: sedcrnn train experiment=audio, with the same data and features")
+    experiment = "audio" if "spectrogram" in nodes else "visual"
+    usual = OmegaConf.to_container(compose("train", [f"experiment={experiment}"]).features, resolve=True)
+    same = isinstance(usual, dict) and all(usual[name] == node for name, node in nodes.items())
+    print(f"\nAll features are in {options.store}: {' and '.join(nodes)}.")
+    print(f"Next: sedcrnn train experiment={experiment} {repeated('data', 'store', *([] if same else ['features']))}")
+    if not same:
+        print(f"These are not the features that experiment={experiment} names itself: every stage needs these words.")
 
 
 if __name__ == "__main__":

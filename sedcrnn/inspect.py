@@ -1,10 +1,11 @@
-"""What a network sees of a recording, as a figure: spectrogram windows and frames on one time axis.
+"""What a network gets of a recording, as a figure: spectrogram windows and frames on one time axis.
 
 sedcrnn inspect clip.mp4
 sedcrnn inspect clip.wav clip.mp4 start=60 seconds=5
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from pydantic.dataclasses import dataclass
@@ -29,12 +30,19 @@ class InspectOptions:
 @command(InspectOptions, words=["file", "video"], groups={"features": "paper"})
 def main(options: InspectOptions) -> None:
     """Draw the file, and print where the figure is."""
+    print(draw(options))
+    print(f"Next: sedcrnn predict run=<run> {quote(options.file)}")
+
+
+def draw(options: InspectOptions) -> Path:
+    """Draw the file; the figure."""
     from sedcrnn.config.targets import build
-    from sedcrnn.plotting.network_inputs import draw_file
+    from sedcrnn.plotting.network_inputs import draw_file, drawable
 
     features = {name: build(node, "feature") for name, node in vars(options.features).items() if node is not None}
     file, video = Path(options.file), Path(options.video) if options.video else None
-    print(draw_file(file, video, Path(options.output or f"{file.stem}.png"), options.start, options.seconds, features))
+    output = Path(options.output or f"{file.stem}.png")
+    return draw_file(file, video, output, options.start, options.seconds, drawable(features))
 
 
 if __name__ == "__main__":

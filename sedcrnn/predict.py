@@ -34,7 +34,7 @@ class PredictOptions:
 @command(PredictOptions, words=["files*"])
 def main(options: PredictOptions) -> None:
     """Predict the files, print their tables and write what is asked for."""
-    from sedcrnn.inference.prediction_text import predict_files
+    from sedcrnn.inference.media_predictions import predict_files
 
     predict_files(**vars(options))
 

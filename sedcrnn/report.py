@@ -23,7 +23,7 @@ class ReportOptions:
         None
     )
     seeds: Annotated[list[Seed] | None, "Seeds that every row should have; null: those that are there."] = None
-    leave_out: Annotated[list[Name], "Names of run folders that are not looked at."] = field(default_factory=list)
+    leave_out: Annotated[list[Name], "Names of run folders to ignore."] = field(default_factory=list)
     results: Annotated[PathName, "Written: a line per row, seed and level."] = "experiments/results.csv"
     readme: Annotated[PathName | None, "The table between its markers is written; null: none."] = (
         "experiments/README.md"
@@ -36,12 +36,17 @@ def main(options: ReportOptions) -> None:
     """Report the runs, and list what was written."""
     from sedcrnn.reporting.report_files import write_report
 
-    readme = Path(options.readme) if options.readme else None
-    tables = Path(options.tables) if options.tables else None
-    for path in write_report(
-        Path(options.runs), tables, options.seeds, options.leave_out, Path(options.results), readme, Path(options.page)
-    ):
-        print(path)
+    written = write_report(
+        Path(options.runs),
+        Path(options.tables) if options.tables else None,
+        options.seeds,
+        options.leave_out,
+        Path(options.results),
+        Path(options.readme) if options.readme else None,
+        Path(options.page),
+    )
+    print(*written, sep="\n")
+    print(f"Next: open {options.page} in a browser")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sedcrnn.evaluate import EvaluateOptions
 def main(options: EvaluateOptions) -> None:
     """Score the run, and print the answer's scores under each condition."""
     from sedcrnn.evaluation.robustness_scores import robustness
-    from sedcrnn.reporting.results_tables import robustness_table
+    from sedcrnn.reporting.run_grids import conditions_grid
 
     path = robustness(
         options.run,
@@ -25,7 +25,7 @@ def main(options: EvaluateOptions) -> None:
         options.store,
         options.device,
     )
-    print(f"{robustness_table(json.loads(path.read_text(encoding='utf-8')))}\n{path}\nNext: sedcrnn report")
+    print(f"{conditions_grid(json.loads(path.read_text(encoding='utf-8'))).text()}\n\n{path}\nNext: sedcrnn report")
 
 
 if __name__ == "__main__":

@@ -35,26 +35,27 @@ class SubmitOptions:
 @command(SubmitOptions, words=["run"])
 def main(options: SubmitOptions) -> None:
     """Make the table, or check a finished one."""
-    from sedcrnn.submission.challenge import check_table, submit
+    if options.check is None:
+        if options.run is None or options.data.root is None:
+            raise missing("run" if options.run is None else "data.root")
+        from sedcrnn.submission.challenge import submit
 
-    if options.check is not None:
-        check_table(Path(options.check), options.files)
-        print(f"{options.check} keeps the rules of DCASE 2021 Task 1B, for {options.files:,} files.")
-        return
-    if options.run is None or options.data.root is None:
-        raise missing("run" if options.run is None else "data.root")
-    submit(
-        options.run,
-        options.data.root,
-        Path(options.output),
-        options.head,
-        options.files,
-        options.batch_size,
-        options.extraction_workers,
-        options.store,
-        options.device,
-    )
-    print(f"{options.output} keeps the rules of DCASE 2021 Task 1B, for {options.files:,} files.")
+        submit(
+            options.run,
+            options.data.root,
+            Path(options.output),
+            options.head,
+            options.files,
+            options.batch_size,
+            options.extraction_workers,
+            options.store,
+            options.device,
+        )
+    else:
+        from sedcrnn.submission.output import check_output
+
+        check_output(Path(options.check), options.files)
+    print(f"{options.check or options.output} keeps the rules of DCASE 2021 Task 1B, for {options.files:,} files.")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ GROUPS = {"features": "paper", "model": "audio", "network@parts.audio": "audio",
 @command(SummaryOptions, groups=GROUPS)
 def main(options: SummaryOptions) -> None:
     """Print the layers, freshly built."""
-    from sedcrnn.training.network_summary import summarise
+    from sedcrnn.training.init_from import summarise
 
     print(summarise(options.model["network"], options.parts, vars(options.features), options.scenes))
 

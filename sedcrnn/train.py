@@ -2,6 +2,7 @@
 
 sedcrnn train experiment=audio
 sedcrnn train experiment=fusion init_from.audio=audio init_from.visual=visual
+sedcrnn train experiment=audio debug=fast_dev_run
 sedcrnn train -m experiment=audio seed=0,1,2 hydra.launcher.jobs=2
 """
 
@@ -10,12 +11,15 @@ from sedcrnn.config.stage_config import TrainConfig
 
 
 @command(TrainConfig, config_name="train")
-def main(config: TrainConfig) -> float:
+def main(config: TrainConfig) -> float | None:
     """Train the stage; its best validation score is what a sweep compares."""
-    from sedcrnn.runs.run_folder import describe_run, report_score
+    from sedcrnn.runs.records import describe_run, report_score
     from sedcrnn.training.stage import train
 
     run = train(config)
+    if run is None:
+        print(f"\n{config.name}: everything ran; nothing was kept.")
+        return None
     print(f"\n{describe_run(run)}\nNext: sedcrnn evaluate run={run}")
     return report_score(run)
 

@@ -6,7 +6,6 @@ sedcrnn weights import vgg16_places365.caffemodel trained_on=places365_caffe
 sedcrnn weights download vgg16.tv_in1k
 """
 
-from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic.dataclasses import dataclass
@@ -21,7 +20,7 @@ class WeightsOptions:
     """What to do with which weights."""
 
     action: Annotated[Literal["import", "download", "list"], "What to do."]
-    files: Annotated[list[PathName], "The file to import, or the name to download."] = field(default_factory=list)
+    file: Annotated[PathName | None, "The file to import, or the name to download."] = None
     trained_on: Annotated[
         Literal["places365_caffe", "places365_keras", "places365_torch", "imagenet"] | None,
         "What they were trained on (`list` explains); null: known by the file's MD5 or the tag.",
@@ -33,24 +32,26 @@ class WeightsOptions:
     url: Annotated[Name | None, "Mirror of the hub to download from."] = None
 
 
-@command(WeightsOptions, words=["action", "files*"])
+@command(WeightsOptions, words=["action", "file"])
 def main(options: WeightsOptions) -> None:
     """List, import or download weights."""
-    from sedcrnn.pretrained.importing import download_weights, import_weights, known_weights
-
     if options.action == "list":
-        print(known_weights())
+        from sedcrnn.pretrained.origins import known_weights
+
+        print(f"{known_weights()}\n\nNext: sedcrnn weights import <file>, or sedcrnn weights download vgg16.tv_in1k")
         return
-    if len(options.files) != 1:
+    if options.file is None:
         raise ConfigError(
-            f"{len(options.files)} words follow '{options.action}'",
-            "One follows import (a file) or download (a name such as vgg16.tv_in1k)",
-            "Give one at a time",
+            f"Nothing follows '{options.action}'",
+            "What follows is a file to import, or the name of weights to download, such as vgg16.tv_in1k",
+            f"Give it: sedcrnn weights {options.action} <{'file' if options.action == 'import' else 'name'}>",
         )
+    from sedcrnn.pretrained.importing import download_weights, import_weights
+
     if options.action == "import":
-        import_weights(options.files[0], options.backbone, options.trained_on, options.output)
+        print(import_weights(options.file, options.backbone, options.trained_on, options.output))
     else:
-        download_weights(options.files[0], options.output, options.url)
+        print(download_weights(options.file, options.output, options.url))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A W&B workspace that compares the runs of a sweep: curves, best scores, scenes, configs (extra `wandb`).
 
 sedcrnn workspace entity=<user or team>
-sedcrnn workspace entity=<user or team> output=workspace.json
+sedcrnn workspace entity=<user or team> project=<project> name=Ablation
 """
 
 from typing import Annotated
@@ -9,18 +9,17 @@ from typing import Annotated
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.values import CHECKED, Name, PathName
+from sedcrnn.config.values import CHECKED, Name
 
 
 @dataclass(config=CHECKED, kw_only=True)
 class WorkspaceOptions:
-    """Which project's workspace, and where it goes."""
+    """Which project's workspace, and what it shows."""
 
     entity: Annotated[Name, "User or team that the project belongs to."]
     project: Annotated[Name, "Project of W&B, as in conf/logger/wandb.yaml."] = "sedcrnn"
     name: Annotated[Name, "Name of the workspace."] = "Ablation"
     scenes: Annotated[list[Name] | None, "Scenes of the class-wise panel; null: TAU's ten."] = None
-    output: Annotated[PathName | None, "File for its JSON, instead of saving it on W&B."] = None
 
 
 @command(WorkspaceOptions)
@@ -29,6 +28,7 @@ def main(options: WorkspaceOptions) -> None:
     from sedcrnn.training.wandb_workspace import make_workspace
 
     print(make_workspace(**vars(options)))
+    print("Next: open it in a browser; runs of logger=wandb appear in it")
 
 
 if __name__ == "__main__":

@@ -124,11 +124,26 @@ def small(tau_root: Path, smaller: list[str]) -> list[str]:
 @pytest.fixture
 def smaller(shared_store: Path, tmp_path: Path) -> list[str]:
     """Overrides that make any stage small, on any data; runs go to the test's own folder."""
+    return small_overrides(shared_store, tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def fusion_parts(tau_root: Path, shared_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A trained audio and a trained visual network, to start from. Read only."""
+    from sedcrnn.training.stage import train
+
+    small = ["data=tau2021", f"data.root={tau_root}"]
+    small += small_overrides(shared_store, tmp_path_factory.mktemp("parts") / "runs")
+    runs = {kind: train(compose_stage(small, kind, "trainer.max_epochs=1")) for kind in ("audio", "visual")}
+    return {kind: run for kind, run in runs.items() if run is not None}
+
+
+def small_overrides(store: Path, runs: Path) -> list[str]:
     return [
         "data.extraction_workers=0",
         "data.validation_fraction=0.3",
-        f"store={shared_store}",
-        f"runs={tmp_path / 'runs'}",
+        f"store={store}",
+        f"runs={runs}",
         "features.frames.storage=raw",
         "features.frames.height=32",
         "features.frames.width=32",

@@ -1,6 +1,9 @@
-"""Words and lists on the command line become Hydra's overrides."""
+"""The command line: words and paths become Hydra's overrides, help and mistakes are answered before torch is loaded."""
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -8,34 +11,63 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from pydantic.dataclasses import dataclass
 
+from sedcrnn.__main__ import commands
 from sedcrnn.cli import overrides
+from sedcrnn.config.composition import HYDRA_DEFAULTS
+from sedcrnn.config.values import CHECKED, Name, PathName
 from sedcrnn.errors import ConfigError
 
 
+@dataclass(config=CHECKED, kw_only=True)
+class Options:
+    action: Name = "none"
+    files: Annotated[list[PathName], "Files."] = ()  # type: ignore[assignment]
+    output: Annotated[PathName | None, "A file."] = None
+    only: list[Name] | None = None
+
+
+def parsed(*arguments: str, words: tuple[str, ...] = ()) -> list[str]:
+    return overrides(arguments, words, Options)
+
+
 def test_the_first_word_and_the_other_words_have_their_keys_wherever_they_stand() -> None:
-    assert overrides(["seed=1", "check", "a=b"], positional=("action",)) == ["seed=1", "a=b", "action='check'"]
-    assert overrides(["a.mp4", "run=x", "b.mp4"], words="files") == ["run=x", "files=['a.mp4','b.mp4']"]
-    assert overrides(["plot", "a.mp4"], positional=("action",), words="files") == ["action='plot'", "files=['a.mp4']"]
+    assert parsed("seed=1", "check", "a=b", words=("action",)) == ["seed=1", "a=b", "action='check'"]
+    assert parsed("a.mp4", "run=x", "b.mp4", words=("files*",)) == ["run=x", "files=['a.mp4','b.mp4']"]
+    assert parsed("plot", "a.mp4", words=("action", "files*")) == ["action='plot'", "files=['a.mp4']"]
 
 
 def test_options_and_what_belongs_to_them_stay() -> None:
-    options = ["--cfg", "job", "-m", "seed=1,2", "~logger", "+new=1", "--help"]
-    assert overrides(options, positional=("action",)) == options
+    options = ("--cfg", "job", "-m", "seed=1,2", "~logger", "+new=1")
+    assert parsed(*options, words=("action",)) == list(options)
 
 
-def test_lists_need_no_brackets() -> None:
-    given = ["only=meta,audio", "other=a,b"]
-    assert overrides(given, lists=("only",)) == ["only=[meta,audio]", "other=a,b"]
-    assert overrides(["only=[meta]"], lists=("only",)) == ["only=[meta]"]
-    assert overrides(["only=null"], lists=("only",)) == ["only=null"]
+def test_a_word_after_an_option_without_a_value_is_a_word() -> None:
+    assert parsed("-m", "check", words=("action",)) == ["-m", "action='check'"]
+
+
+def test_lists_need_no_brackets_but_in_a_sweep() -> None:
+    assert parsed("only=meta,audio", "other=a,b") == ["only=[meta,audio]", "other=a,b"]
+    assert parsed("only=[meta]") == ["only=[meta]"]
+    assert parsed("only=null") == ["only=null"]
+    assert parsed("-m", "only=[a],[b]") == ["-m", "only=[a],[b]"]
+
+
+@pytest.mark.parametrize(
+    "name", ["2024_01", "1e3", "Jörg's clips/epoch=3-step=10.ckpt", "[a] {b}, c", "~/x#1", "a${b}"]
+)
+def test_what_follows_the_key_of_a_path_is_taken_to_the_letter(name: str, tmp_path: Path) -> None:
+    (tmp_path / "test.yaml").write_text("output: null\n")
+    with initialize_config_dir(str(tmp_path), **HYDRA_DEFAULTS):
+        assert compose("test", parsed(f"output={name}")).output == name
 
 
 def test_a_word_too_many_is_refused() -> None:
-    with pytest.raises(ConfigError, match="The command line holds 'again'"):
-        overrides(["check", "again"], positional=("action",))
+    with pytest.raises(ConfigError, match=r"The command line holds 'again'.*without a key may be given: action"):
+        parsed("check", "again", words=("action",))
     with pytest.raises(ConfigError, match="The command line holds 'word'"):
-        overrides(["word"])
+        parsed("word")
 
 
 @pytest.mark.parametrize(
@@ -43,36 +75,147 @@ def test_a_word_too_many_is_refused() -> None:
 )
 def test_hydra_takes_every_word_as_it_is(name: str, tmp_path: Path) -> None:
     (tmp_path / "test.yaml").write_text("files: []\naction: null\n")
-    with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        config = compose("test", overrides([name, name], positional=("action",), words="files"))
+    with initialize_config_dir(str(tmp_path), **HYDRA_DEFAULTS):
+        config = compose("test", parsed(name, name, words=("action", "files*")))
     assert (config.action, list(config.files)) == (name, [name])
-
-
-def test_several_keys_take_words_in_their_order() -> None:
-    keys = ("file", "picture")
-    assert overrides(["a.wav", "a.mp4", "seconds=3"], positional=keys) == [
-        "seconds=3",
-        "file='a.wav'",
-        "picture='a.mp4'",
-    ]
-    with pytest.raises(ConfigError, match=r"holds 'c'\. .* only 2 .*: file, picture"):
-        overrides(["a", "b", "c"], positional=keys)
 
 
 def test_a_file_whose_name_looks_like_an_override_is_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert overrides(["take=1.mp4"], positional=("file",)) == ["take=1.mp4"]
+    assert parsed("take=1.mp4", words=("action",)) == ["take=1.mp4"]
     (tmp_path / "take=1.mp4").touch()
-    assert overrides(["take=1.mp4"], positional=("file",)) == ["file='take=1.mp4'"]
-    assert overrides(["take=1.mp4"], words="files") == ["files=['take=1.mp4']"]
-    assert overrides(["take=1.mp4"]) == ["take=1.mp4"]  # of a command that takes no words
+    assert parsed("take=1.mp4", words=("action",)) == ["action='take=1.mp4'"]
+    assert parsed("take=1.mp4", words=("files*",)) == ["files=['take=1.mp4']"]
+    assert parsed("take=1.mp4") == ["take=1.mp4"]  # of a command that takes no words
     long = "model.filters=" + "1" * 5000  # too long for the name of a file
-    assert overrides([long], positional=("file",)) == [long]
+    assert parsed(long, words=("action",)) == [long]
 
 
 @given(st.text(st.sampled_from("\\'\"${} ,[]()a:.é\n#"), min_size=1))
 def test_any_text_reaches_the_config_as_it_is(name: str) -> None:
-    parsed = OverridesParser.create().parse_override(overrides(["a" + name], positional=("file",))[0])
-    config = OmegaConf.create({"file": ""})
-    OmegaConf.update(config, "file", parsed.value())
-    assert config.file == "a" + name
+    override = OverridesParser.create().parse_override(parsed("a" + name, words=("action",))[0])
+    config = OmegaConf.create({"action": ""})
+    OmegaConf.update(config, "action", override.value())
+    assert config.action == "a" + name
+
+
+# Each of these takes seconds to load: a mistake is answered without any of them.
+HEAVY = {
+    "torch",
+    "timm",
+    "pytorch_lightning",
+    "torchmetrics",
+    "torchvision",
+    "scipy",
+    "matplotlib",
+    "numba",
+    "wandb",
+    "numpy",
+}
+
+PROBE = """
+import sys, runpy
+sys.argv = ["sedcrnn", *{arguments!r}]
+try:
+    runpy.run_module("sedcrnn", run_name="__main__", alter_sys=True)
+except SystemExit as stopped:
+    print("exit code", stopped.code)
+print("loaded:", *sorted(set(sys.modules) & {heavy!r}))
+"""
+
+
+def answer(*arguments: str, folder: Path | None = None) -> tuple[str, str]:
+    """What a command prints to both streams, in a fresh process that then says which heavy modules it has loaded."""
+    code = PROBE.format(arguments=list(arguments), heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=True)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", ["predict     The scene of every second of media files"]),
+        ("--version", ["sedcrnn 0."]),
+        ("train --version", ["sedcrnn 0."]),
+        ("trian", ["There is no command 'trian'", "'train'"]),
+        (
+            "train --help",
+            ["Usage: sedcrnn train", "sedcrnn train experiment=audio", "recipe.batch_size=32", "1 or more"],
+        ),
+        ("train --help experiment=fusion", ["model.network.early=gru", "cross_attention, none)"]),
+        ("predict --help", ["Usage: sedcrnn predict [<files> ...] [key=value ...]", "top=3"]),
+        ("train experiment=audio --cfg job", ["batch_size: 32"]),
+        ("train", ["experiment=<choice> is not given", "audio_mel"]),
+        ("train experiment=audoi", ["no choice 'experiment=audoi'", "the nearest is 'audio'"]),
+        ("train experment=audio experiment=audio", ["'experment'", "'experiment'"]),
+        ("train experiment=audio trainer.max_epoch=3", ["'trainer.max_epoch'", "'trainer.max_epochs'"]),
+        ("train experiment=audio +trainer.max_epoch=3", ["'trainer.max_epoch'", "'trainer.max_epochs'"]),
+        ("train experiment=audio recipe.batch_size=0", ["recipe.batch_size is 0", "greater than or equal to 1"]),
+        ("train experiment=audio recipe.batch_size=-4", ["recipe.batch_size is -4"]),
+        ("train experiment=audio trainer.max_epochs=many", ["trainer.max_epochs is 'many'", "a valid integer"]),
+        ("train experiment=audio recipe.optimizer.lr=nan", ["recipe.optimizer.lr is nan"]),
+        ("train experiment=audio model.network.dropout=1.5", ["model.network.dropout is 1.5"]),
+        ("train experiment=audio trainer.precision=fp16", ["trainer.precision is 'fp16'", "'16-mixed'"]),
+        ("train experiment=audio data.selection=test", ["data.selection is 'test'", "location_disjoint"]),
+        ("train experiment=audio data.validation_fraction=1.5", ["data.validation_fraction is 1.5", "less than 1"]),
+        ("train experiment=audio seed=-1", ["seed", "greater than or equal to 0"]),
+        ("train experiment=audio recipe.early_stopping_patience=-1", ["recipe.early_stopping_patience is -1"]),
+        ("train experiment=audio recipe.mixup_alpha=-1", ["recipe.mixup_alpha is -1"]),
+        ("train experiment=audio name=", ["name is ''"]),
+        ("train experiment=audio data=/recordings", ["data=folder data.root=<folder>"]),
+        ("train experiment=audio data=folder", ["The folder of the data set is not given", "data.root=<folder>"]),
+        ("train experiment=audio root=recordings", ["'root'", "'data.root'"]),
+        ("train experiment=audio model._target_=sedcrnn.networks.audio.AudioNetwork", ["should be a module"]),
+        ("train --experiment audio", ["--experiment"]),
+        ("predict run=x topp=3", ["'topp'", "'top'"]),
+        ("predict clip.mp4", ["'run' is not set"]),
+        ("evaluate run=x fold=tset", ["fold is 'tset'", "'test'"]),
+        ("data chek", ["action is 'chek'", "'check'"]),
+        ("weights improt x.h5", ["action is 'improt'", "'import'"]),
+        ("web run=x port=99999", ["port is 99999"]),
+    ],
+)
+def test_help_and_mistakes_are_answered_in_words_and_without_anything_heavy(
+    arguments: str, expected: list[str], tmp_path: Path
+) -> None:
+    out, err = answer(*arguments.split(), folder=tmp_path)
+    *shown, loaded = out.strip().splitlines()
+    assert loaded == "loaded:"
+    assert all(text in "\n".join([*shown, err]) for text in expected), (shown, err)
+    assert "Traceback" not in err
+    assert "Error executing job" not in err
+    mistake = not any(word.startswith("--") for word in arguments.split()) or "--experiment" in arguments
+    if arguments and mistake:
+        assert shown[-1] in ("exit code 1", "exit code 2")
+        assert not list(tmp_path.iterdir())
+
+
+def test_every_command_has_a_line_of_its_own_and_help(tmp_path: Path) -> None:
+    lines = commands()
+    assert {"train", "pipeline", "evaluate", "predict", "report", "weights", "data"} <= lines.keys()
+    assert all(line.endswith((".", ":")) or line.endswith(")") or "->" in line for line in lines.values()), lines
+    assert len(set(lines.values())) == len(lines)
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_the_help_of_every_command_has_usage_examples_and_keys_in_sentences(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = __import__(f"sedcrnn.{name}", fromlist=["main"])
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    module.main()
+    text = capsys.readouterr().out
+    assert f"Usage: sedcrnn {name}" in text
+    assert f"\nsedcrnn {name}" in text
+    keys = text[text.index("Keys (key=value)") :].splitlines()[1:]
+    described = [line for line in keys if line.startswith("  ") and "=" in line]
+    assert described
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("arguments", ["train --help experiment=fusion", "weights list"])
+def test_whoever_reads_the_output_may_stop_reading(arguments: str) -> None:
+    command = f"{sys.executable} -u -m sedcrnn {arguments} | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""

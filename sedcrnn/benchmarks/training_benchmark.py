@@ -1,211 +1,222 @@
 """Training speed of every stage beside its floor, and where the time goes: samples/s, ratios and shares in one run.
 
-python -m sedcrnn.benchmarks.training_benchmark     (make bench-train; `--help` lists what else can be measured)
+python -m sedcrnn.benchmarks.training_benchmark     (make bench-train; `... fusion` measures only stages that begin so)
 
 The floor of a stage is what it would reach if its counted FLOPs ran at the matrix peak, which is measured between its
 steps. Variants of a stage take their steps in turn, so that whatever else the computer does slows all of them alike.
+Stages whose epoch is short run under Lightning, too, as `train` runs them.
 """
 
-import argparse
+import copy
+import itertools
 import logging
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
-from pytorch_lightning import Callback, Trainer
+import torch.nn.functional as F
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from sedcrnn.benchmarks.cache_benchmark import bare_loop_table
-from sedcrnn.benchmarks.loops import DEVICE, STAGES, Loop, Parts, Stage, count_operations, matrix_seconds, now
-from sedcrnn.config import CONF
+from sedcrnn.config import checked
+from sedcrnn.config.composition import compose
+from sedcrnn.config.targets import resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
-from sedcrnn.networks.execution import compile_in_place
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.execution import choose_precision, compile_in_place
+from sedcrnn.networks.freezing import parameter_groups
+from sedcrnn.training.frozen_cache import FrozenEncoder
+from sedcrnn.training.init_from import complete_network
 from sedcrnn.training.modules import SceneModule
-from sedcrnn.training.pipeline_stages import compose_stage
 from sedcrnn.training.stage import make_datamodule, with_used_features
 
+GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if GPU else "cpu")
+PRECISIONS = {"fp32": torch.float32}
+if choose_precision("auto", "auto") == "bf16-mixed":  # elsewhere it would be emulated
+    PRECISIONS["bf16"] = torch.bfloat16
+_UNCACHED, _UNFROZEN = ["recipe.cache_frozen=false"], ["recipe.cache_frozen=false", "recipe.frozen=[]"]
+_LARGE = ["features.frames.height=224", "features.frames.width=224"]
 
-def variants(stage: Stage, bf16: bool, compiled: str) -> Iterator[tuple[str, Loop]]:
-    """The ways to run a stage that this computer and the command line allow."""
-    for precision in ("fp32", "bf16") if bf16 else ("fp32",):
-        yield precision, Loop(stage.build(), precision == "bf16")
-        network = stage.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        yield f"{precision}, weights channels_last", Loop(network, precision == "bf16")
-        if compiled == "all" or (compiled == "audio" and stage.name == "audio"):
-            network = stage.build()
+# Name -> experiment, windows in a step on a CPU and on a GPU, and overrides. What surrounds a network shows where the
+# network is small, or where its frozen parts have been computed before.
+STAGES: dict[str, tuple[str, int, int, list[str]]] = {
+    "audio": ("audio", 32, 256, []),
+    "audio, 2 filters per block": ("audio", 8, 32, ["model.network.filters=[2,2,2]"]),
+    "visual, frozen, 64x64": ("visual", 8, 32, _UNCACHED),
+    "visual, unfrozen, 64x64": ("visual", 8, 32, _UNFROZEN),
+    "visual, frozen, 224x224": ("visual", 1, 32, [*_UNCACHED, *_LARGE]),
+    "visual, unfrozen, 224x224": ("visual", 1, 32, [*_UNFROZEN, *_LARGE]),
+    "visual, cached": ("visual", 16, 16, []),
+    "fusion, frozen, 64x64": ("fusion", 8, 32, _UNCACHED),
+    "fusion, unfrozen, 64x64": ("fusion", 8, 32, _UNFROZEN),
+    "fusion, cached": ("fusion", 16, 16, []),
+}
+
+
+def now() -> float:
+    """Seconds of a clock, when the device has done its work."""
+    if GPU:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def rendered_stage(name: str, folder: Path) -> tuple[SceneModule, SceneDataModule]:
+    """A stage with new weights on the smallest set of rendered clips; where the recipe caches what frozen parts make,
+    it has been computed."""
+    experiment, on_cpu, on_gpu, overrides = STAGES[name]
+    fixed = ["data=synthetic_tiny", f"data.root={folder}/data", f"store={folder}/store", "features=small"]
+    fixed += ["recipe.mixup_alpha=0", "recipe.scheduler=null", f"recipe.batch_size={on_gpu if GPU else on_cpu}"]
+    fixed += ["model=fusion_new"] if experiment == "fusion" else []
+    config = with_used_features(checked(compose("train", [f"experiment={experiment}", *fixed, *overrides])))
+    datamodule = make_datamodule(config)
+    datamodule.prepare_data()
+    datamodule.setup()
+    network = complete_network(config.model["network"], {}, datamodule.dimensions)
+    kind = resolve(config.model["_target_"], "module")
+    module = kind(network, asdict(config.recipe), list(datamodule.manifest.scenes), {}, {}, [], seed=0)
+    if config.recipe.cache_frozen:
+        datamodule = datamodule.encoded_by(FrozenEncoder(module.network, network, datamodule.features, device=DEVICE))
+        datamodule.setup()
+    return module.to(DEVICE).train(), datamodule
+
+
+class _Loop:
+    """A bare PyTorch loop over one network, as lean as it can be written."""
+
+    def __init__(self, network: SceneNetwork, precision: str) -> None:
+        self.network, self.precision = network, precision
+        self.optimizer = torch.optim.Adam(parameter_groups(network, {}), eps=1e-7, fused=True)
+
+    def step(self, batch: dict[str, Tensor]) -> list[float]:
+        """Train on a batch; seconds of the forward and the backward pass and the optimiser."""
+        self.optimizer.zero_grad()
+        times = [now()]
+        with torch.autocast(DEVICE.type, torch.bfloat16) if self.precision == "bf16" else nullcontext():
+            logits = self.network.heads_of(batch)[self.network.head_names[-1]]
+        loss = F.cross_entropy(logits.float(), batch["scene"])
+        times.append(now())
+        loss.backward()  # type: ignore[no-untyped-call]
+        times.append(now())
+        self.optimizer.step()
+        times.append(now())
+        return [after - before for before, after in itertools.pairwise(times)]
+
+
+def variants(module: SceneModule, compiled: bool) -> Iterator[tuple[str, _Loop]]:
+    """The ways to run a stage that this computer allows."""
+    for precision in PRECISIONS:
+        yield precision, _Loop(copy.deepcopy(module.network), precision)
+        network = copy.deepcopy(module.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        yield f"{precision}, weights channels_last", _Loop(network, precision)
+        if compiled:
+            network = copy.deepcopy(module.network)
             compile_in_place(network, DEVICE)
-            yield f"{precision}, compiled", Loop(network, precision == "bf16")
+            yield f"{precision}, compiled", _Loop(network, precision)
 
 
-def stage_table(stages: Sequence[Stage], bf16: bool, compiled: str) -> None:
-    """Samples/s of every variant of every stage, the floor's, their ratio, and the shares of a step's parts."""
-    print(
-        f"{'samples/s of a bare loop':54}{'batch':>6}{'speed':>9}{'x fp32':>8}{'floor':>9}{'of floor':>9}"
-        f"{'forward':>9}{'backward':>9}{'optimiser':>10}" + (f"{'GiB':>7}" if DEVICE.type == "cuda" else "")
-    )
-    for stage in stages:
-        _progress(f"{stage.name}: first steps")
-        batch, operations = stage.draw(), count_operations(stage)
-        loops = dict(variants(stage, bf16, compiled))
-        memory: dict[str, float] = {}
-        for name, loop in loops.items():
-            _progress(f"  {name}")
-            if DEVICE.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-            loop.step(batch)
-            memory[name] = torch.cuda.max_memory_allocated() / 2**30 if DEVICE.type == "cuda" else 0.0
-        dtypes = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if bf16 else {})
-        size = 8192 if DEVICE.type == "cuda" else 1024
-        taken: dict[str, list[Parts]] = {name: [] for name in loops}
-        products: dict[str, list[float]] = {name: [] for name in dtypes}
-        for _ in range(stage.steps):
-            for name, dtype in dtypes.items():
-                products[name] += [matrix_seconds(size, dtype) for _ in range(3)]
-            for name, loop in loops.items():
-                taken[name].append(loop.step(batch))
-        windows = len(batch["scene"])
-        base = min(sum(parts.values()) for parts in taken["fp32"])
-        for name, steps in taken.items():
-            best = min(steps, key=lambda parts: sum(parts.values()))
-            seconds = sum(best.values())
-            floor = operations * min(products[name.partition(",")[0]]) / (2 * size**3)
-            print(
-                f"{stage.name + ': ' + name:54}{windows:6}{windows / seconds:9.1f}{base / seconds:8.2f}"
-                f"{windows / floor:9.1f}{floor / seconds:9.0%}"
-                f"{best['forward'] / seconds:9.0%}{best['backward'] / seconds:9.0%}{best['optimiser'] / seconds:10.0%}"
-                + (f"{memory[name]:7.1f}" if DEVICE.type == "cuda" else ""),
-                flush=True,
-            )
+def matrix_speed(dtype: torch.dtype) -> float:
+    """Operations per second of a product of two square matrices: the most that a network could reach."""
+    size = 8192 if GPU else 1024
+    one, other = torch.rand(2, size, size, device=DEVICE, dtype=dtype)
+    torch.mm(one, other)
+    started = now()
+    torch.mm(one, other)
+    return 2 * size**3 / (now() - started)
 
 
-class Periods(Callback):
-    """The seconds from one training batch to the next, within an epoch."""
+def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> float:
+    """Print a stage's rows; returns the samples/s of its float32 step."""
+    loaded = next(iter(datamodule.train_dataloader()))
+    windows = datamodule.batch_size
+    again = torch.arange(windows) % len(loaded["scene"])  # there may be fewer clips than the batch has windows
+    batch = {key: values[again].to(DEVICE) for key, values in loaded.items()}
+    loops = dict(variants(module, compiled=name == "audio"))
+    with FlopCounterMode(display=False) as counter:
+        loops["fp32"].step(batch)
+    for variant, loop in loops.items():
+        print(f"{name}: {variant}", file=sys.stderr, flush=True)
+        first = sum(loop.step(batch))
+    taken: dict[str, list[list[float]]] = {variant: [] for variant in loops}
+    peaks = dict.fromkeys(PRECISIONS, 0.0)
+    for _ in range(max(3, min(30, round(1 / first)))):
+        for precision, dtype in 3 * list(PRECISIONS.items()):
+            peaks[precision] = max(peaks[precision], matrix_speed(dtype))
+        for variant, loop in loops.items():
+            taken[variant].append(loop.step(batch))
+    best = {variant: min(steps, key=sum) for variant, steps in taken.items()}
+    for variant, parts in best.items():
+        seconds, floor = sum(parts), counter.get_total_flops() / peaks[loops[variant].precision]
+        print(
+            f"{f'{name}: {variant}':54}{windows:6}{windows / seconds:9.1f}{sum(best['fp32']) / seconds:8.2f}"
+            f"{windows / floor:9.1f}{floor / seconds:9.0%}" + "".join(f"{part / seconds:10.0%}" for part in parts),
+            flush=True,
+        )
+    return windows / sum(best["fp32"])
+
+
+class _StepClock(Callback):
+    """The seconds from one training batch to the next within an epoch."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._started: float | None = None
+        self.steps: list[float] = []
+        self.started = 0.0
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Epochs begin with work that is not a step's."""
-        self._started = None
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Note the time since the last batch began."""
-        started = now()
-        if self._started is not None:
-            self.seconds.append(started - self._started)
-        self._started = started
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        before, self.started = self.started, now()
+        if batch_idx:
+            self.steps.append(self.started - before)
 
 
-def step_table() -> None:
-    """Where a training step's time goes, from stored features to the optimiser, under Lightning as in `train`."""
-    print(
-        f"\n{'a step, synthetic clips':40}{'batch':>6}{'ms':>9}{'loader':>8}{'forward':>9}{'backward':>9}"
-        f"{'optimiser':>10}{'Lightning':>10}{'Lightning, ms':>15}"
-    )
-    tiny = ["model.network.filters=[2,2,2]"]  # so that what surrounds the network shows
-    with tempfile.TemporaryDirectory() as folder, hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        common = [
-            "data=synthetic_tiny",
-            f"data.root={folder}/data",
-            f"store={folder}/store",
-            "recipe.batch_size=8",
-        ]
-        for name, overrides in (("audio", []), ("audio with 2 filters per block", tiny)):
-            _progress(f"a step under Lightning: {name}")
-            config = with_used_features(compose_stage("demo_audio", [*common, *overrides, "recipe.mixup_alpha=0"]))
-            datamodule = make_datamodule(config)
-            datamodule.prepare_data()
-            recipe = config.recipe
-            network = {**config.model["network"], **datamodule.dimensions}
-            module = SceneModule(network, asdict(recipe), list(datamodule.manifest.scenes), {}, {}, [], seed=0)
-            loader, parts = bare_steps(module, datamodule)
-            period = statistics.median(lightning_steps(module, datamodule, Path(folder)))
-            more, parts_after = bare_steps(module, datamodule)
-            loader, parts = min(loader, more), min(parts, parts_after, key=lambda each: sum(each.values()))
-            rest = period - loader - sum(parts.values())
-            print(
-                f"{name:40}{recipe.batch_size:6}{period * 1e3:9.2f}{loader / period:8.0%}"
-                + "".join(f"{parts[part] / period:{width}.0%}" for part, width in zip(parts, (9, 9, 10), strict=True))
-                + f"{rest / period:10.0%}{rest * 1e3:15.2f}",
-                flush=True,
-            )
-
-
-def bare_steps(module: SceneModule, datamodule: SceneDataModule, epochs: int = 3) -> tuple[float, Parts]:
-    """Median seconds per batch of the loader, and of the parts of a step of a bare loop over the same batches."""
-    loop, loads, steps = Loop(module.network.to(DEVICE).train()), [], []
-    for _ in range(epochs):
-        batches = iter(datamodule.train_dataloader())
-        while True:
-            started = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                break
-            loads.append(time.perf_counter() - started)
-            steps.append(loop.step({name: values.to(DEVICE) for name, values in batch.items()}))
-    parts = {part: statistics.median(step[part] for step in steps) for part in steps[0]}
-    return statistics.median(loads), parts
-
-
-def lightning_steps(module: SceneModule, datamodule: SceneDataModule, folder: Path, epochs: int = 3) -> list[float]:
-    """Seconds of every step but each epoch's first, under a Trainer as a stage has it, without bar and logger."""
-    periods = Periods()
+def under_lightning(module: SceneModule, datamodule: SceneDataModule) -> float:
+    """Seconds of a step under a Trainer as a stage has it, without bar and logger."""
+    clock = _StepClock()
     trainer = Trainer(
-        accelerator="gpu" if DEVICE.type == "cuda" else "cpu",
+        accelerator="gpu" if GPU else "cpu",
         devices=1,
-        max_epochs=epochs,
-        callbacks=[periods],
-        default_root_dir=folder,
+        max_epochs=3,
+        callbacks=[clock],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
+        limit_val_batches=0,
     )
     trainer.fit(module, datamodule=datamodule)
-    return periods.seconds
-
-
-def has_bf16() -> bool:
-    """Whether the device has instructions for bfloat16; without them it is emulated, at a fraction of the speed."""
-    if DEVICE.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return "amx_bf16" in _cpu_flags() or "avx512_bf16" in _cpu_flags()
-
-
-def _cpu_flags() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.read_text() if cpuinfo.is_file() else ""
-
-
-def _progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return statistics.median(clock.steps)
 
 
 def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--bf16", action="store_true", help="measure bfloat16 where it is emulated, too")
-    parser.add_argument("--compiled", choices=("audio", "all", "none"), default="audio", help="what is compiled, too")
-    parser.add_argument("--stages", default="", help="only stages whose names begin with this")
-    options = parser.parse_args()
+    """Print the table."""
+    begin = "".join(sys.argv[1:2])
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    bf16 = options.bf16 or has_bf16()
-    where = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{where}, torch {torch.__version__}")
-    if not bf16:
-        print("Without bf16: this processor has no instructions for it; --bf16 measures the emulation")
-    stage_table([stage for stage in STAGES if stage.name.startswith(options.stages)], bf16, options.compiled)
-    step_table()
-    bare_loop_table()
+    device = torch.cuda.get_device_name() if GPU else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{device}, torch {torch.__version__}{'' if 'bf16' in PRECISIONS else ', no native bf16'}")
+    print(
+        f"{'samples/s of a bare loop':54}{'batch':>6}{'speed':>9}{'x fp32':>8}{'floor':>9}{'of floor':>9}"
+        f"{'forward':>10}{'backward':>10}{'optimiser':>10}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name in [name for name in STAGES if name.startswith(begin)]:
+            module, datamodule = rendered_stage(name, Path(folder))
+            speed = bare_loops(name, module, datamodule)
+            clips, batches = len(datamodule.folds.train), len(datamodule.train_dataloader())
+            if clips / speed < 10:
+                period = under_lightning(module, datamodule)
+                reached = clips / batches / period
+                print(
+                    f"{f'{name}: with loader, under Lightning':60}{reached:9.1f}{reached / speed:8.2f}"
+                    f"{period * 1e3:9.2f} ms a step of {clips / batches:.0f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,132 +1,144 @@
-"""The visual path in one run: decoding and storage, frame features, stages with and without what frozen parts made.
+"""Decoding beside OpenCV, and beside moviepy as the authors used it; and what storing frames costs, in one run.
 
-python -m sedcrnn.benchmarks.visual_benchmark     (make bench-visual installs the packages to compare decoding with first)
+python -m sedcrnn.benchmarks.visual_benchmark     (make bench-visual installs the packages to compare with first)
 """
 
-import logging
+import statistics
+import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn.functional import interpolate
 
-from sedcrnn.benchmarks import decoding_benchmark
-from sedcrnn.benchmarks.cache_benchmark import epochs_table
-from sedcrnn.benchmarks.loops import DEVICE, matrix_seconds, now
-from sedcrnn.benchmarks.training_benchmark import has_bf16
-from sedcrnn.networks.backbones import FrameEncoder
+from sedcrnn.benchmarks import cpu_seconds
+from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.window_dataset import WindowDataset
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window
+from sedcrnn.features.feature import STEPS_PER_SECOND
+from sedcrnn.features.frames import Frames, Pixels
+from sedcrnn.features.store import FeatureStore
 
-CLIPS, FRAMES = 12_291, 50  # of TAU's development set; its clips have ten seconds
-SIDE = 224
-REPEATS = 3
-
-Encode = Callable[[Tensor], Tensor]
-
-
-def variants(bf16: bool) -> Iterator[tuple[str, Encode]]:
-    """The ways to run VGG16's convolutions, all with the same weights."""
-    torch.manual_seed(0)
-    encoder = FrameEncoder(normalisation="imagenet").to(DEVICE).eval()
-    backbone: Any = encoder.backbone
-
-    def plain(frames: Tensor) -> Tensor:
-        images = (frames[0].float() - encoder.mean) / encoder.std
-        pooled: Tensor = backbone.forward_features(images).amax((-2, -1))
-        return pooled[None]
-
-    def in_bf16(network: nn.Module) -> Encode:
-        def run(frames: Tensor) -> Tensor:
-            with torch.autocast(DEVICE.type, torch.bfloat16):
-                encoded: Tensor = network(frames)
-            return encoded
-
-        return run
-
-    yield "fp32, contiguous", plain
-    yield "fp32, channels_last (as it is)", encoder
-    compiled = FrameEncoder(normalisation="imagenet").to(DEVICE).eval()
-    compiled.load_state_dict(encoder.state_dict())
-    compiled.compile()
-    yield "fp32, compiled", compiled
-    if bf16:
-        yield "bf16, channels_last", in_bf16(encoder)
-        yield "bf16, compiled", in_bf16(compiled)
+SECONDS, RATE, GROUPS = 10, Fraction(30000, 1001), (15, 250)
+HEIGHT, WIDTH, BITS_PER_SECOND = 720, 1280, 5_000_000  # TAU's mean bit rate (docs/front_end.md)
+SIZE, STEPS = 224, SECONDS * STEPS_PER_SECOND
+REPEATS, WINDOWS = 3, 32
+TAU_CLIPS = 12_291  # of the development set; they have ten seconds
 
 
-@torch.inference_mode()
-def encoder_table(decoding: float) -> None:
-    """Frames per second of every variant, in turn; the share of the matrix peak; and what it means for TAU.
+def write_films(folder: Path) -> dict[str, Path]:
+    """The same ten seconds in H.264 at 720p, with short and with long groups of pictures."""
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, HEIGHT // 16, WIDTH // 8)).astype(np.float32))
+    scenery = interpolate(coarse, (HEIGHT, 2 * WIDTH), mode="bicubic")[0].permute(1, 2, 0).numpy()
+    grain = rng.normal(0, 4, (8, HEIGHT, WIDTH, 1)).astype(np.float32)
+    films = {f"720p, key frame every {group}": folder / f"{group}.mp4" for group in GROUPS}
+    for group, path in zip(GROUPS, films.values(), strict=True):
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+            stream.bit_rate, stream.codec_context.gop_size = BITS_PER_SECOND, group
+            for number in range(round(SECONDS * RATE)):
+                frame = scenery[:, 4 * number :][:, :WIDTH] + grain[number % len(grain)]
+                pixels = np.clip(frame, 0, 255).astype(np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode(None))
+    return films
 
-    Args:
-        decoding: CPU seconds of one clip, on one core.
-    """
-    batch = 256 if DEVICE.type == "cuda" else 10
-    frames = torch.randint(0, 256, (1, batch, 3, SIDE, SIDE), dtype=torch.uint8, device=DEVICE)
-    bf16 = has_bf16()
-    encoders = dict(variants(bf16))
-    reference = next(iter(encoders.values()))(frames).float()
-    errors = {name: _relative(encode(frames).float(), reference) for name, encode in encoders.items()}
-    if DEVICE.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    seconds: dict[str, list[float]] = {name: [] for name in encoders}
-    size = 8192 if DEVICE.type == "cuda" else 1024
-    products: dict[str, list[float]] = {"fp32": [], "bf16": []}
-    for _ in range(REPEATS):
-        products["fp32"].append(matrix_seconds(size, torch.float32))
-        if bf16:
-            products["bf16"].append(matrix_seconds(size, torch.bfloat16))
-        for name, encode in encoders.items():
-            started = now()
-            encode(frames)
-            seconds[name].append(now() - started)
-    with FlopCounterMode(display=False) as counter:
-        next(iter(encoders.values()))(frames[:, :1])
-    operations = counter.get_total_flops()  # of one frame
-    print(f"\nVGG16's convolutions, {batch} frames of {SIDE}x{SIDE} at a time, {_where()}")
-    print(f"{'':34}{'frames/s':>10}{'ratio':>8}{'of peak':>9}{'relative error':>16}{'TAU, hours':>12}")
-    base = min(seconds["fp32, contiguous"])
-    for name, taken in seconds.items():
-        rate = batch / min(taken)
-        peak = 2 * size**3 / min(products[name[:4]])
-        print(
-            f"{name:34}{rate:10.1f}{base / min(taken):8.2f}{rate * operations / peak:9.0%}{errors[name]:16.1e}"
-            f"{CLIPS * FRAMES / rate / 3600:12.1f}"
+
+def ours(path: Path) -> Pixels:
+    """Frames (time, height, width, channel=3) of this package."""
+    return Frames(height=SIZE, width=SIZE).extract(path)
+
+
+def with_opencv(path: Path) -> Pixels:
+    """The authors' frames, read one after another, and only those decoded to pixels."""
+    cv2 = _package("cv2")
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    wanted = [int(rate * step / STEPS_PER_SECOND + 1e-5) for step in range(STEPS)]
+    frames = []
+    for number in range(wanted[-1] + 1):
+        capture.grab()
+        if number in wanted:
+            _, pixels = capture.retrieve()
+            frames.append(cv2.resize(pixels, (SIZE, SIZE))[:, :, ::-1])
+    capture.release()
+    return np.stack(frames)
+
+
+def with_moviepy(path: Path) -> Pixels:
+    """As the authors did: moviepy's frame at every 1/5 s, resized by OpenCV."""
+    cv2, moviepy = _package("cv2"), _package("moviepy")
+    with moviepy.VideoFileClip(str(path), audio=False) as film:
+        times = [step / STEPS_PER_SECOND for step in range(STEPS)]
+        return np.stack([cv2.resize(film.get_frame(time), (SIZE, SIZE)) for time in times])
+
+
+def decode_table(films: dict[str, Path]) -> None:
+    """CPU time of every way on every film, and how far its frames are from ours."""
+    own, others = [], {"OpenCV (grab, retrieve, resize)": with_opencv, "moviepy and OpenCV (the authors)": with_moviepy}
+    for film, path in films.items():
+        frames, base = ours(path), cpu_seconds(partial(ours, path), REPEATS)
+        own.append(base)
+        film += f" ({path.stat().st_size / 1e6:.1f} MB)"
+        print(f"{film:36}{'seconds':>10}{'x ours':>9}  difference: mean, max")
+        print(f"{'ours (PyAV, torch)':36}{base:10.2f}{1:9.2f}")
+        for name, way in others.items():
+            seconds = cpu_seconds(partial(way, path), REPEATS)
+            away = np.abs(way(path).astype(int) - frames)
+            print(f"{name:36}{seconds:10.2f}{seconds / base:9.2f}{away.mean():18.2f}{away.max():5}")
+    hours = TAU_CLIPS * statistics.fmean(own) / 3600
+    print(f"All {TAU_CLIPS:,} clips of TAU, at the {statistics.fmean(own):.2f} s measured here: {hours:.1f} core hours")
+
+
+def storage_table(films: dict[str, Path], folder: Path) -> None:
+    """Room and reading speed of raw frames and of JPEG, for files that are in memory already."""
+    clips = [Clip(film, path, path, "bus", "here", "here-1", "train") for film, path in films.items()]
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, STEPS - STEPS_PER_WINDOW + 1, WINDOWS).tolist()
+    windows = [Window(number % len(clips), start) for number, start in enumerate(starts)]
+    exact = [ours(clip.video) for clip in clips]
+    print(f"{'in the store':36}{'MB a clip':>10}{'windows/s':>11}  difference: mean, max")
+    for storage in ("raw", "jpeg"):
+        feature = Frames(height=SIZE, width=SIZE, storage=storage)
+        store = FeatureStore(folder)
+        size = sum(store.write(clip.video, feature, feature.extract(clip.video)).stat().st_size for clip in clips)
+        dataset = WindowDataset(clips, ["bus"], {"frames": feature}, store)
+        seconds = cpu_seconds(partial(dataset.batch, windows))
+        stored = [feature.decode(store.read(clip.video, feature)) for clip in clips]
+        away = np.abs(np.stack(stored).astype(int) - np.stack(exact))
+        print(f"{storage:36}{size / len(clips) / 1e6:10.2f}{WINDOWS / seconds:11.0f}{away.mean():16.2f}{away.max():5}")
+
+
+def _package(name: str) -> Any:
+    try:
+        package = import_module(name)
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"The package '{error.name}' is missing: `make bench-visual`, or `pip install --no-deps "
+            "opencv-python-headless moviepy imageio imageio-ffmpeg proglog decorator python-dotenv`."
         )
-    if DEVICE.type == "cuda":
-        print(f"Peak memory: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
-    if not bf16:
-        print("Without bf16: this processor has no instructions for it")
-    hours = CLIPS * decoding / 3600
-    print(f"Decoding all {CLIPS:,} clips of TAU, at the {decoding:.2f} s measured here: {hours:.1f} core hours")
-
-
-def _relative(values: Tensor, reference: Tensor) -> float:
-    return float((values - reference).norm() / reference.norm())
-
-
-def _where() -> str:
-    return torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    if name == "cv2":
+        package.setNumThreads(1)
+    return package
 
 
 def main() -> None:
     """Print the tables."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")  # of Lightning, about what a benchmark leaves out
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        films = decoding_benchmark.write_films(Path(folder))
-        print("CPU time, one core, 10 s of H.264 at 720p to 50 frames of 224x224")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        decoding = decoding_benchmark.decode_table(films)
+        films = write_films(Path(folder))
+        print(f"CPU time, one core, {SECONDS} s of H.264 to {STEPS} frames of {SIZE}x{SIZE}")
+        decode_table(films)
         print()
-        decoding_benchmark.storage_table(films, Path(folder) / "store")
-        torch.set_num_threads(threads)
-    encoder_table(decoding)
-    epochs_table()
+        storage_table(films, Path(folder) / "store")
 
 
 if __name__ == "__main__":

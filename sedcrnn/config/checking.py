@@ -7,12 +7,13 @@ options of a command on its own page). Checks, errors and help are made of these
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -30,21 +31,49 @@ def checked(config: DictConfig | Mapping[str, Any], shape: Any = TrainConfig) ->
         ConfigError: an unknown key (with the nearest valid one), a value of the wrong type or range, a mandatory value
             that is missing, or a node that may not stand where it does.
     """
+    plain: Any = config
+    if isinstance(config, DictConfig):
+        given: Any = OmegaConf.to_container(config, resolve=False)
+        if absent := [key for key, value in _leaves(given) if value == "???"]:
+            # What is wrong with the other values is said first.
+            _validated(
+                _without(given, lambda value: isinstance(value, str) and ("${" in value or value == "???")), shape
+            )
+            raise missing(absent[-1])
+        try:
+            plain = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(
+                f"The config value '{error.full_key}' cannot be resolved: {str(error).splitlines()[0]}",
+                "What it refers to exists",
+                "Correct the value",
+            ) from error
+    return _validated(plain, shape, is_whole=True)
+
+
+def _validated(plain: Any, shape: Any, is_whole: bool = False) -> Any:
     try:
-        plain: Any = config
-        if isinstance(config, DictConfig):
-            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         return _adapter(shape).validate_python(plain)
-    except MissingMandatoryValue as error:
-        raise missing(str(error.full_key)) from error
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            f"The config value '{error.full_key}' cannot be resolved: {str(error).splitlines()[0]}",
-            "What it refers to exists",
-            "Correct the value",
-        ) from error
     except ValidationError as error:
-        raise _in_words(error, plain, list(dotted_keys(plain)) + list(described(shape))) from error
+        details = [one for one in error.errors(include_url=False) if is_whole or not one["type"].startswith("missing")]
+        if details:
+            raise _in_words(details, plain, list(described(shape, plain))) from error
+    return None
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a plain config by its dotted key."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + str(key), value
+
+
+def _without(node: Any, left_out: Callable[[Any], bool]) -> Any:
+    if not isinstance(node, Mapping):
+        return node
+    return {key: _without(value, left_out) for key, value in node.items() if not left_out(value)}
 
 
 def missing(key: str) -> ConfigError:
@@ -132,31 +161,30 @@ def _alternatives(kind: Any) -> Iterator[Any]:
         yield kind
 
 
-def _in_words(error: ValidationError, config: Any, known: list[str]) -> ConfigError:
-    """The first of the errors, and how many there are beside it."""
-    details = error.errors(include_url=False)
+def _in_words(details: list[ErrorDetails], config: Any, known: list[str]) -> ConfigError:
+    """The first of the errors, and which keys are wrong beside it."""
     # Of a union, every alternative complains; the one that got furthest into the value knows best.
-    first = max(details, key=lambda one: (len(_path(one, config)), -details.index(one)))
-    place = ".".join(_path(first, config))
-    more = {".".join(_path(one, config)) for one in details} - {place}
-    again = f" (and {', '.join(sorted(more)[:3])} {'are' if len(more) > 1 else 'is'} wrong as well)" if more else ""
-    if first["type"] == "extra_forbidden" or first["type"] == "unexpected_keyword_argument":
-        return unknown_key(place, known)
-    if first["type"] in ("missing", "missing_keyword_only_argument", "missing_argument"):
-        return missing(place)
-    own = [one for one in details if ".".join(_path(one, config)) == place]
-    allowed = ", or ".join(dict.fromkeys(_allowed(one) for one in own))
-    close = [
-        str(choice) for one in own if one["type"] == "literal_error" for choice in one["ctx"]["expected"].split(" or ")
-    ]
-    value = first["input"]
-    hint = (
-        f"; the nearest is {nearest(value, [name.strip(chr(39)) for part in close for name in part.split(', ')])}"
-        if close and isinstance(value, str)
-        else ""
+    # A misspelt key also leaves the right one missing; it is the misspelling that has to be corrected.
+    first = max(
+        details,
+        key=lambda one: (len(_path(one, config)), not one["type"].startswith("missing"), -details.index(one)),
     )
+    key = ".".join(_path(first, config))
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return unknown_key(key, known)
+    if first["type"] in ("missing", "missing_keyword_only_argument"):
+        return missing(key)
+    of_key = [one for one in details if ".".join(_path(one, config)) == key]
+    messages = dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in of_key)
+    allowed = ", or ".join(messages)
+    allowed = allowed if allowed.startswith("Its ") else f"It should be {allowed}"
+    choices = [choice for one in of_key for choice in re.findall(r"'([^']*)'", one.get("ctx", {}).get("expected", ""))]
+    if choices and isinstance(first["input"], str):
+        allowed += f"; the nearest is {nearest(first['input'], choices)}"
+    others = sorted({".".join(_path(one, config)) for one in details} - {key})
+    also = f" (wrong as well: {', '.join(others[:3])})" if others else ""
     return ConfigError(
-        f"The config value {place} is {_short(value)}{again}", allowed + hint, f"Correct it: {place}=<value>"
+        f"The config value {key} is {_short(first['input'])}{also}", allowed, f"Correct it: {key}=<value>"
     )
 
 
@@ -174,11 +202,6 @@ def _path(detail: ErrorDetails, config: Any) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _allowed(detail: ErrorDetails) -> str:
-    message = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"It is {message}" if message != detail["msg"] else message
-
-
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = value["_target_"] if isinstance(value, dict) and "_target_" in value else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

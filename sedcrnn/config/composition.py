@@ -9,6 +9,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
@@ -16,7 +17,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 # An installed wheel carries conf/ inside the package; a checkout has it beside the package.
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 
-VERSION_BASE = "1.3"
+# Hydra 1.4 knows one way to do things, and no parameter for it any more.
+HYDRA_DEFAULTS: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 
 
 def register(name: str, options: type, groups: Mapping[str, str]) -> None:
@@ -35,21 +37,38 @@ def register(name: str, options: type, groups: Mapping[str, str]) -> None:
     ConfigStore.instance().store(name, {"defaults": ["command", *choices, "_self_"], **defaults})
 
 
-def compose(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def compose(config_name: str, overrides: Sequence[str] = (), return_hydra_config: bool = False) -> DictConfig:
     """A config as a command would compose it, wherever this is called from.
+
+    Args:
+        config_name: of a file in conf/, or of a command.
+        overrides: as on the command line.
+        return_hydra_config: with what Hydra knows of itself, such as the choices that were made.
 
     Raises:
         HydraException: what cannot be composed.
     """
     if GlobalHydra.instance().is_initialized():
-        return hydra.compose(config_name, list(overrides))
-    with hydra.initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-        return hydra.compose(config_name, list(overrides))
+        return hydra.compose(config_name, list(overrides), return_hydra_config)
+    with hydra.initialize_config_dir(str(CONF), **HYDRA_DEFAULTS):
+        return hydra.compose(config_name, list(overrides), return_hydra_config)
 
 
 def choices(group: str) -> list[str]:
     """The files of a config group; those that others are built on, whose names begin with an underscore, left out."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
+
+
+def repeated(*keys: str) -> str:
+    """What the running command was given for some groups or keys, as the words of a next command.
+
+    Args:
+        keys: groups, whose choice is named even where it is the command's default, and other keys.
+    """
+    hydra_config = HydraConfig.get()
+    given = {one.partition("=")[0]: one for one in hydra_config.overrides.task if re.split(r"[.=]", one)[0] in keys}
+    chosen = {key: f"{key}={hydra_config.runtime.choices[key]}" for key in keys if key in hydra_config.runtime.choices}
+    return " ".join({**chosen, **given}.values())
 
 
 def quoted(word: str) -> str:

@@ -1,133 +1,114 @@
-"""A command's options and its config -> what `--help` prints: purpose, usage, examples, and every key in a sentence."""
+"""A command's page and its config -> what `--help` prints: purpose, usage, examples, and every key in a sentence."""
 
 import inspect
-import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from sedcrnn.config.checking import described
-from sedcrnn.config.composition import CONF, choices, compose
+from sedcrnn.config.composition import choices, compose
 
-WIDTH = 110
+WIDTH, COLUMN = 110, 34  # characters of a line, and of the part that names a key
+
+CLOSING = (
+    "Hydra's options: -m (a sweep, over values given as a,b), --cfg job (print the config), --config-dir <folder> (of "
+    "config files of your own)."
+)
 
 
-def help_text(work: Callable[[Any], Any], options: type, config_name: str, words: Sequence[str]) -> str:
+def help_text(name: str, page: str, options: type, words: Sequence[str], overrides: Sequence[str]) -> str:
     """The help of a command.
 
     Args:
-        work: its function, whose module's docstring says what the command is for and has examples.
+        name: of the command, and of its config.
+        page: docstring of its page: what it is for, then examples.
         options: dataclass of its keys.
-        config_name: of its config.
-        words: keys that take words.
+        words: keys that take words, as in `cli.command`.
+        overrides: what is chosen on the command line, so that the keys are those of the choice.
     """
-    purpose, *rest = inspect.cleandoc(sys.modules[work.__module__].__doc__ or "").split("\n\n")
-    examples = "\n".join(rest)
-    name = work.__module__.rpartition(".")[2] if work.__module__ != "__main__" else config_name
+    if name == "train" and not any(override.startswith("experiment=") for override in overrides):
+        overrides = [*overrides, "experiment=audio"]  # one has to be chosen, to be shown
+    config: Any = OmegaConf.to_container(compose(name, overrides, return_hydra_config=True), resolve=False)
+    purpose, *examples = inspect.cleandoc(page).split("\n\n")
     given = "".join(f" [<{word.rstrip('*')}>{' ...' if word.endswith('*') else ''}]" for word in words)
-    config = compose(config_name, _shown_choices(config_name))
-    plain: Any = OmegaConf.to_container(config, resolve=False)
-    lines = [
-        *textwrap.wrap(purpose, WIDTH),
-        "",
-        f"Usage: sedcrnn {name}{given} [group=choice ...] [key=value ...]",
-        "",
-        examples,
-    ]
-    groups = list(_groups(config_name))
+    lines = [*textwrap.wrap(" ".join(purpose.split()), WIDTH), ""]
+    chosen = config["hydra"]["runtime"]["choices"]
+    groups = {group: choice for group, choice in sorted(chosen.items()) if _is_ours(group)}
+    lines += [f"Usage: sedcrnn {name}{given}{' [group=choice ...]' * bool(groups)} [key=value ...]", "", *examples]
     if groups:
-        lines += ["", "Groups (group=choice):"]
-        lines += [line for group in groups for line in _entry(group, ", ".join(choices(group)))]
-    lines += ["", "Keys (key=value), with their values as they are:"]
-    for key, (text, kind) in described(options, plain).items():
-        value = OmegaConf.select(config, key, throw_on_missing=False, throw_on_resolution_failure=False)
-        if not text and isinstance(value, DictConfig):
-            continue
-        shown = "???" if OmegaConf.is_missing(_parent(config, key), key.rpartition(".")[2]) else _short(value)
-        lines += _entry(f"{key}={shown}", f"{text} {allowed(kind)}".strip())
-    lines += ["", "Hydra's options: -m (a sweep over values a,b), --cfg job (print the config), --config-dir <folder>."]
-    return "\n".join(lines)
+        lines += ["", "Groups (group=choice), with the choice in force:"]
+        for group, choice in groups.items():
+            lines += _entry(f"{group}={_short(choice)}", ", ".join(choices(group.partition("@")[0])))
+    lines += ["", "Keys (key=value), with the value in force:"]
+    for key, (sentence, kind) in described(options, config).items():
+        value, is_there = _at(config, key)
+        if isinstance(value, str) and value.startswith("${"):
+            continue  # it follows from another key
+        if is_there and (sentence or not isinstance(value, Mapping)):
+            lines += _entry(f"{key}={_short(value)}", f"{sentence} {limits(kind)}".strip())
+    return "\n".join([*lines, "", *textwrap.wrap(CLOSING, WIDTH)])
 
 
-def allowed(kind: Any) -> str:
-    """A key's range or choices in brackets; empty where its type says all."""
-    choices_of = [choice for one in _parts(kind) if get_origin(one) is Literal for choice in get_args(one)]
-    if choices_of:
-        return f"({', '.join(map(str, choices_of))})"
+def limits(kind: Any) -> str:
+    """A key's range and choices in brackets; empty where its type says all."""
+    bounds = [bound for part in _parts(kind) for bound in _bounds(part)]
     low = [
-        f"{'' if isinstance(one, Ge) else 'above '}{getattr(one, 'ge', getattr(one, 'gt', None)):g}"
-        for one in _metadata(kind)
+        f"{one.ge:g} or more" if isinstance(one, Ge) else f"above {one.gt:g}"
+        for one in bounds
         if isinstance(one, Ge | Gt)
     ]
     high = [
-        f"{'' if isinstance(one, Le) else 'below '}{getattr(one, 'le', getattr(one, 'lt', None)):g}"
-        for one in _metadata(kind)
+        f"at most {one.le:g}" if isinstance(one, Le) else f"below {one.lt:g}"
+        for one in bounds
         if isinstance(one, Le | Lt)
     ]
-    if low and high:
-        return f"({low[0]} to {high[0]})"
-    return f"({low[0]}{' or more' if low[0][0].isdigit() else ''})" if low else ""
-
-
-def _metadata(kind: Any) -> Iterator[Any]:
-    for one in (kind, *get_args(kind)):
-        for metadata in getattr(one, "__metadata__", ()):
-            yield from getattr(metadata, "metadata", [metadata])
+    ranges = [" and ".join([*low[:1], *high[:1]])] if low or high else []
+    named = [str(choice) for part in _parts(kind) if get_origin(part) is Literal for choice in get_args(part)]
+    allowed = ", ".join([*ranges, *named])
+    return f"({allowed})" if allowed else ""
 
 
 def _parts(kind: Any) -> Iterator[Any]:
+    """A type and the types inside it."""
     yield kind
-    for one in get_args(kind) if get_origin(kind) is not Literal else ():
-        yield from _parts(one)
+    if get_origin(kind) is not Literal:
+        for inner in get_args(kind):
+            yield from _parts(inner)
 
 
-def _entry(name: str, text: str) -> list[str]:
-    indent = " " * 34
-    wrapped = textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent) or [indent]
-    if len(name) > 30:
-        return [f"  {name}", *wrapped]
-    return [f"  {name:<32}{wrapped[0].lstrip()}".rstrip(), *wrapped[1:]]
+def _bounds(kind: Any) -> Iterator[Any]:
+    for one in getattr(kind, "__metadata__", ()):
+        yield from getattr(one, "metadata", ())
 
 
-def _groups(config_name: str) -> Iterator[str]:
-    """The groups that the config chooses from."""
-    with_groups = compose(config_name, _shown_choices(config_name) + ["hydra.mode=RUN"]) if False else None
-    del with_groups
-    chosen = _choices(config_name)
-    yield from (group for group in chosen if (CONF / group).is_dir() and not group.startswith("hydra"))
+def _is_ours(group: str) -> bool:
+    """Whether it is a group in conf/ that has something to choose from."""
+    return not group.startswith("hydra") and len(choices(group.partition("@")[0])) > 1
 
 
-def _choices(config_name: str) -> list[str]:
-    import hydra
-
-    from sedcrnn.config.composition import VERSION_BASE
-
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-        config = hydra.compose(config_name, _shown_choices(config_name), return_hydra_config=True)
-    return sorted({str(group).partition("@")[0] for group in config.hydra.runtime.choices})
-
-
-def _shown_choices(config_name: str) -> list[str]:
-    """What has to be chosen to show a config that makes its user choose."""
-    return ["experiment=audio"] if config_name == "train" else []
-
-
-def _parent(config: DictConfig, key: str) -> Any:
-    parent = key.rpartition(".")[0]
-    return OmegaConf.select(config, parent) if parent else config
+def _at(config: Any, key: str) -> tuple[Any, bool]:
+    """The value of a dotted key, and whether it is there."""
+    for name in key.split("."):
+        if not isinstance(config, Mapping) or name not in config:
+            return None, False
+        config = config[name]
+    return config, True
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, DictConfig):
-        return str(value.get("_target_", "{...}")).rpartition(".")[2] if value else "{}"
-    text = (
-        {None: "null", True: "true", False: "false"}.get(value, value)
-        if value is None or isinstance(value, bool)
-        else value
-    )
-    return str(text)
+    if isinstance(value, Mapping):
+        return str(value["_target_"]).rpartition(".")[2] if "_target_" in value else "{...}" if value else "{}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_short, value))}]"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+def _entry(name: str, text: str) -> list[str]:
+    indent = " " * COLUMN
+    wrapped = textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent) or [indent]
+    if len(name) > COLUMN - 4:
+        return [f"  {name}", *wrapped] if text else [f"  {name}"]
+    return [f"  {name:<{COLUMN - 2}}{wrapped[0].lstrip()}".rstrip(), *wrapped[1:]]

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-import sedcrnn.config.nodes  # noqa: F401 - what nodes may hold
+import sedcrnn.config.nodes
+import sedcrnn.config.training_nodes  # noqa: F401 - what nodes may hold
 from sedcrnn.config.values import (
     CHECKED,
     AugmentationNode,
@@ -44,7 +45,7 @@ class DataConfig:
     root: Annotated[PathName | None, "Folder of the data set."] = None
     selection: Annotated[
         Literal["location_disjoint", "test_fold_as_the_authors_did"],
-        "What selects the checkpoint: a part of the training fold that shares no location with the rest, or the test fold.",
+        "What selects the checkpoint: a part of the training fold, of other locations than the rest; or the test fold.",
     ]
     validation_fraction: Annotated[Fraction, "Share of each scene's training clips that validation gets."]
     validation_seed: Annotated[Seed, "Seed of that draw; a stage and the runs that it starts from share it."]

@@ -1,56 +1,72 @@
 """A config node -> the object that it names, if that may be built for the role that it has.
 
-What may be built is decided by the role: the name has to lead to a class, defined where the name says, that is of the
-kind that the place needs. A config that a user gives may name classes of any package. A checkpoint or another file that
-came from somewhere names classes of this package and of those that the user trusts: installed with an entry point in
-the group `sedcrnn.trusted`, or named in SEDCRNN_TRUST (packages, separated by commas). Anything else is refused before
-it is imported.
+A name has to lead to a class, defined where the name says, of the kind that its place in the config needs: its role. A
+config that a user gives may name classes of any package. A checkpoint, or another file that came from somewhere, names
+classes of this package, and of packages that the user trusts: those installed with an entry point in the group
+`sedcrnn.trusted`, those in SEDCRNN_TRUST (separated by commas), and those that the user's own config has named to this
+process. Anything else is refused before it is imported (docs/trust.md).
 """
 
 import importlib
 import inspect
 import os
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from sedcrnn.config.values import BUILD_KEYS
 from sedcrnn.errors import ConfigError, TrustError, nearest
 
 TRUST = "SEDCRNN_TRUST"
 
-ROLES = {
-    "network": "sedcrnn.networks.SceneNetwork",
-    "early_fusion": "torch.nn.Module",
-    "module": "sedcrnn.training.modules.SceneModule",
-    "feature": "sedcrnn.features.feature.Feature",
-    "filter_bank": "sedcrnn.features.filterbanks.FilterBank",
-    "data_source": "sedcrnn.datasets.clips.DataSource",
-    "augmentation": "sedcrnn.augmentation.Augmentation",
-    "optimizer": "torch.optim.Optimizer",
-    "scheduler": "torch.optim.lr_scheduler.LRScheduler",
-    "trainer": "pytorch_lightning.Trainer",
-    "callback": "pytorch_lightning.Callback",
-    "logger": "pytorch_lightning.loggers.Logger",
-}
-"""Role of a node -> class that what it builds is an instance of."""
 
-# Roles of the nodes inside others: key -> role.
-_INSIDE = {
-    "bank": "filter_bank",
-    "audio": "network",
-    "visual": "network",
-    "early": "early_fusion",
-    "network": "network",
+class Role(NamedTuple):
+    """What a node is for.
+
+    Attributes:
+        base: class that the named class is, or is a subclass of.
+        home: package of this project's own such classes; empty: a file never has such a node.
+        waits: the place of the node gives the other arguments later.
+    """
+
+    base: str
+    home: str = ""
+    waits: bool = False
+
+
+ROLES = {
+    "network": Role("sedcrnn.networks.SceneNetwork", "sedcrnn.networks"),
+    "early_fusion": Role("torch.nn.Module", "sedcrnn.networks.early_fusion", waits=True),
+    "module": Role("sedcrnn.training.modules.SceneModule"),
+    "feature": Role("sedcrnn.features.feature.Feature", "sedcrnn.features"),
+    "filter_bank": Role("sedcrnn.features.filterbanks.FilterBank", "sedcrnn.features.filterbanks"),
+    "data_source": Role("sedcrnn.datasets.clips.DataSource", "sedcrnn.datasets"),
+    "augmentation": Role("sedcrnn.augmentation.Augmentation"),
+    "optimizer": Role("torch.optim.Optimizer"),
+    "scheduler": Role("torch.optim.lr_scheduler.LRScheduler"),
+    "trainer": Role("pytorch_lightning.Trainer"),
+    "callback": Role("pytorch_lightning.Callback"),
+    "logger": Role("pytorch_lightning.loggers.Logger"),
 }
+
+# Roles of the nodes inside others: role of the outer one, and key -> role.
+_INSIDE = {
+    ("network", "audio"): "network",
+    ("network", "visual"): "network",
+    ("network", "early"): "early_fusion",
+    ("feature", "bank"): "filter_bank",
+}
+
+# Packages that the user's own config has named to this process.
+_named: set[str] = set()
 
 
 def build(node: Mapping[str, Any], role: str, trusted: bool = True, **arguments: Any) -> Any:
     """Build what a node names, and what the nodes inside it name.
 
     Args:
-        node: `_target_` and arguments; with `_partial_: true`, a function of the missing ones.
+        node: `_target_` and arguments.
         role: what it is for, one of `ROLES`.
         trusted: the node is the user's own; False: it came with a file, which may name what the user trusts alone.
         arguments: more arguments, passed as they are.
@@ -59,11 +75,101 @@ def build(node: Mapping[str, Any], role: str, trusted: bool = True, **arguments:
         ConfigError: no such class, one of another role, or arguments that it does not take.
         TrustError: a class that a file may not name.
     """
-    found = resolve(str(node["_target_"]), role, trusted)
+    check_names(node, role, trusted)
+    return _built(node, role, arguments)
+
+
+def check_names(node: Mapping[str, Any], role: str, trusted: bool = True) -> None:
+    """Refuse a node that `build` would refuse for a name in it, without building anything; errors as `build`."""
+    for target, of_role in _targets(node, role):  # all of them, before any is imported
+        if not trusted:
+            check_trusted(target, of_role)
+    for target, of_role in _targets(node, role):
+        resolve(target, of_role, trusted)
+
+
+def resolve(target: str, role: str, trusted: bool = True) -> type[Any]:
+    """The class that a dotted name leads to; arguments and errors as `build`."""
+    if not trusted:
+        check_trusted(target, role)
+    found = _found(target, role)
+    # What a module merely imports could come from anywhere. Packages do show classes of their own modules.
+    if not trusted and not f"{found.__module__}.".startswith(f"{target.rpartition('.')[0]}."):
+        raise _no_class_of(role, target)
+    if trusted and ROLES[role].home:
+        _named.add(target.partition(".")[0])
+    return found
+
+
+def _found(target: str, role: str) -> type[Any]:
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"There is no class '{target}': {error}",
+            "A _target_ is the full dotted name of a class that can be imported here",
+            "Correct the name, or install its package",
+        ) from error
+    base_module, _, base_name = ROLES[role].base.rpartition(".")
+    base = getattr(importlib.import_module(base_module), base_name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise _no_class_of(role, target)
+    return found
+
+
+def _no_class_of(role: str, target: str) -> ConfigError:
+    return ConfigError(
+        f"'{target}' is no {role.replace('_', ' ')}",
+        f"It is a class with {ROLES[role].base} as its base, by the name of the module that defines it",
+        "Name another class",
+    )
+
+
+def check_trusted(target: str, role: str) -> None:
+    """Refuse a name that a file may not give to a role, before anything is imported.
+
+    Raises:
+        TrustError: naming the package and how to trust it.
+    """
+    package, home = target.partition(".")[0], ROLES[role].home
+    if package == "sedcrnn" and not (home and target.startswith(f"{home}.")):
+        raise TrustError(
+            f"The file names '{target}' as its {role.replace('_', ' ')}",
+            f"Such classes of sedcrnn lie in {home}" if home else "No file decides that",
+            "Use a file that you know",
+        )
+    if package not in trusted_packages():
+        raise TrustError(
+            f"The file names the class '{target}', of a package that you have not said to trust",
+            f"What comes with a file is built of {', '.join(trusted_packages())} alone",
+            f"If you know who wrote '{package}' and have read it: {TRUST}={package} sedcrnn ..., or install it with an "
+            "entry point in the group sedcrnn.trusted",
+        )
+
+
+def trusted_packages() -> tuple[str, ...]:
+    """Packages whose classes a file may name."""
+    given = filter(None, (name.strip() for name in os.environ.get(TRUST, "").split(",")))
+    return tuple(dict.fromkeys(("sedcrnn", *_installed(), *given, *sorted(_named))))
+
+
+def _targets(node: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]:
+    """The name in a node and those in the nodes inside it, with their roles."""
+    yield str(node["_target_"]), role
+    for key, value in node.items():
+        if _is_node(value):
+            yield from _targets(value, _INSIDE.get((role, key), role))
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def _built(node: Mapping[str, Any], role: str, arguments: Mapping[str, Any]) -> Any:
+    found = _found(str(node["_target_"]), role)
     given = {
-        key: build(value, _INSIDE.get(key, role), trusted)
-        if isinstance(value, Mapping) and "_target_" in value
-        else value
+        key: _built(value, _INSIDE.get((role, key), role), {}) if _is_node(value) else value
         for key, value in node.items()
         if key not in BUILD_KEYS
     }
@@ -76,69 +182,11 @@ def build(node: Mapping[str, Any], role: str, trusted: bool = True, **arguments:
                     f"The nearest is {nearest(key, takes)}",
                     "Correct the spelling",
                 )
-    return found(**given, **arguments)
-
-
-def resolve(target: str, role: str, trusted: bool = True) -> type[Any]:
-    """The class that a dotted name leads to; arguments and errors as `build`."""
-    if not trusted:
-        check_trusted(target)
-    module_name, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"There is no class '{target}': {error}",
-            "A _target_ is the full dotted name of a class that can be imported here",
-            "Correct the name, or install its package",
-        ) from error
-    base = _base(role)
-    # A function, or a class that a module merely imports, could be anything.
-    of_role = isinstance(found, type) and issubclass(found, base) and found.__name__ == name
-    if not of_role or (not trusted and found.__module__ != module_name and not _exported(found, module_name)):
-        raise ConfigError(
-            f"'{target}' is no {role.replace('_', ' ')}",
-            f"It is a class with {ROLES[role]} as its base",
-            "Name another class",
-        )
-    return found
-
-
-def check_trusted(target: str) -> None:
-    """Refuse a name that a file may not name, before anything is imported.
-
-    Raises:
-        TrustError: naming the package and how to trust it.
-    """
-    package = target.partition(".")[0]
-    if package not in trusted_packages():
-        raise TrustError(
-            f"The file names the class '{target}', of a package that you have not said to trust",
-            f"What comes with a file is built of {', '.join(trusted_packages())} alone",
-            f"If you know who wrote '{package}' and have read it: {TRUST}={package} sedcrnn ..., or install it with an "
-            "entry point in the group sedcrnn.trusted",
-        )
-
-
-def trusted_packages() -> tuple[str, ...]:
-    """Packages whose classes a file may name."""
-    named = (name.strip() for name in os.environ.get(TRUST, "").split(","))
-    return ("sedcrnn", *_installed(), *filter(None, named))
+    make: Callable[..., Any] = found
+    return partial(make, **given) if ROLES[role].waits else make(**given, **arguments)
 
 
 @cache
 def _installed() -> tuple[str, ...]:
-    return tuple(
-        sorted({point.value.partition(".")[0].partition(":")[0] for point in entry_points(group="sedcrnn.trusted")})
-    )
-
-
-def _base(role: str) -> type[Any]:
-    module, _, name = ROLES[role].rpartition(".")
-    base: type[Any] = getattr(importlib.import_module(module), name)
-    return base
-
-
-def _exported(found: type[Any], module: str) -> bool:
-    """Whether a package shows the class under its own name, as `pytorch_lightning.Trainer`."""
-    return found.__module__.startswith(f"{module}.")
+    points = entry_points(group="sedcrnn.trusted")
+    return tuple(sorted({point.value.partition(":")[0].partition(".")[0] for point in points}))

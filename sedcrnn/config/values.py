@@ -3,10 +3,11 @@
 `Annotated[Share, "Probability that ..."]` is a key's type, range and sentence; help, errors and checks are made of it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter
 from pydantic_core import PydanticCustomError
@@ -19,7 +20,7 @@ Positive = Annotated[float, Strict(), Field(gt=0)]
 NotNegative = Annotated[float, Strict(), Field(ge=0)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 CountOrNone = Annotated[int, Strict(), Field(ge=0)]
-Seed = Annotated[int, Strict(), Field(ge=0, lt=1 << 32)]
+Seed = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -37,7 +38,8 @@ PathName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1), IsPath
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Keys = TypeVar("Keys")
-_ROLES: dict[str, dict[str, TypeAdapter[Any]]] = {}
+_KEYS: dict[str, type] = {}  # of known classes
+_ROLES: defaultdict[str, dict[str, TypeAdapter[Any]]] = defaultdict(dict)
 
 
 def takes(role: str, *targets: str) -> Callable[[type[Keys]], type[Keys]]:
@@ -50,7 +52,8 @@ def takes(role: str, *targets: str) -> Callable[[type[Keys]], type[Keys]]:
 
     def remember(keys: type[Keys]) -> type[Keys]:
         keys.__pydantic_config__ = CHECKED  # type: ignore[attr-defined]
-        _ROLES.setdefault(role, {}).update(dict.fromkeys(targets, TypeAdapter(keys)))
+        _ROLES[role].update(dict.fromkeys(targets, TypeAdapter(keys)))
+        _KEYS.update(dict.fromkeys(targets, keys))
         return keys
 
     return remember
@@ -58,7 +61,7 @@ def takes(role: str, *targets: str) -> Callable[[type[Keys]], type[Keys]]:
 
 def keys_of(target: str) -> type | None:
     """The TypedDict of the keys that a class takes; None: it is not one that this package knows."""
-    return next((known[target]._type for known in _ROLES.values() if target in known), None)
+    return _KEYS.get(target)
 
 
 def _check_node(value: dict[str, Any], role: str) -> dict[str, Any]:
@@ -81,16 +84,15 @@ def _check_node(value: dict[str, Any], role: str) -> dict[str, Any]:
 
 BUILD_KEYS = ("_target_", "_partial_")
 
-if TYPE_CHECKING:
-    AugmentationNode = CallbackNode = DataSourceNode = EarlyFusionNode = FeatureNode = dict[str, Any]
-    FilterBankNode = LoggerNode = ModuleNode = NetworkNode = OptimizerNode = SchedulerNode = dict[str, Any]
-    TrainerNode = dict[str, Any]
-else:
-
-    def _node(role: str) -> Any:
-        return Annotated[dict[str, Any], AfterValidator(partial(_check_node, role=role))]
-
-    AugmentationNode, CallbackNode, DataSourceNode = _node("augmentation"), _node("callback"), _node("data_source")
-    EarlyFusionNode, FeatureNode, FilterBankNode = _node("early_fusion"), _node("feature"), _node("filter_bank")
-    LoggerNode, ModuleNode, NetworkNode = _node("logger"), _node("module"), _node("network")
-    OptimizerNode, SchedulerNode, TrainerNode = _node("optimizer"), _node("scheduler"), _node("trainer")
+NetworkNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="network"))]
+EarlyFusionNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="early_fusion"))]
+ModuleNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="module"))]
+FeatureNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="feature"))]
+FilterBankNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="filter_bank"))]
+DataSourceNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="data_source"))]
+AugmentationNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="augmentation"))]
+OptimizerNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="optimizer"))]
+SchedulerNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="scheduler"))]
+TrainerNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="trainer"))]
+LoggerNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="logger"))]
+CallbackNode = Annotated[dict[str, Any], AfterValidator(partial(_check_node, role="callback"))]

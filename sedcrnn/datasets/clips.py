@@ -1,17 +1,22 @@
-"""Manifest -> clip records. A clip is some seconds (TAU: ten) of one scene at one location, with sound and picture."""
+"""What a data set is made of: clips, some seconds (TAU: ten) of one scene at one location, with audio and video."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from sedcrnn.errors import DataError
 
-UNLABELLED = ""
-"""Scene of a clip of which nobody has told it. Such a clip may be predicted, and is in no manifest."""
+UNLABELLED = ""  # scene of a clip whose scene is not known: it may be predicted, and is in no manifest
 
-# By which files in folders are taken for media; a file that is named by itself may have any name.
 # fmt: off
-SOUND_SUFFIXES = (
+TAU_SCENES: tuple[str, ...] = (
+    "airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",
+    "street_traffic", "tram",
+)
+
+# Files in folders are taken for media by these; a file that is named by itself may have any name.
+AUDIO_SUFFIXES = (
     ".aac", ".ac3", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3", ".oga",
     ".ogg", ".opus", ".w64", ".wav", ".wma",
 )
@@ -20,36 +25,25 @@ VIDEO_SUFFIXES = (
     ".webm", ".wmv",
 )
 # fmt: on
-MEDIA_SUFFIXES = (*SOUND_SUFFIXES, *VIDEO_SUFFIXES)
+MEDIA_SUFFIXES = (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording of one scene.
+    """One recording of one scene. Its location may be any group of clips: folds never share one."""
 
-    Attributes:
-        id: name, unique in its data set: `airport-lisbon-1000-40000`.
-        audio: file with the sound.
-        video: file with the picture; may be the same file.
-        scene: label; one of the data set's scenes, or `UNLABELLED`.
-        city: city of the recording; empty where nothing is known of it.
-        location: place of the recording, unique over cities: `lisbon-1000`; or the group of clips that belong
-            together in another way. Folds never share a location.
-        fold: `train` or `test`, as the data set's own lists say.
-    """
-
-    id: str
-    audio: Path
-    video: Path
-    scene: str
-    city: str
-    location: str
-    fold: str
+    id: str  # unique in its data set: airport-lisbon-1000-40000
+    audio: Path  # file with the audio
+    video: Path  # file with the video; may be the same file
+    scene: str  # one of the data set's scenes, or UNLABELLED
+    city: str  # empty where it is not known
+    location: str  # unique over cities: lisbon-1000
+    fold: str  # train or test, as the data set's own lists say
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All clips of a data set, with its scenes in label order.
+    """All clips of a data set, with its scenes in label order: a scene's position is its class index everywhere.
 
     Raises:
         DataError: no clips, two clips with one id, or a label that is not among the scenes.
@@ -66,7 +60,7 @@ class Manifest:
                 "At least one clip per scene is needed",
                 "Check data.root, and the data set's lists where it has any",
             )
-        seen: set[str] = set()
+        ids = Counter(clip.id for clip in self.clips)
         for clip in self.clips:
             if clip.scene not in self.scenes:
                 raise DataError(
@@ -74,30 +68,30 @@ class Manifest:
                     f"Labels are spelt exactly as in: {', '.join(self.scenes)}",
                     "Correct the label in the data set's lists, or add the scene to data.source.scenes",
                 )
-            if clip.id in seen:
+            if ids[clip.id] > 1:
                 raise DataError(
                     f"The data set '{self.name}' lists the clip '{clip.id}' more than once",
                     "Every clip belongs to one fold, once",
                     "Remove the repeated row from the data set's lists",
                 )
-            seen.add(clip.id)
 
     def fold(self, name: str) -> tuple[Clip, ...]:
-        """The clips of one of the data set's own folds, in the order of its list."""
+        """The clips of one of the data set's own folds, in order."""
         return tuple(clip for clip in self.clips if clip.fold == name)
 
 
 class DataSource(ABC):
-    """Where the clips of a data set come from. Own sources have this class as their base; a config names them as
-    `data.source._target_`, with the arguments that they take."""
+    """Where the clips of a data set come from. Own sources have this class as their base."""
 
-    def prepare(self) -> None:
-        """Make what has to be made before there is a manifest; most have nothing to make."""
+    def prepare(self) -> None:  # noqa: B027 - most sources have nothing to write
+        """Write what has to be there before the manifest."""
 
     @abstractmethod
     def manifest(self) -> Manifest:
-        """The clips of the data set.
+        """The clips of the data set; a DataError where it is not there, or cannot be used as it is."""
 
-        Raises:
-            DataError: it is not there, or cannot be used as it is.
-        """
+
+def check_root(root: Path, layout: str) -> None:
+    """Refuse a folder of a data set that does not exist, with a DataError that says what it holds."""
+    if not root.is_dir():
+        raise DataError(f"The folder of the data set does not exist: {root}", layout, "Set data.root=<folder>")

@@ -1,46 +1,84 @@
-"""Archives that were asked for -> those that are there -> the others fetched in parallel, verified and unpacked."""
+"""A data set's list of published archives -> those asked for -> fetched in parallel, verified and unpacked."""
 
-import fcntl
+import csv
 import json
+import logging
 import shutil
-import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sedcrnn.datasets.archives import Archive
 from sedcrnn.datasets.fetch import DiskError, Received, Stopped, fetch, partial_path
 from sedcrnn.datasets.unpack import missing_bytes, unpack
-from sedcrnn.errors import DataError, SedcrnnError
-from sedcrnn.runs.files import write_json
+from sedcrnn.errors import ConfigError, DataError, nearest
+from sedcrnn.runs.files import locked, write_json
+
+log = logging.getLogger(__name__)
 
 FOLDER = "archives"
 """In the root: the zip files, what has arrived of others, and for each a record of the files that it held."""
 
-_EXPANSION = {"audio": 1.2}
-"""Unpacked bytes per packed byte, of archives that are not there yet. Sound shrinks a little in a zip file, mp4 does
-not, and the rest is small."""
+
+@dataclass(frozen=True)
+class Archive:
+    """One published zip file: `<set's name>.<part>[.<number>].zip`, in a numbered record of the repository."""
+
+    set: str
+    record: str
+    name: str
+    bytes: int
+    md5: str
+
+    @property
+    def part(self) -> str:
+        """What it holds: `doc`, `meta`, `examples`, `audio` or `video`."""
+        return self.name.split(".")[1]
+
+    @property
+    def folder(self) -> str:
+        """Where it is unpacked, relative to the root. The sets have files of the same names, so each has its own."""
+        return "" if self.set == "development" else self.set
+
+
+def read_archives(path: Path) -> tuple[Archive, ...]:
+    """Read a list of archives: CSV with the columns split, zenodo_record, archive, bytes, md5."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(
+            Archive(row["split"], row["zenodo_record"], row["archive"], int(row["bytes"]), row["md5"])
+            for row in csv.DictReader(file)
+        )
+
+
+def select(archives: Sequence[Archive], wanted: str, only: Collection[str] | None) -> tuple[Archive, ...]:
+    """The archives of a set (`development`, `evaluation` or `both`), or some parts of it.
+
+    Raises:
+        ConfigError: a part that does not exist.
+    """
+    of_set = [archive for archive in archives if wanted in (archive.set, "both")]
+    parts = list(dict.fromkeys(archive.part for archive in of_set))
+    for part in only or ():
+        if part not in parts:
+            raise ConfigError(
+                f"only={part}",
+                f"The nearest is {nearest(part, parts)}; set={wanted} has the parts {', '.join(parts)}",
+                f"Use some of them, as in only={','.join(parts[-2:])}",
+            )
+    return tuple(archive for archive in of_set if not only or archive.part in only)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One archive, and where it and its files lie."""
+    """One archive, where it lies, and the folder of its files."""
 
     archive: Archive
-    root: Path
-
-    @property
-    def path(self) -> Path:
-        return self.root / FOLDER / self.archive.name
-
-    @property
-    def folder(self) -> Path:
-        return self.root / self.archive.folder
+    path: Path
+    folder: Path
 
     @property
     def record(self) -> Path:
@@ -52,17 +90,13 @@ class _Job:
             return False
         record = json.loads(self.record.read_text(encoding="utf-8"))
         return record["md5"] == self.archive.md5 and all(
-            path.is_file() and path.stat().st_size == size
-            for path, size in ((self.folder / name, size) for name, size in record["files"].items())
+            (self.folder / name).is_file() and (self.folder / name).stat().st_size == size
+            for name, size in record["files"].items()
         )
 
     def to_fetch(self) -> int:
         """Bytes still to be fetched. Only a verified file gets its final name; a file that somebody else put there is
-        verified by the checksums in it when it is unpacked.
-
-        Raises:
-            DataError: a file of another size.
-        """
+        verified by the checksums in it when it is unpacked."""
         if self.path.is_file():
             if (size := self.path.stat().st_size) != self.archive.bytes:
                 raise DataError(
@@ -78,22 +112,21 @@ class _Job:
         """Bytes still to be unpacked: exact for an archive that is there, otherwise estimated."""
         if self.path.is_file():
             return missing_bytes(self.path, self.folder)
-        return round(self.archive.bytes * _EXPANSION.get(self.archive.part, 1.0))
+        return round(self.archive.bytes * (1.2 if self.archive.part == "audio" else 1))  # mp4 does not shrink in a zip
 
 
 def download(archives: Sequence[Archive], root: Path, url: str, jobs: int = 4, remove_archives: bool = False) -> None:
     """Make sure that the files of all archives lie in the root. Interrupted, it goes on where it was.
 
     Args:
-        archives: which.
-        root: folder of the data set; made if missing.
+        archives: as `select` gives them.
+        root: folder of the data set, made if missing.
         url: where the archives are: at `<url>/<record>/files/<name>`.
         jobs: archives that are fetched and unpacked at a time.
         remove_archives: remove each archive when it is unpacked.
 
     Raises:
-        DataError: not enough space on the disk, another process at work in the same folder, or archives that could
-            not be fetched or unpacked; all others are there.
+        DataError: too little room, another process in the folder, or archives that failed; all others are there.
     """
     try:
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
@@ -101,13 +134,13 @@ def download(archives: Sequence[Archive], root: Path, url: str, jobs: int = 4, r
         raise DataError(
             f"{root} cannot be made or written to: {error.strerror}",
             "The root is a folder of yours, or is made",
-            "Correct root=<folder>",
+            "Correct data.root=<folder>",
         ) from error
     with _alone(root / FOLDER):
-        everything = [_Job(archive, root) for archive in archives]
+        everything = [_Job(archive, root / FOLDER / archive.name, root / archive.folder) for archive in archives]
         done = [job for job in everything if job.is_unpacked()]
         to_do = [job for job in everything if job not in done]
-        print(f"{len(done)} of {len(everything)} archives are unpacked in {root} already.")
+        log.info(f"{len(done)} of {len(everything)} archives are unpacked in {root} already.")
         if remove_archives:
             for job in done:
                 job.path.unlink(missing_ok=True)
@@ -121,7 +154,7 @@ def _check_space(root: Path, to_do: Sequence[_Job], jobs: int, remove_archives: 
     # Archives that are removed lie there only while they are worked on.
     archives = sum(sorted(to_fetch)[-jobs:] if remove_archives else to_fetch)
     free = shutil.disk_usage(root).free
-    print(f"{_size(sum(to_fetch))} to fetch, about {_size(unpacked)} to unpack; {_size(free)} are free.")
+    log.info(f"{_size(sum(to_fetch))} to fetch, about {_size(unpacked)} to unpack; {_size(free)} are free.")
     if archives + unpacked > free:
         raise DataError(
             f"{root} has {_size(free)} of free space",
@@ -132,10 +165,10 @@ def _check_space(root: Path, to_do: Sequence[_Job], jobs: int, remove_archives: 
 
 def _work(to_do: Sequence[_Job], url: str, jobs: int, remove_archives: bool) -> None:
     """Fetch and unpack; a failure of one archive does not keep the others from being completed."""
-    failures: list[SedcrnnError] = []
+    failures: list[DataError] = []
     stop = threading.Event()
     total = sum(job.archive.bytes for job in to_do)
-    left = sum(job.to_fetch() for job in to_do)
+    here = total - sum(job.to_fetch() for job in to_do)
     one_at_a_time = threading.Lock()
 
     def received(count: int) -> None:
@@ -143,7 +176,7 @@ def _work(to_do: Sequence[_Job], url: str, jobs: int, remove_archives: bool) -> 
             bytes_bar.update(count)
 
     with (
-        tqdm(total=total, initial=total - left, desc="Fetching", unit="B", unit_scale=True, position=0) as bytes_bar,
+        tqdm(total=total, initial=here, desc="Fetching", unit="B", unit_scale=True, position=0) as bytes_bar,
         tqdm(total=len(to_do), desc="Unpacking", unit="archive", position=1) as archives_bar,
         ThreadPoolExecutor(jobs) as pool,
     ):
@@ -157,14 +190,14 @@ def _work(to_do: Sequence[_Job], url: str, jobs: int, remove_archives: bool) -> 
                     pass
                 except DataError as error:
                     failures.append(error)
-                    _say(str(error))
+                    log.error(error)
         finally:
             stop.set()  # also when interrupted: the pool waits for its threads
     if len(failures) == 1:
         raise failures[0]
     if failures:
         raise DataError(
-            f"{len(failures)} of {len(to_do)} archives could not be fetched or unpacked; each is told above",
+            f"{len(failures)} of {len(to_do)} archives could not be fetched or unpacked; each is named above",
             "All others are complete",
             f"The first was: {failures[0]}",
         )
@@ -178,7 +211,7 @@ def _complete(job: _Job, url: str, remove_archive: bool, received: Received, sto
     try:
         if job.to_fetch():
             address = f"{url.rstrip('/')}/{archive.record}/files/{archive.name}"
-            fetch(address, job.path, archive.bytes, archive.md5, received, _say, stop)
+            fetch(address, job.path, archive.bytes, archive.md5, received, stop)
         files = unpack(job.path, job.folder, stop)
     except DiskError:
         stop.set()
@@ -190,24 +223,18 @@ def _complete(job: _Job, url: str, remove_archive: bool, received: Received, sto
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second process from working in the folder. The lock ends with the process, however that ends."""
-    with (folder / ".lock").open("w") as file:
+    in_use = DataError(
+        f"Another process is downloading into {folder}",
+        "One at a time can",
+        "Wait for it, or end it; what it has fetched is kept",
+    )
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"Another process is downloading into {folder}",
-                "One at a time can",
-                "Wait for it, or end it; what it has fetched is kept",
-            ) from error
-        except OSError as error:
-            _say(f"{folder} cannot be locked ({error.strerror}): start no second download into it.")
+            stack.enter_context(locked(folder / ".lock", in_use))
+        except OSError as error:  # of file systems that have no locks
+            log.warning(f"{folder} cannot be locked ({error.strerror}): start no second download into it.")
         yield
 
 
 def _size(count: float) -> str:
     return tqdm.format_sizeof(count, "B")
-
-
-def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)

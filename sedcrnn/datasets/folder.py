@@ -1,7 +1,7 @@
 """A folder of your own recordings -> the manifest of its clips.
 
-<root>/<scene>/<clip>.mp4                  sound and picture in one file
-<root>/<scene>/<clip>.wav, <clip>.mp4      or side by side; the sound is then that of the sound file
+<root>/<scene>/<clip>.mp4                  audio and video in one file
+<root>/<scene>/<clip>.wav, <clip>.mp4      or side by side; the audio is then that of the audio file
 <root>/<scene>/<group>/...                 clips that no two folds may share: of one place, day or camera
 <root>/train/<scene>/..., test/<scene>/... folds of your own; without them the test fold is drawn by group
 """
@@ -11,30 +11,32 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sedcrnn.datasets.clips import MEDIA_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, Clip, DataSource, Manifest
-from sedcrnn.datasets.splits import FOLDS, UNDIVIDED, divide
+from sedcrnn.datasets.clips import (
+    AUDIO_SUFFIXES,
+    MEDIA_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Clip,
+    DataSource,
+    Manifest,
+    check_root,
+)
+from sedcrnn.datasets.folds import FOLDS, UNDIVIDED, divide
 from sedcrnn.errors import DataError
 
-FOLD_LIKE = {*FOLDS, "val", "valid", "validation", "dev", "eval", "evaluate"}  # no set has only such scenes
+FOLD_LIKE = {*FOLDS, "val", "valid", "validation", "dev", "eval", "evaluate"}  # no set has only scenes of these names
 LAYOUT = "It holds a folder for every scene with its clips inside, or train/ and test/ with such folders inside"
 
 
 class Folder(DataSource):
-    """Class folders of videos with sound, or of sound and video files side by side.
+    """Class folders of videos with audio, or of audio and video files side by side.
 
     A clip is named by its path in the root, without suffix. Groups of the same name are one group, whatever the scene.
-    A clip with one file has only sound or only picture if that is all its file holds: enough for the subnetwork that
-    takes it.
-
-    Args:
-        root: the folder.
-        scenes: label order; None: the names of the class folders, sorted.
-        test_fraction: share of each scene's clips that the test fold gets, where there are no folders train/ and test/.
-        test_seed: seed of that draw.
+    A clip with one file may hold only audio or only video: enough for the subnetwork that takes it. `divide` says what
+    the arguments are.
     """
 
     def __init__(self, root: str, scenes: Sequence[str] | None, test_fraction: float, test_seed: int) -> None:
-        self.root, self.scenes = Path(str(root)), scenes  # a folder may have a number as its name
+        self.root, self.scenes = Path(root), scenes
         self.test_fraction, self.test_seed = test_fraction, test_seed
 
     def manifest(self) -> Manifest:
@@ -42,10 +44,9 @@ class Folder(DataSource):
 
         Raises:
             DataError: no such folder; no class folders, or one without media; media outside of them; two files
-                that claim to be the same clip's sound or picture; or labels and folds that cannot be used (`divide`).
+                that claim to be the same clip's audio or video; or labels and folds that cannot be used (`divide`).
         """
-        if not self.root.is_dir():
-            raise DataError(f"The folder of the data set does not exist: {self.root}", LAYOUT, "Set data.root=<folder>")
+        check_root(self.root, LAYOUT)
         ignored: Counter[str] = Counter()
         clips = [
             clip
@@ -71,9 +72,8 @@ class Folder(DataSource):
         return [(UNDIVIDED, self.root)]
 
     def _clips(self, folder: Path, fold: str, ignored: Counter[str]) -> Iterator[Clip]:
-        """The clips of a class folder."""
         files: defaultdict[Path, list[Path]] = defaultdict(list)  # by path without suffix
-        for path in _media(folder, ignored):
+        for path in media_files(folder, ignored):
             files[path.with_suffix("")].append(path)
         if not files:
             raise DataError(
@@ -82,17 +82,10 @@ class Folder(DataSource):
                 "Put the clips of the scene there, or remove the folder",
             )
         for name, paths in sorted(files.items()):
-            inside = name.relative_to(folder)
+            groups = name.relative_to(folder).parts[:-1]
             clip = name.relative_to(self.root).as_posix()
-            yield Clip(
-                id=clip,
-                audio=_only(paths, SOUND_SUFFIXES) or paths[0],
-                video=_only(paths, VIDEO_SUFFIXES) or paths[0],
-                scene=folder.name,
-                city="",
-                location=inside.parts[0] if len(inside.parts) > 1 else clip,
-                fold=fold,
-            )
+            audio, video = (_only(paths, suffixes) or paths[0] for suffixes in (AUDIO_SUFFIXES, VIDEO_SUFFIXES))
+            yield Clip(clip, audio, video, folder.name, city="", location=groups[0] if groups else clip, fold=fold)
 
 
 def _class_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
@@ -101,9 +94,11 @@ def _class_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
     files = [path for path in folder.iterdir() if path.is_file()]
     stray = sorted(path.name for path in files if _is_media(path))
     if stray or not classes:
-        found = f"holds {len(stray)} media file(s) outside of class folders: {stray[0]}" if stray else "is empty"
+        found = "holds no folders" if files else "is empty"
+        if stray:
+            found = f"holds {len(stray)} media file(s) outside of class folders: {stray[0]}"
         raise DataError(
-            f"{folder} {found}" if stray or not files else f"{folder} holds no folders",
+            f"{folder} {found}",
             LAYOUT,
             "Put each clip in the folder of its scene, or list clips and labels in a file (data=manifest)",
         )
@@ -115,11 +110,11 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _media(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Sound and video files at any depth; what else there is, is counted by kind."""
-    for place, folders, names in os.walk(folder, followlinks=True):
+def media_files(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Audio and video files at any depth; other files are counted by kind."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(place) / name for name in names):
+        for path in (Path(parent) / name for name in names):
             if _is_media(path):
                 yield path
             else:
@@ -135,12 +130,11 @@ def _kind(path: Path) -> str:
 
 
 def _only(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Path | None:
-    """The one of a clip's files that ends so, or None."""
     found = sorted(path for path in paths if path.suffix.lower() in suffixes)
     if len(found) > 1:
         raise DataError(
             f"{found[0]} and {found[1].name} have one name",
-            "A clip has one video file, one sound file, or one of each",
+            "A clip has one video file, one audio file, or one of each",
             "Rename or remove one of them",
         )
     return found[0] if found else None

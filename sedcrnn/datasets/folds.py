@@ -1,22 +1,26 @@
-"""Manifest -> train, validation and test folds, no location on two sides."""
+"""Clips -> train, validation and test folds, no location (or group of own clips) on two sides; and other protocols."""
 
+import logging
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sedcrnn.datasets.clips import Clip, Manifest
-from sedcrnn.errors import ConfigError, DataError
+from sedcrnn.errors import ConfigError, DataError, nearest
+
+log = logging.getLogger(__name__)
+
+FOLDS = ("train", "test")  # those of a data set itself; validation is drawn from its training fold
+UNDIVIDED = ""  # fold of a clip that was given none
 
 # Checkpoints are selected on a part of the training fold that shares no location with the rest ...
 LOCATION_DISJOINT = "location_disjoint"
 # ... or, only when a config says so by this name, on the test fold itself, as the authors did: the test
 # figures are then figures of a selection set.
 TEST_FOLD_AS_AUTHORS = "test_fold_as_the_authors_did"
-
-Selection = Literal["location_disjoint", "test_fold_as_the_authors_did"]
 
 
 @dataclass(frozen=True)
@@ -29,42 +33,16 @@ class Folds:
 
 
 def make_folds(manifest: Manifest, selection: str, validation_fraction: float, seed: int) -> Folds:
-    """Split a manifest's training fold into train and validation, or take the authors' protocol.
-
-    Args:
-        manifest: clips with their own `train` and `test` folds.
-        selection: `location_disjoint` or `test_fold_as_the_authors_did`.
-        validation_fraction: share of each scene's training clips that validation gets, in (0, 1); reached or
-            just exceeded, since locations are never cut.
-        seed: seed of the draw.
+    """Split a manifest's training fold into train and validation, or take the authors' protocol; as `DataConfig` says.
 
     Raises:
-        ConfigError: an unknown selection or a share outside (0, 1).
         DataError: scenes whose training clips all come from one location.
     """
     train, test = manifest.fold("train"), manifest.fold("test")
     if selection == TEST_FOLD_AS_AUTHORS:
         return Folds(train, validation=test, test=test)
-    if selection != LOCATION_DISJOINT:
-        raise ConfigError(
-            f"data.selection is '{selection}'",
-            f"It may be '{LOCATION_DISJOINT}' or '{TEST_FOLD_AS_AUTHORS}'",
-            f"Use data.selection={LOCATION_DISJOINT} unless you want the authors' protocol",
-        )
-    if not 0 < validation_fraction < 1:
-        raise ConfigError(
-            f"data.validation_fraction is {validation_fraction}",
-            "It is a share of the training clips, above 0 and below 1",
-            "Use data.validation_fraction=0.15",
-        )
-    held_out = draw_locations(
-        train,
-        validation_fraction,
-        seed,
-        leaving=1,
-        fold="validation",
-        otherwise=f"select by name on the test fold with data.selection={TEST_FOLD_AS_AUTHORS}",
-    )
+    otherwise = f"select by name on the test fold with data.selection={TEST_FOLD_AS_AUTHORS}"
+    held_out = _draw_locations(train, validation_fraction, seed, 1, "validation", otherwise)
     return Folds(
         train=tuple(clip for clip in train if clip.location not in held_out),
         validation=tuple(clip for clip in train if clip.location in held_out),
@@ -72,24 +50,132 @@ def make_folds(manifest: Manifest, selection: str, validation_fraction: float, s
     )
 
 
-def draw_locations(
-    clips: Sequence[Clip], share: float, seed: int, *, leaving: int, fold: str, otherwise: str
+def divide(
+    name: str, clips: Sequence[Clip], scenes: Sequence[str] | None, test_fraction: float, test_seed: int, source: str
+) -> Manifest:
+    """A manifest of own clips, in folds as given, or with a test fold drawn by group where none is given.
+
+    Args:
+        name: of the data set.
+        clips: each with its group as its location and a fold of `FOLDS`, or all `UNDIVIDED`.
+        scenes: label order; None: sorted.
+        test_fraction: share of each scene's clips that a drawn test fold gets.
+        test_seed: seed of that draw; all training seeds are tested on the same clips.
+        source: where the clips come from, for the log.
+
+    Raises:
+        DataError: labels that cannot be put in order; a draw without enough groups; given folds that lack a scene,
+            share a group, or are given to some clips only.
+        ConfigError: a scene that `scenes` names twice.
+    """
+    manifest = Manifest(name, label_order((clip.scene for clip in clips), scenes), tuple(clips))
+    if given := any(clip.fold != UNDIVIDED for clip in clips):
+        _check_given(manifest)
+    else:
+        otherwise = "say yourself which clips are in the train and which in the test fold"
+        held_out = _draw_locations(clips, test_fraction, test_seed, 2, "test", otherwise)  # 2: validation needs one too
+        drawn = (replace(clip, fold="test" if clip.location in held_out else "train") for clip in clips)
+        manifest = replace(manifest, clips=tuple(drawn))
+    train, test = (len(manifest.fold(fold)) for fold in FOLDS)
+    how = "as given" if given else f"drawn with data.source.test_seed={test_seed}"
+    log.info("%s: %d scenes, %d clips to train and %d to test, %s", source, len(manifest.scenes), train, test, how)
+    return manifest
+
+
+def label_order(labels: Iterable[str], chosen: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The scenes of a data set in label order: as chosen, or sorted.
+
+    Raises:
+        DataError: fewer than two scenes; labels that a reader takes for one; or a chosen scene that no clip shows.
+        ConfigError: a scene that is chosen twice.
+    """
+    found = sorted(set(labels))
+    if len(found) < 2:
+        raise DataError(
+            f"All clips have the label '{found[0]}'" if found else "There are no labels",
+            "A network tells scenes from each other, so there are at least two",
+            "Add clips of another scene",
+        )
+    spelt: dict[str, str] = {}
+    for label in found:
+        other = spelt.setdefault(unicodedata.normalize("NFKC", label).strip().casefold(), label)
+        if other != label:
+            raise DataError(
+                f"The labels {other!a} and {label!a} differ only in case, in space or in how a letter is encoded",
+                "A scene is spelt in one way",
+                "Rename one of them, so that all clips of the scene have one label",
+            )
+    scenes = tuple(found if chosen is None else chosen)
+    if len(set(scenes)) != len(scenes):
+        raise ConfigError(
+            f"data.source.scenes is {chosen}",
+            "It is a list of different labels in label order, or null: sorted",
+            f"Set data.source.scenes=[{','.join(found)}], in the order that you like",
+        )
+    if absent := [scene for scene in scenes if scene not in found]:
+        raise DataError(
+            f"data.source.scenes names {', '.join(absent)}, of which there are no clips",
+            f"The clips have the labels {', '.join(found)}",
+            "Correct the spelling, or leave the scene out",
+        )
+    return scenes
+
+
+def leave_city_out(manifest: Manifest, city: str) -> Manifest:
+    """The manifest with all clips of one city as its test fold, and all others as its training fold (docs/trust.md); a
+    ConfigError where no clip is of that city, or all are."""
+    cities = {clip.city for clip in manifest.clips if clip.city}
+    if city not in cities or len({clip.city for clip in manifest.clips}) == 1:
+        near = f"; the nearest is {nearest(city, cities)}" if cities else ""
+        raise ConfigError(
+            f"data.leave_out_city is '{city}', and the data set '{manifest.name}' has clips of "
+            f"{', '.join(sorted(cities)) or 'no known city'}",
+            f"It is one of at least two cities of the data set{near}",
+            "Correct the name, or set data.leave_out_city=null for the data set's own folds",
+        )
+    clips = (replace(clip, fold="test" if clip.city == city else "train") for clip in manifest.clips)
+    return replace(manifest, name=f"{manifest.name} without {city}", clips=tuple(clips))
+
+
+def shuffle_labels(folds: Folds, seed: int) -> Folds:
+    """The negative control: labels at random within the training and within the validation fold. Whatever is better
+    than chance after that has used the test fold."""
+    rng = np.random.default_rng(seed)
+
+    def shuffled(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+        scenes = rng.permutation([clip.scene for clip in clips]).tolist()
+        return tuple(replace(clip, scene=scene) for clip, scene in zip(clips, scenes, strict=True))
+
+    return Folds(shuffled(folds.train), shuffled(folds.validation), folds.test)
+
+
+def check_selection(folds: Folds, selection: str) -> dict[str, object]:
+    """What a run records of its selection: how much of the test fold takes part in training and selection; a DataError
+    where any does, and the protocol does not say so by name."""
+    used = (*folds.train, *folds.validation)
+    clips = {clip.id for clip in folds.test} & {clip.id for clip in used}
+    locations = {clip.location for clip in folds.test} & {clip.location for clip in used}
+    if (clips or locations) and selection != TEST_FOLD_AS_AUTHORS:
+        raise DataError(
+            f"{len(clips)} clips and {len(locations)} locations of the test fold are among those that are trained on "
+            f"or select the checkpoint: {', '.join(sorted(clips | locations)[:3])}",
+            "No location is on two sides",
+            f"Correct the data set's lists, or say it by name: data.selection={TEST_FOLD_AS_AUTHORS}",
+        )
+    return {
+        "test_clips_in_selection": len(clips),
+        "test_locations_in_selection": len(locations),
+        "test_fold_took_no_part": not clips and not locations,
+    }
+
+
+def _draw_locations(
+    clips: Sequence[Clip], fraction: float, seed: int, leaving: int, fold: str, otherwise: str
 ) -> set[str]:
-    """Locations to hold out: for every scene, in random order, until it has its share of that scene's clips.
+    """Locations to hold out: for every scene, in random order, until it has its fraction of that scene's clips.
 
     A location may hold several scenes; it moves as a whole, and never if that would leave one of its scenes
     with fewer than `leaving` locations. One that has most of a scene's clips is the last to be drawn for a scene.
-
-    Args:
-        clips: to draw from.
-        share: of each scene's clips, in (0, 1); reached or just exceeded where the locations allow it.
-        seed: seed of the draw.
-        leaving: locations that every scene keeps, 1 or more.
-        fold: what they are drawn for, for the message.
-        otherwise: what the user can do instead of adding clips, for the message.
-
-    Raises:
-        DataError: naming all scenes of which no location could be held out.
     """
     clips_of_scene = Counter(clip.scene for clip in clips)
     locations_of_scene: defaultdict[str, set[str]] = defaultdict(set)
@@ -106,14 +192,17 @@ def draw_locations(
     held_out_clips: Counter[str] = Counter()
     for scene, locations in sorted(locations_of_scene.items()):
         for location in sorted(rng.permutation(sorted(locations)).tolist(), key=holds_most_of_a_scene):
-            if held_out_clips[scene] >= share * clips_of_scene[scene]:
+            if held_out_clips[scene] >= fraction * clips_of_scene[scene]:
                 break
             left = (locations_of_scene[other] - held_out - {location} for other in scenes_at_location[location])
             if location not in held_out and all(len(others) >= leaving for others in left):
                 held_out.add(location)
                 held_out_clips += scenes_at_location[location]
-    if short := [scene for scene in sorted(locations_of_scene) if not held_out_clips[scene]]:
-        counts = (f"'{scene}' has {_told(locations_of_scene[scene])}" for scene in short)
+    if short := {scene: sorted(all_of) for scene, all_of in locations_of_scene.items() if not held_out_clips[scene]}:
+        counts = (
+            f"'{scene}' has {len(names)} location(s): {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+            for scene, names in sorted(short.items())
+        )
         raise DataError(
             f"The {fold} fold cannot be drawn: {'; '.join(counts)}",
             f"It takes a location of every scene and leaves at least {leaving} of each; a location (or group) is never "
@@ -123,7 +212,27 @@ def draw_locations(
     return held_out
 
 
-def _told(locations: set[str]) -> str:
-    """How many they are, and the first of them."""
-    names = sorted(locations)
-    return f"{len(names)} location(s): {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+def _check_given(manifest: Manifest) -> None:
+    """Every clip in one fold, every scene in both, every group in one."""
+    for clip in manifest.clips:
+        if clip.fold not in FOLDS:
+            raise DataError(
+                f"Clip '{clip.id}' is in " + (f"the fold '{clip.fold}'" if clip.fold else "no fold"),
+                f"Where folds are given, every clip is in one of: {', '.join(FOLDS)} (validation is drawn from train)",
+                "Correct the fold, or give none at all to have the test fold drawn",
+            )
+    for fold in FOLDS:
+        present = {clip.scene for clip in manifest.fold(fold)}
+        if missing := [scene for scene in manifest.scenes if scene not in present]:
+            raise DataError(
+                f"The {fold} fold has no clips of: {', '.join(missing)}",
+                "Every scene is trained on and tested",
+                "Move clips of it there, or give no folds to have the test fold drawn",
+            )
+    train, test = ({clip.location for clip in manifest.fold(fold)} for fold in FOLDS)
+    if shared := sorted(train & test):
+        raise DataError(
+            f"The train and the test fold share {len(shared)} group(s): {', '.join(shared[:3])}",
+            "The clips of a group resemble each other, so it is never on both sides",
+            "Move each group to one fold, or give no folds to have the test fold drawn",
+        )

@@ -1,26 +1,20 @@
-"""Media file -> what its header says of its sound or picture, without decoding."""
+"""Media file -> what its header says of its audio or video track, without decoding."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import av
 import soundfile
 
-from sedcrnn.errors import ClipError
-from sedcrnn.features.audio_file import open_sound_file
-from sedcrnn.features.containers import truncation
+from sedcrnn.features.audio_file import open_audio_file
+from sedcrnn.features.feature import unreadable
+from sedcrnn.features.video_track import DECODER_ERRORS, truncation
 
 
-@dataclass(frozen=True)
-class SoundHeader:
-    """A sound as its file describes it.
-
-    Attributes:
-        rate: samples per second.
-        channels: number of channels.
-        samples: length.
-        coding: sample format or codec: `PCM_24`, `aac`.
-    """
+class AudioHeader(NamedTuple):
+    """An audio track as its file describes it; `rate` is in samples per second, `coding` is `PCM_24`, `aac`."""
 
     rate: int
     channels: int
@@ -29,21 +23,17 @@ class SoundHeader:
 
     @property
     def seconds(self) -> float:
-        """Length in seconds."""
+        """Length."""
         return self.samples / self.rate
 
+    @property
+    def format(self) -> str:
+        """All but the length, in words."""
+        return f"{self.rate:,} Hz, {self.channels} channel(s), {self.coding}"
 
-@dataclass(frozen=True)
-class PictureHeader:
-    """A video as its file describes it.
 
-    Attributes:
-        width: in pixels.
-        height: in pixels.
-        rate: mean frames per second.
-        seconds: length.
-        coding: codec: `h264`.
-    """
+class VideoHeader(NamedTuple):
+    """A video track as its file describes it; `rate` is the mean number of frames per second, `coding` is `h264`."""
 
     width: int
     height: int
@@ -51,70 +41,59 @@ class PictureHeader:
     seconds: float
     coding: str
 
+    @property
+    def format(self) -> str:
+        """All but the length, in words."""
+        return f"{self.width}x{self.height}, {self.rate:.5g} frames/s, {self.coding}"
 
-def read_sound_header(path: Path) -> SoundHeader:
-    """Read the header of a sound file, or of the sound in a video file.
+
+def read_audio_header(path: Path) -> AudioHeader:
+    """Read the header of an audio file, or of the audio track of a video file.
 
     Raises:
-        ClipError: the file cannot be read, has no sound, or ends before the end that its header declares.
+        ClipError: the file cannot be read, has no audio, or ends before the end that its header declares.
     """
     try:
-        if (file := open_sound_file(path)) is not None:
+        if (file := open_audio_file(path)) is not None:
             with file:
-                header = SoundHeader(file.samplerate, file.channels, file.frames, file.subtype)
+                header = AudioHeader(file.samplerate, file.channels, file.frames, file.subtype)
         else:
-            # Metadata need not be UTF-8, and is of no interest.
-            with av.open(path, metadata_errors="ignore") as container:
-                stream = container.streams.best("audio")
-                if not isinstance(stream, av.AudioStream):
-                    raise _unreadable(path, "has no sound")
-                if stream.codec_context is None:
-                    raise _unreadable(path, "has sound in a format that FFmpeg cannot decode")
-                _check_whole(path, stream)
-                samples = round(_seconds(container, stream) * stream.rate)
-                header = SoundHeader(stream.rate, stream.channels, samples, stream.codec_context.name)
-    except (soundfile.SoundFileError, av.FFmpegError, OSError, ValueError, LookupError) as error:
-        raise _unreadable(path, f"cannot be read: {error}") from error
+            with _track(path, "audio") as (stream, seconds):
+                samples = round(seconds * stream.rate)
+                header = AudioHeader(stream.rate, stream.channels, samples, stream.codec_context.name)
+    except soundfile.SoundFileError as error:
+        raise unreadable(path, f"cannot be read: {error}") from error
     if header.samples == 0:
-        raise _unreadable(path, "holds no sound")
+        raise unreadable(path, "holds no audio")
     return header
 
 
-def read_picture_header(path: Path) -> PictureHeader:
-    """Read the header of a video file.
+def read_video_header(path: Path) -> VideoHeader:
+    """Read the header of a video file; errors as `read_audio_header`."""
+    with _track(path, "video") as (stream, seconds):
+        context, rate = stream.codec_context, float(stream.average_rate or 0)
+        header = VideoHeader(context.width, context.height, rate, seconds, context.name)
+    if seconds <= 0 or not rate:
+        raise unreadable(path, "holds no frames")
+    return header
 
-    Raises:
-        ClipError: the file cannot be read, has no picture, or ends before the end that its header declares.
-    """
+
+@contextmanager
+def _track(path: Path, kind: Literal["audio", "video"]) -> Iterator[tuple[Any, float]]:
+    """The file's track of a kind, which can be decoded and is not cut off, and its length in seconds."""
     try:
+        # Metadata need not be UTF-8, and is of no interest.
         with av.open(path, metadata_errors="ignore") as container:
-            stream = container.streams.best("video")
-            if not isinstance(stream, av.VideoStream):
-                raise _unreadable(path, "has no picture")
+            stream = container.streams.best(kind)
+            if not isinstance(stream, av.AudioStream | av.VideoStream):
+                raise unreadable(path, f"has no {kind}")
             if stream.codec_context is None:
-                raise _unreadable(path, "has a picture in a format that FFmpeg cannot decode")
-            _check_whole(path, stream)
-            seconds, context = _seconds(container, stream), stream.codec_context
-            rate = float(stream.average_rate or 0)
-            header = PictureHeader(context.width, context.height, rate, seconds, context.name)
-    except (av.FFmpegError, OSError, ValueError, LookupError) as error:
-        raise _unreadable(path, f"cannot be read: {error}") from error
-    if header.seconds <= 0 or not header.rate:
-        raise _unreadable(path, "holds no pictures")
-    return header
-
-
-def _seconds(container: av.container.InputContainer, stream: av.AudioStream | av.VideoStream) -> float:
-    """Length of a stream; of the whole file where the stream does not say (mkv)."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
-
-
-def _check_whole(path: Path, stream: av.AudioStream | av.VideoStream) -> None:
-    if cut := truncation(path, stream):
-        raise _unreadable(path, cut)
-
-
-def _unreadable(path: Path, what: str) -> ClipError:
-    return ClipError(f"'{path}' {what}", "Every listed clip has sound and picture", "Fetch or convert the file again")
+                raise unreadable(path, f"has {kind} in a format that FFmpeg cannot decode")
+            if cut := truncation(path, stream):
+                raise unreadable(path, cut)
+            if stream.duration is not None and stream.time_base is not None:
+                yield stream, float(stream.duration * stream.time_base)
+            else:  # mkv
+                yield stream, (container.duration or 0) / av.time_base
+    except DECODER_ERRORS as error:
+        raise unreadable(path, f"cannot be read: {error}") from error

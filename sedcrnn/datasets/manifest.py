@@ -8,53 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from sedcrnn.datasets.clips import Clip, DataSource, Manifest
-from sedcrnn.datasets.splits import UNDIVIDED, divide
+from sedcrnn.datasets.folds import UNDIVIDED, divide
 from sedcrnn.errors import ConfigError, DataError, nearest
-
-Row = Mapping[str, str]
 
 
 class ManifestFile(DataSource):
     """Clips as a table lists them, with their labels and, where it has them, groups and folds.
 
-    A column that is not named here is the one of its default name, where there is one. A clip is named by the path of
-    its picture (of its sound, where there is no column for pictures), as listed.
+    A column that is not named here is called `video`, `audio`, `label`, `group` or `fold`, where the table has it. A
+    clip is named by the path of its video (of its audio, where there is no column for video), as listed.
 
     Args:
         root: folder that the listed paths start from.
         manifest: the table; within the root, or anywhere as an absolute path.
-        video_column: file with the picture; its sound too, where there is no column for sound. Default: `video`.
-        audio_column: file with the sound. Default: `audio`.
-        label_column: the scene. Default: `label`.
-        group_column: clips that no two folds may share; a clip without one is its own group. Default: `group`.
-        fold_column: `train` or `test`; without the column the test fold is drawn by group. Default: `fold`.
-        scenes: label order; None: the labels, sorted.
-        test_fraction: share of each scene's clips that a drawn test fold gets.
-        test_seed: seed of that draw.
+        scenes, test_fraction, test_seed: as `divide` takes them.
+        columns: names of the columns, by `video_column`, `audio_column`, `label_column`, `group_column` and
+            `fold_column`.
     """
 
     def __init__(
         self,
         root: str,
         manifest: str,
-        video_column: str | None,
-        audio_column: str | None,
-        label_column: str | None,
-        group_column: str | None,
-        fold_column: str | None,
         scenes: Sequence[str] | None,
         test_fraction: float,
         test_seed: int,
+        **columns: str | None,
     ) -> None:
-        self.root = Path(str(root))
-        self.path = self.root / str(manifest)
-        self.columns = {
-            "video": video_column,
-            "audio": audio_column,
-            "label": label_column,
-            "group": group_column,
-            "fold": fold_column,
-        }
+        self.root = Path(root)
+        self.path = self.root / manifest
+        self.columns = {role: columns.get(f"{role}_column") for role in ("video", "audio", "label", "group", "fold")}
         self.scenes, self.test_fraction, self.test_seed = scenes, test_fraction, test_seed
 
     def manifest(self) -> Manifest:
@@ -65,10 +48,10 @@ class ManifestFile(DataSource):
                 is; or labels and folds that cannot be used (`divide`).
             ConfigError: a column that the table does not have, or a Parquet file without pyarrow.
         """
-        header, rows = read_table(self.path)
+        header, rows = _read_table(self.path)
         columns = self._find_columns(header)
         clips = [self._clip(row, number, columns) for number, row in enumerate(rows, start=2)]  # the header is row 1
-        if clips and not any(path.exists() for clip in clips for path in (clip.audio, clip.video)):
+        if not any(path.exists() for clip in clips for path in (clip.audio, clip.video)):
             raise DataError(
                 f"None of the files that {self.path} lists exists: {clips[0].video}, ...",
                 f"Listed paths start from data.root, which is {self.root}",
@@ -85,7 +68,7 @@ class ManifestFile(DataSource):
             if column is not None and column not in header:
                 raise ConfigError(
                     f"data.source.{role}_column is '{column}', which {self.path} does not have",
-                    f"Its columns are {', '.join(header)}; the nearest is {nearest(str(column), header)}",
+                    f"Its columns are {', '.join(header)}; the nearest is {nearest(column, header)}",
                     "Correct the name",
                 )
         columns = {role: column or role for role, column in self.columns.items() if (column or role) in header}
@@ -99,7 +82,7 @@ class ManifestFile(DataSource):
                 )
         return columns
 
-    def _clip(self, row: Row, number: int, columns: Mapping[str, str]) -> Clip:
+    def _clip(self, row: Mapping[str, str], number: int, columns: Mapping[str, str]) -> Clip:
         value = {role: row[column] for role, column in columns.items()}
         if missing := [columns[role] for role in ("video", "audio", "label") if value.get(role) == ""]:
             raise DataError(
@@ -108,24 +91,13 @@ class ManifestFile(DataSource):
                 "Complete or remove the row",
             )
         video = value.get("video") or value["audio"]
-        return Clip(
-            id=video,
-            audio=self.root / (value.get("audio") or video),
-            video=self.root / video,
-            scene=value["label"],
-            city="",
-            location=value.get("group") or video,
-            fold=value.get("fold", UNDIVIDED),
-        )
+        audio, group = value.get("audio") or video, value.get("group") or video
+        fold = value.get("fold", UNDIVIDED)
+        return Clip(video, self.root / audio, self.root / video, value["label"], city="", location=group, fold=fold)
 
 
-def read_table(path: Path) -> tuple[list[str], list[Row]]:
-    """The header and the rows of a table, every value as text without surrounding blanks.
-
-    Raises:
-        DataError: a file that is absent, of another kind, not readable as a table, or without rows.
-        ConfigError: a Parquet file without pyarrow.
-    """
+def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The header and the rows of a table, every value as text without surrounding blanks."""
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
     if not path.is_file() or path.suffix.lower() not in readers:
         raise DataError(
@@ -143,10 +115,9 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
 
 
 def _read_csv(path: Path) -> Iterator[list[str]]:
-    """Header and rows; separated by what the header holds most of: commas, semicolons or tabs."""
     try:
         text = path.read_text("utf-8-sig").lstrip("\n")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)  # what the header holds most of
         table = [row for row in csv.reader(StringIO(text), delimiter=delimiter, strict=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise _malformed(path, str(error)) from error
@@ -157,7 +128,6 @@ def _read_csv(path: Path) -> Iterator[list[str]]:
 
 
 def _read_parquet(path: Path) -> Iterator[list[str]]:
-    """Header and rows of a Parquet file."""
     try:
         import pyarrow
         from pyarrow import parquet

@@ -1,27 +1,28 @@
-"""A folder in the layout of TAU Urban Audio-Visual Scenes 2021 -> the manifest of its clips."""
+"""TAU Urban Audio-Visual Scenes 2021: its folder -> the manifest of its clips; and the evaluation set of DCASE 2021
+Task 1B, 72,000 clips of one second, numbered and unlabelled."""
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 from types import MappingProxyType
 
-from sedcrnn.datasets.clips import Clip, DataSource, Manifest
-from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.datasets.clips import TAU_SCENES, UNLABELLED, Clip, DataSource, Manifest, check_root
 from sedcrnn.errors import DataError
+from sedcrnn.features.feature import Feature
 
-# Which of the data set's own lists makes which fold. `fold1_test.csv` has the names of `fold1_evaluate.csv`
-# without labels, so it is not needed.
+EVALUATION_FILES = 72_000
+
 FOLD_LISTS = {"train": "fold1_train.csv", "test": "fold1_evaluate.csv"}
+"""Fold -> its list. `fold1_test.csv` has the names of `fold1_evaluate.csv` without labels, so it is not needed."""
 
 
 class Tau2021(DataSource):
-    """The development set as its archives unpack: `audio/`, `video/`, `meta.csv` and `evaluation_setup/`.
-
-    Args:
-        root: the folder; the lists may lie in a `*.meta` folder inside it.
+    """The development set as its archives unpack: `audio/`, `video/`, `meta.csv` and `evaluation_setup/`; the lists may
+    lie in a `*.meta` folder inside it.
 
     Attributes:
-        archives: list of the published archives of both sets, for `sedcrnn.data`.
-        known_faults: clip -> what those who have the data set report of its picture.
+        archives: list of the published archives of both sets.
+        known_faults: clip -> what those who have the data set report of its video.
     """
 
     archives = Path(__file__).with_name("tau2021_archives.csv")
@@ -36,69 +37,46 @@ class Tau2021(DataSource):
 
 
 def read_tau_layout(root: Path, name: str, scenes: tuple[str, ...] = TAU_SCENES) -> Manifest:
-    """Read the fold lists of a data set in TAU layout.
-
-    The file names say city and location: `[scene]-[city]-[location]-[segment]`.
+    """Read the fold lists of a data set in TAU layout: files are named `[scene]-[city]-[location]-[segment]`.
 
     Raises:
         DataError: a missing folder or list, an empty fold, a malformed row, or a label that is not a scene.
     """
-    if not root.is_dir():
+    check_root(root, "It holds audio/, video/, meta.csv and evaluation_setup/")
+    # The meta archive unpacks to a folder of its own.
+    folders = [folder / "evaluation_setup" for folder in (root, *sorted(root.glob("*.meta")))]
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
         raise DataError(
-            f"The folder of the data set '{name}' does not exist: {root}",
-            "It holds audio/, video/, meta.csv and evaluation_setup/",
-            "Set data.root=<folder>",
+            f"The data set '{name}' has no evaluation_setup folder in {root}",
+            f"It holds {' and '.join(FOLD_LISTS.values())}, in the root or in a *.meta folder inside it",
+            "Unpack the meta archive there, or set data.root to the right folder",
         )
-    folder = _lists_folder(root, name)
     clips: list[Clip] = []
     for fold, file_name in FOLD_LISTS.items():
-        rows = _read_rows(folder / file_name)
-        if not rows:
+        path = folder / file_name
+        lines = path.read_text("utf-8-sig").splitlines() if path.is_file() else []
+        if len(lines) < 2:
             raise DataError(
-                f"The {fold} fold of the data set '{name}' is empty: {folder / file_name} has no rows",
+                f"The {fold} fold of the data set '{name}' is empty: {path} "
+                + ("has no rows" if path.is_file() else "does not exist"),
                 "Every fold needs at least one clip",
                 "Restore the list from the data set's meta archive",
             )
-        clips += [_clip(row, root, fold, folder / file_name) for row in rows]
+        # Published lists have tabs, or commas as in the official baseline's copies, and CR, LF or CRLF.
+        rows = csv.DictReader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+        clips += [_clip(row, root, fold, path) for row in rows]
     return Manifest(name, scenes, tuple(clips))
 
 
-def _lists_folder(root: Path, name: str) -> Path:
-    """The `evaluation_setup` folder: in the root, or in the folder that the meta archive unpacks to."""
-    for folder in (root, *sorted(root.glob("*.meta"))):
-        if (folder / "evaluation_setup").is_dir():
-            return folder / "evaluation_setup"
-    raise DataError(
-        f"The data set '{name}' has no evaluation_setup folder in {root}",
-        f"It holds {' and '.join(FOLD_LISTS.values())}, in the root or in a *.meta folder inside it",
-        "Unpack the meta archive there, or set data.root to the right folder",
-    )
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a list. Its columns are separated by tabs, or by commas as in the official baseline's copies; line
-    endings may be CR, LF or CRLF. Published files have had each."""
-    if not path.is_file():
-        raise DataError(
-            f"The list {path} does not exist",
-            "Both fold lists are needed",
-            "Unpack the data set's meta archive again",
-        )
-    lines = path.read_text("utf-8-sig").splitlines()
-    rows = list(csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ","))
-    for row in rows:
-        missing = [column for column in ("filename_audio", "filename_video", "scene_label") if not row.get(column)]
-        if missing:
-            raise DataError(
-                f"A row of {path} has no {', '.join(missing)}: {row}",
-                "Columns are separated by tabs or commas, with the header filename_audio, filename_video, scene_label",
-                "Correct the row, or restore the list from the meta archive",
-            )
-    return rows
-
-
 def _clip(row: dict[str, str], root: Path, fold: str, source: Path) -> Clip:
-    audio, video = root / row["filename_audio"], root / row["filename_video"]
+    if missing := [column for column in ("filename_audio", "filename_video", "scene_label") if not row.get(column)]:
+        raise DataError(
+            f"A row of {source} has no {', '.join(missing)}: {row}",
+            "Columns are separated by tabs or commas, with the header filename_audio, filename_video, scene_label",
+            "Correct the row, or restore the list from the meta archive",
+        )
+    audio = root / row["filename_audio"]
     parts = audio.stem.split("-")
     if len(parts) != 4:
         raise DataError(
@@ -107,12 +85,38 @@ def _clip(row: dict[str, str], root: Path, fold: str, source: Path) -> Clip:
             "Rename the file, or correct the row",
         )
     _, city, location, _ = parts
-    return Clip(
-        id=audio.stem,
-        audio=audio,
-        video=video,
-        scene=row["scene_label"],
-        city=city,
-        location=f"{city}-{location}",
-        fold=fold,
-    )
+    return Clip(audio.stem, audio, root / row["filename_video"], row["scene_label"], city, f"{city}-{location}", fold)
+
+
+class Tau2021Evaluation:
+    """The evaluation set as its archives unpack: `audio/0.wav`, `video/0.mp4` and so on, in the root or in a folder
+    inside it. Its labels are secret."""
+
+    def __init__(self, root: str, files: int = EVALUATION_FILES) -> None:
+        self.root, self.files = Path(root), files
+
+    def clips(self, features: Collection[Feature]) -> tuple[Clip, ...]:
+        """All clips in the order of their numbers, each with every file that the features are made from.
+
+        Raises:
+            DataError: a folder or files that are not there; what the features do without may be missing.
+        """
+        check_root(self.root, "It holds audio/0.wav, video/0.mp4 and so on")
+        folders = (self.root, *sorted(self.root.iterdir()))
+        audio, video = (
+            next((folder / kind for folder in folders if (folder / kind).is_dir()), self.root / kind)
+            for kind in ("audio", "video")
+        )
+        clips = tuple(
+            Clip(str(n), audio / f"{n}.wav", video / f"{n}.mp4", UNLABELLED, city="", location="", fold="evaluation")
+            for n in range(self.files)
+        )
+        needed = [feature.source(clip) for feature in features for clip in clips]
+        if missing := [str(file) for file in needed if not file.is_file()]:
+            raise DataError(
+                f"{len(missing):,} of {len(needed):,} files of the evaluation set are missing: "
+                f"{', '.join(missing[:3])}{' and more' * (len(missing) > 3)}",
+                f"Files are numbered from 0 to {self.files - 1}, and each gets a prediction",
+                "Unpack the archives of the evaluation set there, or set data.root to the folder that holds them",
+            )
+        return clips

@@ -8,28 +8,18 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from sedcrnn.datasets.fetch import DiskError, Stopped
+from sedcrnn.datasets.fetch import DiskError, Stopped, writing
 from sedcrnn.errors import DataError
-
-CHUNK = 1 << 20
 
 
 def unpack(archive: Path, folder: Path, stop: threading.Event) -> dict[str, int]:
-    """Unpack a zip file; what an interrupted call has unpacked is verified and kept.
-
-    Args:
-        archive: the zip file.
-        folder: where to.
-        stop: ends the work when set.
+    """Unpack a zip file into a folder, until `stop` is set; what an interrupted call has unpacked is verified and kept.
 
     Returns:
         Member -> size in bytes. All of them are on disk when this returns, even after a power failure.
 
     Raises:
-        DataError: not a whole zip file, or a member that would leave the folder or is a link. Of such an archive
-            nothing is unpacked.
-        DiskError: not enough space, or a file that cannot be written.
-        Stopped: `stop` was set.
+        DataError: not a whole zip file, or one with links or members that would leave the folder; none are unpacked.
     """
     try:
         with zipfile.ZipFile(archive) as contents:
@@ -53,8 +43,7 @@ def unpack(archive: Path, folder: Path, stop: threading.Event) -> dict[str, int]
 
 
 def missing_bytes(archive: Path, folder: Path) -> int:
-    """Bytes that the files of a zip file will take which are not there yet; 0 if it cannot be read, which `unpack`
-    tells."""
+    """Bytes of the files that are still to be unpacked; 0 for a broken zip file, which `unpack` refuses."""
     try:
         with zipfile.ZipFile(archive) as contents:
             return sum(member.file_size for member in contents.infolist() if not (folder / member.filename).is_file())
@@ -76,11 +65,7 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
 def _is_whole(path: Path, member: zipfile.ZipInfo) -> bool:
     if not path.is_file() or path.stat().st_size != member.file_size:
         return False
-    checksum = 0
-    with path.open("rb") as file:
-        while data := file.read(CHUNK):
-            checksum = zlib.crc32(data, checksum)
-    return checksum == member.CRC
+    return zlib.crc32(path.read_bytes()) == member.CRC  # one clip's media, which is little
 
 
 def _check_space(archive: Path, folder: Path, needed: int) -> None:
@@ -95,19 +80,14 @@ def _check_space(archive: Path, folder: Path, needed: int) -> None:
 
 
 def _extract(contents: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    """One file, beside its place first. (Not `files.atomic`, which waits for the disk at every file.)"""
+    """One file, under another name first. (Not `files.atomic`, which waits for the disk at every file.)"""
     path = folder / member.filename
     partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contents.open(member) as packed, partial.open("wb") as file:
-            shutil.copyfileobj(packed, file, CHUNK)
-        partial.replace(path)
-    except OSError as error:
-        raise DiskError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "What was unpacked before it is kept",
-            "Make room or correct the permissions, then run the same command again; it goes on from there",
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contents.open(member) as packed, partial.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Clips -> aligned 1-s windows of sound and picture: which ones, in which order, in which batches.
+"""Clips -> aligned 1-s windows of audio and video: which ones, in which order, in which batches.
 
-Both modalities are cut on one grid of 1/5 s, the period of the frames: step i is frame i of the picture and
-spectrogram frames 10*i to 10*i + 9 (paper.md, Inputs).
+Both modalities are cut on one grid of 1/5 s, the period of the frames: step i is video frame i and, in the paper,
+columns 10*i to 10*i + 9 of the spectrogram (docs/paper.md).
 """
 
 import hashlib
@@ -18,22 +18,15 @@ STEPS_PER_WINDOW = STEPS_PER_SECOND  # one second
 
 
 class Window(NamedTuple):
-    """One second of one clip.
+    """One second of one clip."""
 
-    Attributes:
-        clip: index of the clip in its fold.
-        step: first step of the window, in 1/5 s from the start of the clip.
-        draw: number that the window's augmentation is drawn from; None: it is not augmented.
-    """
-
-    clip: int
-    step: int
-    draw: int | None = None
+    clip: int  # index in its fold
+    step: int  # the first one, in 1/5 s from the start of the clip
+    draw: int | None = None  # number that its augmentation is drawn from; None: it is not augmented
 
 
 def random_number(seed: int, epoch: int, clip_id: str, purpose: str = "") -> int:
-    """64 random bits for a clip in an epoch: a function of these values alone, so that they depend neither on other
-    clips nor on the processes, nor on whether a run was interrupted."""
+    """64 random bits for a clip in an epoch, whatever the other clips, the number of processes and interruptions."""
     key = f"{seed}/{epoch}/{clip_id}{purpose}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
@@ -44,19 +37,15 @@ def random_step(steps: int, seed: int, epoch: int, clip_id: str) -> int:
 
 
 class RandomWindows(Sampler[list[Window]]):
-    """Batches for training: one random window per clip and epoch, in random order.
+    """Batches for training, as a `batch_sampler`: one random window per clip and epoch, in random order.
 
-    The processes of a distributed run divide each batch among them, so that n processes with batches of b see what
-    one process with batches of n*b would, and all see as many batches (a process with one less would hang the rest).
-    The clips are divided evenly over the batches, so the last one is never much smaller than the others.
+    Ranks divide each batch among them, so that n processes with batches of b get what one process with batches of n*b
+    would, and all get as many batches (a process with one less would hang the rest). Batches are about equally large.
 
     Args:
-        clip_ids: the fold's clips.
-        steps: length of each clip in steps.
+        clip_ids, steps: id and length of every clip of the fold.
         batch_size: the most windows in a batch of one process.
-        seed: seed of order and offsets; with the epoch and the clip it determines both.
-        rank: this process among `world_size`.
-        world_size: number of processes.
+        seed: with the epoch and the clip, it determines order and offsets.
 
     Raises:
         DataError: fewer clips than processes.
@@ -77,30 +66,34 @@ class RandomWindows(Sampler[list[Window]]):
         self.batches = -(-len(clip_ids) // (batch_size * world_size))
         self.epoch = 0
 
+    @property
+    def sampler(self) -> "RandomWindows":
+        """Itself: Lightning calls `set_epoch` of a loader's `batch_sampler.sampler`."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch's windows; Lightning calls this at the start of each."""
+        """Choose the windows of an epoch, as Lightning does at its start."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[Window]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.clip_ids))
         for batch in np.array_split(order, self.batches):
-            yield [self._window(clip) for clip in batch[self.rank :: self.world_size].tolist()]
+            clips = batch[self.rank :: self.world_size].tolist()
+            keys = [(self.seed, self.epoch, self.clip_ids[clip]) for clip in clips]
+            yield [
+                Window(clip, random_step(self.steps[clip], *key), random_number(*key, "/augmentation"))
+                for clip, key in zip(clips, keys, strict=True)
+            ]
 
     def __len__(self) -> int:
         return self.batches
 
-    def _window(self, clip: int) -> Window:
-        key = self.seed, self.epoch, self.clip_ids[clip]
-        return Window(clip, random_step(self.steps[clip], *key), random_number(*key, "/augmentation"))
-
 
 class ConsecutiveWindows(Sampler[list[Window]]):
-    """Batches for evaluation: every whole second of every clip once, in order; over ranks, each clip on one.
+    """Batches for evaluation, as a `batch_sampler`: every whole second of every clip once, in order.
 
-    Ranks may have different numbers of batches, but each has one: with the first, they share BN statistics.
-
-    Raises:
-        DataError: fewer clips than processes.
+    A clip belongs to one rank. Ranks may have different numbers of batches, but each has one: with the first, they
+    share BN statistics. Parameters and errors are those of `RandomWindows`.
     """
 
     def __init__(self, steps: Sequence[int], batch_size: int, rank: int = 0, world_size: int = 1) -> None:

@@ -1,10 +1,10 @@
-"""Clips -> windows of their sound, and of their picture, as they would be under worse conditions.
+"""Clips -> windows of their audio, and of their video, as they would be under worse conditions.
 
-A condition is a kind of sound with a kind of picture, so that each is encoded once for all conditions that share it.
+A condition is a kind of audio with a kind of video, so that each is encoded once for all conditions that share it.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sedcrnn.augmentation import Augmentation
-from sedcrnn.augmentation.modality_dropout import without
+from sedcrnn.augmentation.batch_augmentation import without
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.window_dataset import Batch, ClipWindows, WindowDataset
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window, random_number
@@ -24,30 +24,30 @@ from sedcrnn.features.store import FeatureStore
 AS_IT_IS = "as it is"
 ABSENT = "absent"
 
-SOUNDS = (AS_IT_IS, "silent", "noise at 10 dB", "noise at 0 dB", "of another clip", "0.4 s late", "1 s late")
-PICTURES = (AS_IT_IS, "black", "noisy", "dark")
+AUDIO_KINDS = (AS_IT_IS, "silent", "noise at 10 dB", "noise at 0 dB", "of another clip", "0.4 s late", "1 s late")
+VIDEO_KINDS = (AS_IT_IS, "black", "noisy", "dark")
 
 COMPLETE = "complete"
 CONDITIONS = {
     COMPLETE: (AS_IT_IS, AS_IT_IS),
-    "sound missing": (ABSENT, AS_IT_IS),
-    "picture missing": (AS_IT_IS, ABSENT),
+    "audio missing": (ABSENT, AS_IT_IS),
+    "video missing": (AS_IT_IS, ABSENT),
     "silence": ("silent", AS_IT_IS),
     "black frames": (AS_IT_IS, "black"),
-    "noise in the sound, 10 dB": ("noise at 10 dB", AS_IT_IS),
-    "noise in the sound, 0 dB": ("noise at 0 dB", AS_IT_IS),
-    "noise in the picture": (AS_IT_IS, "noisy"),
-    "dark picture": (AS_IT_IS, "dark"),
-    "sound of another clip": ("of another clip", AS_IT_IS),
-    "sound 0.4 s late": ("0.4 s late", AS_IT_IS),
-    "sound 1 s late": ("1 s late", AS_IT_IS),
+    "noise in the audio, 10 dB": ("noise at 10 dB", AS_IT_IS),
+    "noise in the audio, 0 dB": ("noise at 0 dB", AS_IT_IS),
+    "noise in the video": (AS_IT_IS, "noisy"),
+    "dark video": (AS_IT_IS, "dark"),
+    "audio of another clip": ("of another clip", AS_IT_IS),
+    "audio 0.4 s late": ("0.4 s late", AS_IT_IS),
+    "audio 1 s late": ("1 s late", AS_IT_IS),
 }
-"""Name -> kind of sound, kind of picture."""
+"""Name -> kind of audio, kind of video."""
 
-REMOVED = ("sound missing", "picture missing", "silence", "black frames")
-"""Conditions under which a network knows less, and should not be surer."""
+REMOVED = ("audio missing", "video missing", "silence", "black frames")
+"""Conditions under which a network knows less, and should not be more confident."""
 
-SIGNAL_TO_NOISE = {"noise at 10 dB": 10.0, "noise at 0 dB": 0.0}
+SIGNAL_TO_NOISE = {"noise at 10 dB": 10.0, "noise at 0 dB": 0.0}  # dB
 LATE = {"0.4 s late": 2, "1 s late": 5}  # steps
 NOISE_DEVIATION = 25.0  # levels of 255
 DARKNESS = 0.25  # of the light that is left
@@ -55,77 +55,57 @@ DARKNESS = 0.25  # of the light that is left
 
 @dataclass(frozen=True)
 class AddedNoise(Augmentation):
-    """White noise, independent in left and right, under a window's sound. Powers of independent sounds add up.
+    """White noise, independent in left and right, under a window's audio. Powers of independent signals add up."""
 
-    Args:
-        noise: decibels of one second of white noise from the same front end, (channel, band, column).
-        ratio: of the window's mean power to the noise's, in dB, over all channels, bands and columns.
-    """
-
-    noise: Tensor
-    ratio: float
+    noise: Tensor  # decibels of one second of white noise from the same front end, (channel, band, column)
+    ratio: float  # of the window's mean power to the noise's, in dB, over all channels, bands and columns
 
     active = True
 
     def __call__(self, decibels: Tensor, draw: int, /) -> Tensor:
-        """(channel, band, column) decibels -> the same with noise; the draw turns the noise round in time."""
+        """(channel, band, column) decibels -> the same with noise; the draw rotates the noise in time."""
         noise = self.noise.roll(draw % self.noise.shape[-1], -1)
         wanted = _mean_power(decibels) - self.ratio
         raised = noise + wanted - _mean_power(noise)
-        summed: Tensor = torch.logaddexp(decibels / _NEPER, raised / _NEPER) * _NEPER
-        return summed
+        return torch.logaddexp(decibels / _NEPER, raised / _NEPER) * _NEPER
 
 
 class ChangedWindows(ClipWindows):
-    """Windows of one modality under one kind of condition.
-
-    Args:
-        clips: the fold.
-        scenes: label order.
-        name: `spectrogram` or `frames`.
-        feature: of that name.
-        store: which holds it for every clip.
-        kind: one of `SOUNDS` or `PICTURES`.
-    """
+    """Windows of one modality, `spectrogram` or `frames`, under one of `AUDIO_KINDS` or `VIDEO_KINDS`."""
 
     def __init__(
         self, clips: Sequence[Clip], scenes: Sequence[str], name: str, feature: Feature, store: FeatureStore, kind: str
     ) -> None:
-        super().__init__(clips, scenes)
         self.name, self.kind = name, kind
         noise: dict[str, Augmentation] = {}
-        if kind in SIGNAL_TO_NOISE:
-            assert isinstance(feature, Spectrogram)
+        if kind in SIGNAL_TO_NOISE and isinstance(feature, Spectrogram):
             noise = {name: AddedNoise(_white_noise(feature), SIGNAL_TO_NOISE[kind])}
         self.plain = WindowDataset(clips, scenes, {name: feature}, store, augmentations=noise)
-        self.steps = self.plain.steps
+        super().__init__(clips, scenes, self.plain.steps)
 
-    def __getitem__(self, windows: list[Window]) -> Batch:
+    def values(self, windows: Sequence[Window]) -> Batch:
+        """The changed windows of the modality."""
         moved = [self._moved(window) for window in windows]
-        batch = self.plain[moved]
+        batch = self.plain.values(moved)
         if self.kind in ("silent", "black"):
             batch = without(batch, self.name)
-        elif self.kind in _PICTURE_CHANGES:
-            change = _PICTURE_CHANGES[self.kind]
+        elif self.kind in ("noisy", "dark"):
+            change = _noisy if self.kind == "noisy" else _dark
             changed = [change(one, window.draw or 0) for one, window in zip(batch["frames"], moved, strict=True)]
             batch["frames"] = torch.stack(changed)
-        return {**batch, **super().__getitem__(windows)}
+        return batch
 
     def _moved(self, window: Window) -> Window:
         """Where the values of a window come from, and a number that its noise is drawn from."""
         clip, step = window.clip, window.step
         if self.kind == "of another clip":
-            clip = self._other(clip)
-            step %= self.steps[clip] - STEPS_PER_WINDOW + 1
-        if self.kind in LATE:  # what sounded before; at the beginning of a clip, its end
-            step = (step - LATE[self.kind]) % (self.steps[clip] - STEPS_PER_WINDOW + 1)
+            # The first clip of another scene, from the middle of the fold on; the clip itself where there is none.
+            count = len(self.clips)
+            order = ((window.clip + count // 2 + further) % count for further in range(count))
+            clip = next((other for other in order if self.scene[other] != self.scene[window.clip]), clip)
+        # The audio of a moment before; at the beginning of a clip, that of its end.
+        step = (step - LATE.get(self.kind, 0)) % (self.steps[clip] - STEPS_PER_WINDOW + 1)
         return Window(clip, step, random_number(0, window.step, self.clips[window.clip].id))
-
-    def _other(self, clip: int) -> int:
-        """The first clip of another scene, from the middle of the fold on; the clip itself where there is none."""
-        count = len(self.clips)
-        others = ((clip + count // 2 + further) % count for further in range(count))
-        return next((other for other in others if self.scene[other] != self.scene[clip]), clip)
 
 
 def _noisy(frames: Tensor, draw: int) -> Tensor:
@@ -137,15 +117,11 @@ def _dark(frames: Tensor, _: int) -> Tensor:
     return (DARKNESS * frames).round().to(frames.dtype)
 
 
-_PICTURE_CHANGES: Mapping[str, Callable[[Tensor, int], Tensor]] = {"noisy": _noisy, "dark": _dark}
-
 _NEPER = 10 / math.log(10)  # decibels of power per unit of its natural logarithm
 
 
 def _mean_power(decibels: Tensor) -> Tensor:
-    """In decibels."""
-    mean: Tensor = (decibels / _NEPER).flatten().logsumexp(0) * _NEPER - 10 * math.log10(decibels.numel())
-    return mean
+    return (decibels / _NEPER).flatten().logsumexp(0) * _NEPER - 10 * math.log10(decibels.numel())
 
 
 def _white_noise(feature: Spectrogram) -> Tensor:

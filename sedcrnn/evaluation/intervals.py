@@ -1,8 +1,7 @@
 """Predictions and the locations of their clips -> 95 % intervals of the scores: as DCASE has it, and over locations.
 
-The published interval takes every example for an independent draw. The windows of a clip, and the clips of a
-location, are not: they tend to be right or wrong together, so the interval is too narrow, the more so the more
-examples a location has. The bootstrap draws whole locations, which are what a new data set would bring.
+The published interval takes every example for an independent draw. Those of a location are not, so it is too narrow;
+the bootstrap draws whole locations, which are what a new data set would bring.
 """
 
 from collections.abc import Sequence
@@ -12,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sedcrnn.evaluation.metrics import ACCURACY, MACRO_ACCURACY, MACRO_LOG_LOSS, log_losses, mean_over_scenes
+from sedcrnn.evaluation.metrics import log_losses, mean_over_scenes
+from sedcrnn.evaluation.result_names import ACCURACY, MACRO_ACCURACY, MACRO_LOG_LOSS
 
 REPLICATES, SEED = 1000, 0
 LEVEL = (0.025, 0.975)
-Z = 1.96  # of the published interval
 
 Interval = tuple[float, float]
 
 
 def published_interval(accuracy: float, examples: int) -> Interval:
     """The interval of DCASE 2021: accuracy +- 1.96 * sqrt(accuracy * (1 - accuracy) / examples), within [0, 1]."""
-    half = Z * (accuracy * (1 - accuracy) / examples) ** 0.5
+    half = 1.96 * (accuracy * (1 - accuracy) / examples) ** 0.5
     return max(0.0, accuracy - half), min(1.0, accuracy + half)
 
 
@@ -32,35 +31,33 @@ def bootstrap_scores(
 ) -> dict[str, Tensor]:
     """Scores of replicates of a data set, each of as many locations as there are, drawn with replacement.
 
-    A location brings all its examples, and their counts and sums are all that a replicate needs. As everywhere, a
-    scene that a replicate lacks takes no part in its means over scenes.
+    A location brings all its examples, and their counts and sums are all that a replicate needs. A scene that a
+    replicate lacks takes no part in its means over scenes. The draw depends on the seed and the number of locations
+    alone, so all heads of a network are scored on the same replicates.
 
     Args:
         log_probabilities: (example, scene), normalised.
         scene: (example,) true class indices.
         location: (example,) indices from 0, each of which occurs.
         replicates: how many.
-        seed: seed of the draw, which depends on nothing else but the number of locations; so all heads of a network
-            are scored on the same replicates.
+        seed: of the draw.
 
     Returns:
         Macro accuracy and macro log loss, (replicate,) each.
     """
     locations, scenes = int(location.max()) + 1, log_probabilities.shape[-1]
-
-    def sum_up(values: Tensor) -> Tensor:
-        sums = torch.zeros(locations, scenes, dtype=torch.float64)
-        return sums.index_put_((location, scene), values.double(), accumulate=True)
-
-    examples = sum_up(torch.ones(len(scene)))
-    correct = sum_up(log_probabilities.argmax(-1) == scene)
-    losses = sum_up(log_losses(log_probabilities, scene))
     shares = np.full(locations, 1 / locations)
     times = torch.from_numpy(np.random.default_rng(seed).multinomial(locations, shares, size=replicates)).double()
-    return {
-        MACRO_ACCURACY: mean_over_scenes(times @ correct, times @ examples),
-        MACRO_LOG_LOSS: mean_over_scenes(times @ losses, times @ examples),
-    }
+
+    def drawn(values: Tensor) -> Tensor:
+        """(replicate, scene) sums of the values of examples."""
+        sums = torch.zeros(locations, scenes, dtype=torch.float64)
+        return times @ sums.index_put_((location, scene), values.double(), accumulate=True)
+
+    examples = drawn(torch.ones(len(scene)))
+    correct = drawn(log_probabilities.argmax(-1) == scene)
+    losses = drawn(log_losses(log_probabilities, scene))
+    return {MACRO_ACCURACY: mean_over_scenes(correct, examples), MACRO_LOG_LOSS: mean_over_scenes(losses, examples)}
 
 
 def describe_intervals(
@@ -74,8 +71,8 @@ def describe_intervals(
         scene: (example,) true class indices.
         locations: each example's location, by name.
     """
-    names, place = np.unique(locations, return_inverse=True)
-    replicates = bootstrap_scores(log_probabilities, scene, torch.from_numpy(place))
+    names, location = np.unique(locations, return_inverse=True)
+    replicates = bootstrap_scores(log_probabilities, scene, torch.from_numpy(location))
     return {
         "published": {name: published_interval(scores[name], len(scene)) for name in (MACRO_ACCURACY, ACCURACY)},
         "locations": {

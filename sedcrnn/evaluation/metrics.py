@@ -1,25 +1,12 @@
-"""Log-probabilities and labels -> the scores of DCASE 2021 Task 1B; also the one home of metric names."""
+"""Log-probabilities and labels -> the scores of DCASE 2021 Task 1B."""
 
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from torchmetrics import Metric
 
-# Names of the scores, as they are logged (`validation/<name>`) and written to metrics.json.
-MACRO_ACCURACY = "macro_accuracy"  # mean over scenes of the accuracy on that scene's examples
-MACRO_LOG_LOSS = "macro_log_loss"  # mean over scenes of the mean log loss on that scene's examples
-ACCURACY = "accuracy"  # over examples
-LOG_LOSS = "log_loss"  # over examples; what training minimises
-
-# What selects the checkpoint, and what steers the learning rate and stops the training (paper.md, Recipe).
-CHECKPOINT_MONITOR = f"validation/{MACRO_ACCURACY}"
-PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
-
-TRAIN_LOSS = "train/loss"  # of the heads as the recipe weighs them, with its L2 terms; mean over an epoch's windows
-
-# The one axis of everything logged in training; Lightning adds it, under this name, to what is logged.
-EPOCH = "epoch"
+from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
 
 # dcase_util clips probabilities here before the logarithm, so that one sure mistake does not cost infinity.
 LOWEST_PROBABILITY = 1e-15
@@ -40,51 +27,53 @@ def mean_over_scenes(sums: Tensor, counts: Tensor) -> Tensor:
 
 
 def score(log_probabilities: Tensor, scene: Tensor) -> "SceneScores":
-    """The scores of (example, scene) log-probabilities and (example,) true class indices that this process has all of:
-    unlike in training, nobody else is asked, however many processes there are."""
-    scores = SceneScores(log_probabilities.shape[-1], alone=True)
+    """The scores of (example, scene) log-probabilities and (example,) true class indices."""
+    scores = SceneScores(log_probabilities.shape[-1])
     scores.update(log_probabilities, scene)
     return scores
 
 
-class SceneScores(Metric):
-    """Counts and log-loss sums per scene over any number of uneven batches and processes.
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of a tensor over all processes of a distributed training, in the order of their ranks."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, values)
+    return torch.stack(gathered).sum(0)
 
-    Scores are means over all examples seen, never means over batches. A scene without examples takes no part
-    in the means over scenes; its own scores are NaN.
 
-    Args:
-        scenes: number of scenes.
-        alone: this process has all examples, however many processes there are.
+class SceneScores:
+    """Counts and log-loss sums per scene over any number of uneven batches.
+
+    Scores are means over all examples, never means over batches. A scene without examples takes no part in the means
+    over scenes; its own scores are NaN.
+
+    Attributes:
+        confusion: (true scene, predicted scene) counts.
+        log_loss_sum: (scene,) sums over the examples of each true scene, float64.
     """
 
-    full_state_update = False
-    confusion: Tensor
-    log_loss_sum: Tensor
-
-    def __init__(self, scenes: int, alone: bool = False) -> None:
-        super().__init__(sync_on_compute=not alone)
+    def __init__(self, scenes: int, device: torch.device | str = "cpu") -> None:
         self.scenes = scenes
-        double = torch.float64
-        self.add_state("confusion", torch.zeros(scenes, scenes, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("log_loss_sum", torch.zeros(scenes, dtype=double), dist_reduce_fx="sum")
+        self.confusion = torch.zeros(scenes, scenes, dtype=torch.int64, device=device)
+        self.log_loss_sum = torch.zeros(scenes, dtype=torch.float64, device=device)
+
+    def over_processes(self) -> "SceneScores":
+        """The scores of all processes together."""
+        total = SceneScores(self.scenes)
+        total.confusion, total.log_loss_sum = map(sum_over_processes, (self.confusion, self.log_loss_sum))
+        return total
 
     def update(self, log_probabilities: Tensor, scene: Tensor) -> None:
-        """Take in a batch.
-
-        Args:
-            log_probabilities: (batch, scene), normalised.
-            scene: (batch,) true class indices.
-        """
+        """Count a batch: (batch, scene) normalised log-probabilities and (batch,) true class indices."""
         predicted = log_probabilities.argmax(-1)
         pairs = torch.bincount(scene * self.scenes + predicted, minlength=self.scenes**2)
         self.confusion += pairs.view(self.scenes, self.scenes)
         self.log_loss_sum.index_add_(0, scene, log_losses(log_probabilities, scene))
 
     def compute(self) -> dict[str, Tensor]:
-        """The four scores of this module, each a scalar."""
-        count = self.confusion.sum(-1)
-        correct = self.confusion.diagonal()
+        """The four scores by name, each a scalar."""
+        count, correct = self.confusion.sum(-1), self.confusion.diagonal()
         return {
             MACRO_ACCURACY: mean_over_scenes(correct, count),
             MACRO_LOG_LOSS: mean_over_scenes(self.log_loss_sum, count),
@@ -93,24 +82,20 @@ class SceneScores(Metric):
         }
 
     def report(self, scenes: tuple[str, ...]) -> dict[str, Any]:
-        """The scores, the class-wise values and the confusion matrix, as plain data for metrics.json.
-
-        Args:
-            scenes: label order; rows of the confusion matrix are true scenes, columns predictions.
-        """
-        count = self.confusion.sum(-1).tolist()
-        correct = self.confusion.diagonal().tolist()
-        log_loss_sum = self.log_loss_sum.tolist()
+        """The scores, the class-wise values and the confusion matrix (true, predicted), as plain data for metrics.json;
+        `scenes` is the label order."""
+        counts = self.confusion.sum(-1).tolist()
+        parts = zip(scenes, self.confusion.diagonal().tolist(), self.log_loss_sum.tolist(), counts, strict=True)
         return {
             **{name: value.item() for name, value in self.compute().items()},
-            "examples": sum(count),
+            "examples": sum(counts),
             "class_wise": {
                 scene: {
-                    ACCURACY: correct[index] / count[index] if count[index] else None,
-                    LOG_LOSS: log_loss_sum[index] / count[index] if count[index] else None,
-                    "examples": count[index],
+                    ACCURACY: correct / count if count else None,
+                    LOG_LOSS: log_loss_sum / count if count else None,
+                    "examples": count,
                 }
-                for index, scene in enumerate(scenes)
+                for scene, correct, log_loss_sum, count in parts
             },
             "confusion": self.confusion.tolist(),
         }

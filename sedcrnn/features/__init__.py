@@ -1,1 +1,1 @@
-"""Sound and picture of a clip -> the arrays that networks take, and the store that keeps them."""
+"""Audio and video of a clip -> the arrays that networks take, and the store that keeps them."""

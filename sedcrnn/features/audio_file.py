@@ -1,46 +1,34 @@
-"""Sound file, or sound track of a video -> blocks of stereo waveform, checked -> another sample rate.
+"""Audio file, or the audio track of a video -> blocks of stereo waveform, checked -> another sample rate.
 
 libsndfile reads what it knows (wav, flac, ogg, mp3 ...), FFmpeg everything else. Everything is a stream of blocks, so
-that an hour of sound needs no more memory than a minute.
+that an hour of audio needs no more memory than a minute.
 """
 
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 import soxr
+from av.container import InputContainer
 from numpy.typing import NDArray
 
-from sedcrnn.errors import ClipError
-from sedcrnn.features.audio_track import decode_sound_track
+from sedcrnn.errors import ClipError, MissingTrackError
+from sedcrnn.features.feature import unreadable
+from sedcrnn.features.video_track import MISSING_END, decoding, video_start
 
 Floats = NDArray[np.float64]
-Blocks = Generator[Floats, None, None]
 
-BLOCK = 1 << 19
-"""Samples per block: eleven seconds at 48 kHz, so that a clip is one block."""
-
-LOUDEST = 8.0
-"""Float files may pass full scale a little; a peak of 18 dB above it means integers that were stored as floats."""
-
-STREAMED = 0x7FFFF000
-"""Programs that write wav to a pipe declare about this many bytes or more, because they cannot know better."""
-
-UNRECOGNISED = 1
-"""libsndfile's error code for a format that it does not know (SF_ERR_UNRECOGNISED_FORMAT)."""
+BLOCK = 1 << 19  # samples per block: eleven seconds at 48 kHz, so that a clip is one block
+LOUDEST = 8.0  # float files may pass full scale a little; 18 dB above it, they hold integers stored as floats
 
 
-class Sound:
-    """An open sound, to be read once.
-
-    Attributes:
-        path: the file.
-        sample_rate: in Hz.
-        samples: how many have been read.
-    """
+class AudioReader:
+    """An open file, to be read once: its path, its sample rate in Hz, and how many samples have been read."""
 
     def __init__(self, path: Path, sample_rate: int, blocks: Iterable[Floats]) -> None:
         self.path, self.sample_rate, self.samples = path, sample_rate, 0
@@ -50,7 +38,7 @@ class Sound:
         """Left and right, (2, sample) in [-1, 1]; float files may pass full scale a little. Mono is both.
 
         Raises:
-            ClipError: what is damaged further on, a sound without samples, or samples that are not finite or not
+            ClipError: a file that is damaged further on or holds no samples, or samples that are not finite or not
                 scaled to [-1, 1].
         """
         for block in self._blocks:
@@ -58,69 +46,63 @@ class Sound:
             _check_samples(self.path, block)
             yield block if len(block) == 2 else np.repeat(block, 2, axis=0)
         if self.samples == 0:
-            raise ClipError(
-                f"'{self.path}' holds 0 samples of sound",
-                "A clip holds at least one second of sound",
-                "Fetch the file again, or choose data.unreadable=skip",
-            )
+            raise unreadable(self.path, "holds 0 samples of audio")
 
 
 @contextmanager
-def open_sound(path: Path) -> Iterator[Sound]:
-    """Open a sound file or the sound track of a video.
+def open_audio(path: Path) -> Iterator[AudioReader]:
+    """Open an audio file or the audio track of a video.
 
     More than two channels are mixed down to stereo by FFmpeg's rule: centre and surround channels go to their side
-    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum may pass full scale.
+    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum may pass full scale. Where the
+    file has video too, the audio begins with the video: what comes before is cut, and a later start is filled with
+    silence.
 
     Raises:
-        ClipError: the file is absent, unreadable or truncated, or has no sound track.
+        ClipError: the file is absent, unreadable or truncated, or its audio cannot be decoded; MissingTrackError where
+            it has no audio track and nothing is damaged.
     """
-    file = open_sound_file(path)
-    if file is not None and file.channels <= 2:
-        with file:
-            yield Sound(path, file.samplerate, _soundfile_blocks(path, file))
-        return
+    file = open_audio_file(path)
     if file is not None:
-        file.close()
-    with decode_sound_track(path, BLOCK) as (sample_rate, blocks):
-        yield Sound(path, sample_rate, blocks)
+        with file:
+            if file.channels <= 2:
+                yield AudioReader(path, file.samplerate, _file_blocks(path, file))
+                return
+    with decoding(path):
+        container = av.open(path, metadata_errors="ignore")
+    with container:
+        stream = container.streams.best("audio")
+        if not isinstance(stream, av.AudioStream):
+            raise unreadable(path, "has no audio", MissingTrackError)
+        if stream.codec_context is None:
+            raise unreadable(path, "has audio in a format that FFmpeg cannot decode")
+        yield AudioReader(path, stream.sample_rate, _track_blocks(path, container, stream))
 
 
-def open_sound_file(path: Path) -> soundfile.SoundFile | None:
+def open_audio_file(path: Path) -> soundfile.SoundFile | None:
     """Open a file with libsndfile; None where it does not know the format, which is then FFmpeg's to read.
 
     Raises:
         ClipError: the file is absent, unreadable or truncated.
     """
-    if not path.is_file():
-        raise ClipError(
-            f"The sound file '{path}' is listed but absent",
-            "Every listed clip has its sound file",
-            "Complete the data set, or remove the clip from its lists",
-        )
-    try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        if error.code == UNRECOGNISED:
-            return None
-        raise _unreadable(path, error) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    _check_length(path, file)
+    with decoding(path):
+        try:
+            file = soundfile.SoundFile(path)
+        except soundfile.LibsndfileError as error:
+            if error.code == 1:  # SF_ERR_UNRECOGNISED_FORMAT
+                return None
+            raise
+    # libsndfile reads what is left of a truncated wav without an error; only its log shows it. Programs that write wav
+    # to a pipe declare 0x7FFFF000 bytes or more, because they cannot know better.
+    cut = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if cut and int(cut[2]) < int(cut[1]) < 0x7FFFF000:
+        raise unreadable(path, f"is truncated: {cut[2]} bytes of audio are left, and its header declares {cut[1]}")
     return file
 
 
 def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Floats]:
-    """Change the sample rate with soxr's HQ recipe; equal rates change nothing.
-
-    Args:
-        blocks: (2, sample), of any lengths.
-        from_hz: their sample rate.
-        to_hz: the wanted sample rate.
-
-    Yields:
-        (2, sample); all together as many as went in times to_hz / from_hz, rounded.
-    """
+    """Change the sample rate of (2, sample) blocks with soxr's HQ recipe; equal rates change nothing. As many samples
+    come out as went in times to_hz / from_hz, rounded."""
     if from_hz == to_hz:
         yield from blocks
         return
@@ -130,41 +112,58 @@ def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Fl
     yield stream.resample_chunk(np.empty((0, 2)), last=True).T
 
 
-def _soundfile_blocks(path: Path, file: soundfile.SoundFile) -> Blocks:
-    try:
+def _file_blocks(path: Path, file: soundfile.SoundFile) -> Iterator[Floats]:
+    with decoding(path):
         for block in file.blocks(BLOCK, dtype="float64", always_2d=True):
             yield block.T
-    except (soundfile.SoundFileError, OSError) as error:
-        raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> ClipError:
-    return ClipError(
-        f"The sound file '{path}' cannot be read: {error}",
-        "Sound is read by libsndfile (wav, flac and the like) or, from videos, by FFmpeg",
-        "Fetch or convert the file again, or choose data.unreadable=skip",
-    )
+def _track_blocks(path: Path, container: InputContainer, stream: av.AudioStream) -> Iterator[Floats]:
+    """The decoded track in blocks, shifted to the video's time."""
+    rate = stream.sample_rate
+    video = video_start(container)
+    parts: list[Floats] = []
+    waiting, samples, to_cut = 0, 0, 0
+    for start, part in _decoded(path, container, stream):
+        if samples == 0 and video is not None and start is not None:
+            lead = round((start - video) * rate)
+            to_cut = max(0, -lead)
+            waiting = max(0, lead)
+            parts = [np.zeros((len(part), waiting))]
+        samples += part.shape[1]
+        kept = part[:, to_cut:]
+        to_cut -= part.shape[1] - kept.shape[1]
+        parts.append(kept)
+        waiting += kept.shape[1]
+        if waiting >= BLOCK:
+            yield np.concatenate(parts, axis=1)
+            parts, waiting = [], 0
+    if waiting:
+        yield np.concatenate(parts, axis=1)
+    declared = (stream.duration or 0) * (stream.time_base or 0) if "mp4" in container.format.name else 0
+    if samples and Fraction(samples, rate) < declared - MISSING_END:
+        raise unreadable(path, f"is truncated: {samples / rate:.2f} s of audio are left of {float(declared):.2f} s")
 
 
-def _check_length(path: Path, file: soundfile.SoundFile) -> None:
-    # libsndfile reads what is left of a truncated wav without an error; only its log tells.
-    cut = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if cut and int(cut[2]) < int(cut[1]) < STREAMED:
-        raise ClipError(
-            f"'{path}' is truncated: {cut[2]} bytes of sound are left",
-            f"Its header declares {cut[1]} bytes",
-            "Copy or unpack the file again, or choose data.unreadable=skip",
-        )
+def _decoded(path: Path, container: InputContainer, stream: av.AudioStream) -> Iterator[tuple[Fraction | None, Floats]]:
+    """Start in seconds and samples (channel, sample) of every frame of the track, in stereo or mono."""
+    mixer = av.AudioResampler(format="dblp", layout="mono" if stream.layout.nb_channels == 1 else "stereo")
+    with decoding(path):
+        for frame in container.decode(stream):
+            if frame.is_corrupt:  # FFmpeg patches damaged audio up and only marks it
+                raise unreadable(path, "holds a damaged piece of audio")
+            start = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+            for mixed in mixer.resample(frame):
+                yield start, np.asarray(mixed.to_ndarray(), dtype=np.float64)
+        for mixed in mixer.resample(None):
+            yield None, np.asarray(mixed.to_ndarray(), dtype=np.float64)
 
 
 def _check_samples(path: Path, block: Floats) -> None:
     finite = np.isfinite(block)
     if not finite.all():
-        raise ClipError(
-            f"'{path}' holds {finite.size - np.count_nonzero(finite)} samples that are not finite",
-            f"All of its {finite.size} samples are finite numbers",
-            "Export the file again, or choose data.unreadable=skip",
-        )
+        bad = finite.size - np.count_nonzero(finite)
+        raise unreadable(path, f"holds {bad} samples that are not finite, among {finite.size}")
     peak = np.abs(block).max(initial=0.0)
     if peak > LOUDEST:
         raise ClipError(

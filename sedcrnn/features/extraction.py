@@ -8,17 +8,14 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 
 from tqdm import tqdm
 
 from sedcrnn.datasets.clips import Clip
-from sedcrnn.errors import ClipError, ConfigError
+from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.sweeps.ranks import rank_and_world_size, shared
-
-POLICIES = ("stop", "skip")
+from sedcrnn.sweeps.ranks import is_first_process, shared
 
 Task = tuple[Clip, Feature]
 
@@ -41,39 +38,28 @@ def extract_all(
     when the store holds everything.
 
     Args:
-        clips: whose features.
-        features: which features.
-        store: where they are kept; what is there is verified (once, until it changes) and made again if damaged.
+        clips, features: whose features, and which.
+        store: what is there is verified (once, until it changes) and made again if damaged.
         workers: processes, of one thread each; 0 works in this process.
-        unreadable: `stop` at the first clip that cannot be read, or `skip` such clips.
+        unreadable: `stop` at the first clip that cannot be read, or `skip` such clips; they are tried every time.
 
     Returns:
         The skipped clips in their order, each once, with the first feature's message.
 
     Raises:
         ClipError: under `stop`, of the first clip that cannot be read; work under way is finished and kept.
-        ConfigError: another policy.
     """
-    if unreadable not in POLICIES:
-        raise ConfigError(
-            f"data.unreadable={unreadable}", f"It is one of: {', '.join(POLICIES)}", "Set data.unreadable=stop"
-        )
     failures: dict[str, str] = {}
-    to_do = [
-        (clip, feature) for feature in features for clip in clips if not store.knows(feature.source(clip), feature)
-    ]
-    rank, _ = rank_and_world_size()
-    if not to_do and rank == 0:
-        print(f"All features of {len(clips)} clips are in {store.root}.", file=sys.stderr)
-    outcomes = _prepare_all(shared(to_do), store, workers)
+    to_do = [(clip, each) for each in features for clip in clips if not store.knows(each.source(clip), each)]
+    progress = tqdm(total=len(to_do), unit="file", disable=not to_do or not is_first_process())
     # Closed at once when a clip stops the run, and not when the error's traceback is forgotten.
-    with tqdm(total=len(to_do), unit="file", disable=not to_do or rank > 0) as progress, closing(outcomes):
+    with progress, closing(_prepare_all(shared(to_do), store, workers)) as outcomes:
         for (clip, feature), error in outcomes:
             progress.set_description(f"Preparing {feature.name}", refresh=False)
             progress.update()
-            if error is not None and unreadable == "stop":
-                raise error
             if error is not None:
+                if unreadable == "stop":
+                    raise error
                 failures.setdefault(clip.id, str(error))
     return tuple(Unreadable(clip.id, failures[clip.id]) for clip in clips if clip.id in failures)
 
@@ -85,10 +71,8 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
             yield task, _prepare(task, store)
         return
     # Not a fork of this process, which would copy its threads (torch, Lightning, tqdm) in whatever state they are.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    # Every worker runs the main module's imports again. What this process has loaded of the package, and torch and
-    # Lightning with it, is loaded once for all workers, so that nothing is left to import.
+    context = multiprocessing.get_context("forkserver")
+    # Loaded once for all workers, so that nothing is left to import when they run the main module's imports again.
     context.set_forkserver_preload(sorted(name for name in sys.modules if name.startswith("sedcrnn.")))
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
@@ -116,11 +100,10 @@ def _start_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when a feature first imports it
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

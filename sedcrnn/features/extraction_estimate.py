@@ -1,8 +1,6 @@
-"""Data set -> features of all its clips in the store, in parallel; estimated first, and bad files listed at the end.
+"""Clips -> their features in the store, with an estimate of time and room before it starts."""
 
-python -m sedcrnn.extract data=tau2021 data.root=<folder> [only=spectrogram] [data.extraction_workers=2]
-"""
-
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,78 +14,71 @@ from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.sweeps.ranks import rank_and_world_size, shared
 
-TRIED = 3
-"""Clips that are made first, for the estimate."""
+log = logging.getLogger(__name__)
 
-TAU_CLIPS, TAU_SECONDS = 12_291, 10
-"""TAU Urban Audio-Visual Scenes 2021, development set (dataset.md), for comparison."""
+TRIED = 3  # clips that are made first, for the estimate
+TAU_CLIPS, TAU_SECONDS = 12_291, 10  # of TAU 2021's development set (docs/data_sets.md), for comparison
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a feature takes, measured on a few clips.
-
-    Attributes:
-        feature: its name.
-        seconds: of one process, per step of 1/5 s.
-        size: bytes per step.
-        steps: per clip.
-    """
+    """What a feature takes, measured on a few clips: seconds of one process and bytes per step of 1/5 s; steps per
+    clip."""
 
     feature: str
     seconds: float
     size: float
     steps: float
 
-    def told(self, what: str, clips: int, steps: float, processes: int) -> str:
-        """A line that says how long so many clips of so many steps take, and how much room."""
-        duration = clips * steps * self.seconds / processes
+    def describe(self, what: str, clips: int, steps: float, processes: int) -> str:
+        """A line that says how long some clips of a length in steps take, and how much room."""
         room = clips * steps * self.size
-        told = f"{room / 1e9:.2f} GB" if room > 1e9 else f"{room / 1e6:.1f} MB"
-        return f"  {self.feature:12} {what}: about {in_words(duration)} and {told}"
+        space = f"{room / 1e9:.2f} GB" if room > 1e9 else f"{room / 1e6:.1f} MB"
+        return f"  {self.feature:12} {what}: about {in_words(clips * steps * self.seconds / processes)} and {space}"
 
 
-def extract(clips: Sequence[Clip], wanted: Sequence[Feature], root: Path, workers: int) -> tuple[Unreadable, ...]:
+def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, workers: int) -> tuple[Unreadable, ...]:
     """Make what is missing of a data set's features.
 
     Returns:
         The clips that could not be read.
 
     Raises:
-        ConfigError: `only` names no feature.
-        DataError: what the data set's lists raise, or too little room on the disk.
+        DataError: too little room on the disk.
     """
-    features = []
-    for feature in wanted:
-        if feature.stored:
-            features.append(feature)
-        else:
-            print(f"{feature.name}: nothing to be made, since features.{feature.name}.storage=none")
-    store = FeatureStore(root)
+    store, costs = FeatureStore(root), []
     processes = max(1, workers) * rank_and_world_size()[1]
-    costs = []
     for feature in features:
+        if not feature.stored:
+            log.info("%s: nothing to be made, since features.%s.storage=none", feature.name, feature.name)
+            continue
         missing = [clip for clip in clips if not store.knows(feature.source(clip), feature)]
-        print(f"{feature.name}: {len(missing)} of {len(clips)} clips are to be made or verified.")
-        if missing and (cost := measure(shared(missing), feature, store)):
+        log.info("%s: %d of %d clips are to be made or verified.", feature.name, len(missing), len(clips))
+        if missing and (cost := _measure(shared(missing), feature, store)):
             costs.append((cost, len(missing)))
     if costs:
-        print(f"Estimate from {TRIED} clips, on {processes} process(es):")
-        for cost, missing_clips in costs:
-            print(cost.told(f"here, {missing_clips} clips", missing_clips, cost.steps, processes))
+        log.info("Estimate from %d clips, on %d process(es):", TRIED, processes)
+        for cost, number in costs:
+            log.info(cost.describe(f"here, {number} clips", number, cost.steps, processes))
             tau = f"for TAU 2021, {TAU_CLIPS:,} clips of {TAU_SECONDS} s"
-            print(cost.told(tau, TAU_CLIPS, TAU_SECONDS * STEPS_PER_SECOND, processes))
-        _check_room(sum(clips * cost.steps * cost.size for cost, clips in costs), store.root)
+            log.info(cost.describe(tau, TAU_CLIPS, TAU_SECONDS * STEPS_PER_SECOND, processes))
+        needed = sum(number * cost.steps * cost.size for cost, number in costs)
+        free = shutil.disk_usage(store.root).free
+        if needed > free:
+            raise DataError(
+                f"The features need about {needed / 1e9:.1f} GB, and {store.root} has {free / 1e9:.1f} GB left",
+                "There has to be room for all of them",
+                "Make room, or choose another folder with store=<folder>",
+            )
     started = time.monotonic()
-    bad = extract_all(clips, features, store, workers, "skip")
+    unreadable = extract_all(clips, [feature for feature in features if feature.stored], store, workers, "skip")
     duration = time.monotonic() - started
-    made = sum(missing_clips for _, missing_clips in costs)
-    if made:
-        print(f"{made} files took {in_words(duration)}: {made / duration:.1f} per second.")
-    return bad
+    if made := sum(number for _, number in costs):
+        log.info("%d files took %s: %.1f per second.", made, in_words(duration), made / duration)
+    return unreadable
 
 
-def measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Cost | None:
+def _measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Cost | None:
     """Time a feature on the first few clips that can be read, and keep what is made; None where none can be read."""
     seconds, steps, size, tried = 0.0, 0.0, 0, 0
     for clip in clips:
@@ -100,7 +91,7 @@ def measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Cos
             seconds += time.process_time() - started
             entry = store.write(source, feature, values)
         except ClipError:
-            continue  # told by the extraction itself, with all others
+            continue  # the extraction reports it with all others
         tried, steps, size = tried + 1, steps + len(values) / feature.per_step, size + entry.stat().st_size
         if tried == TRIED:
             break
@@ -112,13 +103,3 @@ def in_words(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _check_room(needed: float, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DataError(
-            f"The features need about {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left",
-            "There has to be room for all of them",
-            "Make room, or choose another folder with store=<folder>",
-        )

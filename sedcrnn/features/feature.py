@@ -1,10 +1,10 @@
-"""Clip -> one of its files -> array: what every feature of a clip can do, and how long a clip counts as."""
+"""Clip -> one of its files -> array -> network input: what every feature of a clip can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from numpy.typing import NDArray
 
@@ -12,8 +12,16 @@ from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 
 STEPS_PER_SECOND = 5
-"""Sound and picture meet on this grid: one step is one frame of the picture and, in the paper, ten columns of the
-spectrogram (paper.md, Inputs)."""
+"""Audio and video meet on this grid: one step is one video frame and, in the paper, ten columns of the spectrogram
+(docs/paper.md)."""
+
+Values = NDArray[Any]
+Change = Callable[[Values], Values]
+
+
+def unchanged(values: Values) -> Values:
+    """The values themselves."""
+    return values
 
 
 class Stored(Protocol):
@@ -21,24 +29,32 @@ class Stored(Protocol):
 
     @property
     def name(self) -> str:
-        """Short name, also the beginning of its folder in the store: `spectrogram`, `frames`."""
-        ...
+        """A short name, with which their folder in the store begins."""
 
     def parameters(self) -> dict[str, object]:
-        """Everything that determines the values for given file content, as JSON types: the method, an integer
-        `version` that is raised whenever the method changes its output, and all arguments."""
-        ...
+        """Everything that determines them, as `Feature.parameters`."""
 
 
 class Feature(ABC):
-    """What is made of one file of a clip. Own features have this class as their base."""
+    """What a network takes of one file of a clip. Own features have this class as their base.
+
+    Values pass through three forms: stored, as `extract` returns them; decoded; and network input. A class that does
+    not say otherwise stores the values themselves, and gives them to the network as they are.
+    """
 
     name: ClassVar[str]
     """`spectrogram` or `frames`; also the beginning of its folder in the store."""
 
+    track: ClassVar[Literal["audio", "video"]]
+    """Which of the clip's files it is made from."""
+
+    slow_to_read: ClassVar[bool] = False
+    """Whether reading a window takes so long that processes which read ahead pay off."""
+
     @abstractmethod
     def parameters(self) -> dict[str, object]:
-        """Everything that determines the values for given file content; see `Stored`."""
+        """Everything that determines the values for given file content, as JSON types: the method, an integer
+        `version` that is raised whenever the method changes its output, and all arguments."""
 
     @property
     @abstractmethod
@@ -50,48 +66,54 @@ class Feature(ABC):
         """Whether it is kept in the store; frames need not be, where only a frozen encoder's features of them are."""
         return True
 
-    @abstractmethod
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Arguments of a network that the feature decides, such as its number of channels."""
+        return {}
+
     def source(self, clip: Clip) -> Path:
         """The clip's file that the feature is made from."""
+        return clip.audio if self.track == "audio" else clip.video
 
     @abstractmethod
-    def extract(self, path: Path) -> NDArray[Any]:
+    def extract(self, path: Path) -> Values:
         """Make the feature of one file, as it is stored; time is the first axis.
 
         Raises:
             ClipError: the file cannot be read or is not what the data set declares.
         """
 
-    @abstractmethod
-    def stream(self, path: Path) -> Iterator[NDArray[Any]]:
-        """The same in pieces of any lengths, in order, so that a file of any length needs little memory; frames come
-        as pixels, whatever is stored of them.
+    def stream(self, path: Path) -> Iterator[Values]:
+        """The decoded values of one file in pieces of any lengths, in order; a feature that makes them piece by piece
+        needs little memory for a file of any length. Errors as `extract`, when the damage is reached."""
+        yield self.decode(self.extract(path))
 
-        Raises:
-            ClipError: as `extract`, when the damage is reached.
-        """
+    def decode(self, stored: Values) -> Values:
+        """Stored rows (row, ...), of one window or of several (window, row, ...), as the values that they stand for."""
+        return stored
 
-    @abstractmethod
-    def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """Stored values, with the axes in any order, as the values that they stand for."""
+    def network_input(self, values: Values, change: Change = unchanged) -> Values:
+        """Decoded windows (window, row, ...) as the network takes them, in training, evaluation and prediction alike;
+        `change` is what augmentation makes of the windows, which come with the axes of the network's input."""
+        return change(values)
+
+
+def unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
+    """The error about a file that cannot be used."""
+    return kind(
+        f"'{path}' {what}",
+        "A clip has whole audio and video that libsndfile or FFmpeg can decode, and lasts at least one second",
+        "Fetch or convert the file again; where it is one of a data set, data.unreadable=skip leaves it out",
+    )
 
 
 def count_steps(seconds: float | Fraction, path: Path, rate: float = STEPS_PER_SECOND) -> int:
     """Length of a clip in steps, to the nearest: TAU's ten seconds are 479,999 to 480,001 samples, and 50 steps.
 
-    Args:
-        seconds: measured length.
-        path: the file, for the message.
-        rate: steps per second.
-
     Raises:
-        ClipError: less than one second, the length of a window.
+        ClipError: less than one second, the length of a window; it names the path.
     """
     steps = round(seconds * rate)
     if steps < rate:
-        raise ClipError(
-            f"'{path}' lasts {float(seconds):.2f} s",
-            "A clip lasts at least one second",
-            "Take a longer one; where it is one of a data set, data.unreadable=skip leaves it out",
-        )
+        raise unreadable(path, f"lasts {float(seconds):.2f} s")
     return steps

@@ -1,6 +1,6 @@
 """Features on disk, addressed by content: the key covers the media file's bytes and every parameter.
 
-    <root>/known.sqlite                              what is known of files, so that each is read once
+    <root>/known.sqlite                              path and state of a file -> digest, so that each is read once
     <root>/<feature>-<parameters>/parameters.json
     <root>/<feature>-<parameters>/<key>.npy          one array, then 8 bytes: the digest of all before them
 
@@ -23,20 +23,19 @@ from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.feature import Stored
 from sedcrnn.runs.files import atomic, write_json
 
-SEAL = 8
-"""Bytes at the end of an entry: the digest of those before them. `np.load` does not look at them."""
+SEAL = 8  # bytes at the end of an entry, at which `np.load` does not look
 
 
 class FeatureStore:
-    """Where features are kept. May be pickled and used by any number of processes at a time.
-
-    Args:
-        root: folder; made when absent.
-    """
+    """Where features are kept, in a folder that is made when absent. May be pickled, without what it remembers of
+    files, and used by any number of processes at a time."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self._known = _KnownFiles(self.root / "known.sqlite")
+        self._recent: dict[Path, tuple[str, str]] = {}  # state and digest of files
+        self.root.mkdir(parents=True, exist_ok=True)
+        with self._connect() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
 
     def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
         return FeatureStore, (self.root,)
@@ -51,7 +50,8 @@ class FeatureStore:
 
     def path(self, source: Path, feature: Stored) -> Path:
         """Where the entry lies, or would; errors as `key`."""
-        return self._folder(feature) / f"{self.key(source, feature)}.npy"
+        folder = self.root / f"{feature.name}-{_digest(feature.parameters(), 8)}"
+        return folder / f"{self.key(source, feature)}.npy"
 
     def write(self, source: Path, feature: Stored, values: NDArray[Any]) -> Path:
         """Add an entry, whole or not at all; returns where."""
@@ -61,12 +61,11 @@ class FeatureStore:
             write_json(described, feature.parameters())
         array = io.BytesIO()
         np.save(array, values, allow_pickle=False)
-        seal = hashlib.blake2b(array.getbuffer(), digest_size=SEAL).digest()
+        seal = _seal(array.getbuffer())
         with atomic(entry) as temporary, temporary.open("wb") as file:
             file.write(array.getbuffer())
             file.write(seal)
-        state = _state(entry)
-        self._known.remember(entry, state, seal.hex())
+        self._remember(entry, _state(entry), seal.hex())
         return entry
 
     def read(self, source: Path, feature: Stored) -> NDArray[Any]:
@@ -97,24 +96,19 @@ class FeatureStore:
             content = memoryview(entry.read_bytes())
         except FileNotFoundError:
             return False
-        seal = hashlib.blake2b(content[:-SEAL], digest_size=SEAL).digest()
+        seal = _seal(content[:-SEAL])
         whole = len(content) > SEAL and seal == content[-SEAL:]
         if whole:
-            self._known.remember(entry, state, seal.hex())
+            self._remember(entry, state, seal.hex())
         return whole
 
     def knows(self, source: Path, feature: Stored) -> bool:
         """Whether the entry is known to be whole from before, without reading either file."""
-        if self._known.recall(source) is None:
-            return False
-        return self._known.recall(self.path(source, feature)) is not None
-
-    def _folder(self, feature: Stored) -> Path:
-        return self.root / f"{feature.name}-{_digest(feature.parameters(), 8)}"
+        return self._recall(source) is not None and self._recall(self.path(source, feature)) is not None
 
     def _content(self, source: Path) -> str:
         """Digest of a file's bytes; remembered until the file changes."""
-        if (known := self._known.recall(source)) is not None:
+        if (known := self._recall(source)) is not None:
             return known
         try:
             state = _state(source)
@@ -124,46 +118,36 @@ class FeatureStore:
             absent = isinstance(error, FileNotFoundError)
             raise ClipError(
                 f"The file '{source}' " + ("is listed but absent" if absent else f"cannot be read: {error}"),
-                "Every listed clip has its sound and its video file",
+                "Every listed clip has its audio and its video file",
                 "Complete the data set, or choose data.unreadable=skip",
             ) from error
-        self._known.remember(source, state, content)
+        self._remember(source, state, content)
         return content
 
-
-class _KnownFiles:
-    """Path and state of a file -> digest, for all processes and later runs; it holds while the state is the same."""
-
-    def __init__(self, database: Path) -> None:
-        self.database = database
-        self.recent: dict[Path, tuple[str, str]] = {}
-        database.parent.mkdir(parents=True, exist_ok=True)
-        with self._connect() as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
-
-    def recall(self, path: Path) -> str | None:
+    def _recall(self, path: Path) -> str | None:
+        """The digest of a file, if this or another process knows it and the file has not changed since."""
         try:
             state = _state(path)
         except OSError:
             return None
-        if self.recent.get(path, ("", ""))[0] != state:  # another process may know more
+        if self._recent.get(path, ("", ""))[0] != state:  # another process may know more
             with self._connect() as connection:
                 query = "SELECT state, digest FROM files WHERE path = ?"
                 found = connection.execute(query, (str(path.absolute()),)).fetchone()
             if found is None or found[0] != state:
                 return None
-            self.recent[path] = found
-        return self.recent[path][1]
+            self._recent[path] = found
+        return self._recent[path][1]
 
-    def remember(self, path: Path, state: str, digest: str) -> None:
-        self.recent[path] = (state, digest)
+    def _remember(self, path: Path, state: str, digest: str) -> None:
+        self._recent[path] = (state, digest)
         with self._connect() as connection:
             connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (str(path.absolute()), state, digest))
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         # One connection per use: connections survive neither a fork nor a trip to another thread.
-        with closing(sqlite3.connect(self.database, timeout=60)) as connection, connection:
+        with closing(sqlite3.connect(self.root / "known.sqlite", timeout=60)) as connection, connection:
             yield connection
 
 
@@ -171,6 +155,10 @@ def _state(path: Path) -> str:
     """What changes whenever a file does; the time of the inode also tells changes that put the other time back."""
     status = path.stat()
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _seal(content: memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=SEAL).digest()
 
 
 def _digest(value: object, size: int) -> str:

@@ -1,7 +1,7 @@
-"""What a network says of a file, second by second: as an object, as JSON and as CSV."""
+"""What a network says of a file, second by second: as an object, as text, as JSON and as CSV."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sedcrnn.evaluation.predictions import AGGREGATOR
 from sedcrnn.runs.files import atomic, write_json
 
 
@@ -18,11 +17,12 @@ class Prediction:
     """The scenes of one file.
 
     Attributes:
-        path: the file (the one with the picture, where sound and picture are two).
+        path: the file; the one with the video, where audio and video are two files.
         scenes: label order.
         head: the head that answers: the one that was asked for, or the network's own answer.
         probabilities: of every head that could answer, (second, scene) float64.
-        tracks: `sound` and `picture`, as far as the network was given them, with their lengths in whole seconds.
+        tracks: `audio` and `video`, as far as the network was given them, with their lengths in whole seconds.
+        absent: those of the two that the network takes and the file does not have.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class Prediction:
     head: str
     probabilities: Mapping[str, NDArray[np.float64]]
     tracks: Mapping[str, int]
+    absent: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> NDArray[np.int64]:
@@ -41,27 +42,57 @@ class Prediction:
         """(scene,) probabilities of the whole file per head: the mean of its windows', as in the evaluation."""
         return {head: values.mean(0) for head, values in self.probabilities.items()}
 
-    def top(self, k: int = 3, second: int | None = None) -> list[tuple[str, float]]:
-        """The k likeliest scenes with their probabilities, by the answering head; of the whole file, or of a second."""
-        values = self.clip[self.head] if second is None else self.probabilities[self.head][second]
+    def top(self, k: int = 3, second: int | None = None, head: str | None = None) -> list[tuple[str, float]]:
+        """The k likeliest scenes with their probabilities, of the whole file or of a second, by the answering head or
+        another."""
+        head = head or self.head
+        values = self.clip[head] if second is None else self.probabilities[head][second]
         return [(self.scenes[scene], float(values[scene])) for scene in np.argsort(-values, kind="stable")[:k]]
 
-    @property
-    def plain(self) -> dict[str, Any]:
-        """All of it as plain data."""
-        return {
-            "path": str(self.path),
-            "head": self.head,
-            "tracks": dict(self.tracks),
-            "clip": {head: dict(zip(self.scenes, values.tolist(), strict=True)) for head, values in self.clip.items()},
-            "seconds": self.seconds.tolist(),
-            "probabilities": {head: values.tolist() for head, values in self.probabilities.items()},
-        }
+
+def table(prediction: Prediction, name: str, top: int) -> Iterator[str]:
+    """Lines for the terminal: the answer for the whole file, a row per second, and one for the whole file."""
+    [(scene, probability)] = prediction.top(1)
+    seconds = len(prediction.seconds)
+    yield f"{name}: {scene}, probability {probability:.2f} (mean over {seconds} s, {prediction.head} head)"
+    yield from notes(prediction)
+    width = max(map(len, prediction.scenes))
+
+    def row(label: str, scenes: Iterable[tuple[str, float]]) -> str:
+        return f"{label:>7}  " + "  ".join(f"{scene:{width}} {probability:.3f}" for scene, probability in scenes)
+
+    yield f"{'second':>7}  likeliest scenes"
+    for second in range(seconds):
+        yield row(str(second), prediction.top(top, second))
+    yield row("all", prediction.top(top))
+
+
+def notes(prediction: Prediction) -> Iterator[str]:
+    """Sentences on the tracks that the answers rest on, where that is not the whole file."""
+    for track in prediction.absent:
+        yield f"The file has no {track}: the {prediction.head} head answers without it."
+    if len(set(prediction.tracks.values())) > 1:
+        lengths = " and ".join(f"{seconds} s of {track}" for track, seconds in prediction.tracks.items())
+        yield f"The file has {lengths}: only the seconds that have both are predicted."
 
 
 def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes: Sequence[str], **about: Any) -> None:
-    """Write all probabilities of all heads, with the scenes and what else is to be known."""
-    files = [prediction.plain for prediction in predictions]
+    """Write all probabilities of all heads, with the scenes and whatever else describes them."""
+    from sedcrnn.evaluation.predictions import (
+        AGGREGATOR,
+    )  # here, because it takes torch, which mistakes do not wait for
+
+    files = [
+        {
+            "path": str(one.path),
+            "head": one.head,
+            "tracks": dict(one.tracks),
+            "clip": {head: dict(zip(scenes, values.tolist(), strict=True)) for head, values in one.clip.items()},
+            "seconds": one.seconds.tolist(),
+            "probabilities": {head: values.tolist() for head, values in one.probabilities.items()},
+        }
+        for one in predictions
+    ]
     write_json(path, {**about, "scenes": list(scenes), "aggregator": AGGREGATOR, "files": files})
 
 
@@ -72,5 +103,5 @@ def write_predictions_csv(path: Path, predictions: Sequence[Prediction], scenes:
         writer.writerow(["file", "second", "head", *scenes])
         for prediction in predictions:
             for head, values in prediction.probabilities.items():
-                for second, row in zip(prediction.seconds.tolist(), values.tolist(), strict=True):
+                for second, row in enumerate(values.tolist()):
                     writer.writerow([prediction.path, second, head, *(f"{probability:.6g}" for probability in row)])

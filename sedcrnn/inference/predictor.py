@@ -1,37 +1,44 @@
-"""Media file -> streams of sound and picture -> batches of seconds -> network -> the scenes of the file."""
+"""Media file -> windows of one second of every feature -> batches -> network -> the scenes of the file.
 
-from collections.abc import Collection, Iterator
+The windows are those of the evaluation (`datasets.windows.ConsecutiveWindows`): every whole second once. What is left
+at the end, less than a second, is not predicted.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sedcrnn.augmentation.modality_dropout import TRACKS
 from sedcrnn.config.targets import build
-from sedcrnn.errors import CheckpointError, ClipError, ConfigError, MissingTrackError, nearest
-from sedcrnn.features.feature import Feature
+from sedcrnn.datasets.clips import UNLABELLED, Clip
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW
+from sedcrnn.errors import CheckpointError, ClipError, MissingTrackError, check_choice
+from sedcrnn.features.feature import Feature, unreadable
 from sedcrnn.inference.file_prediction import Prediction
-from sedcrnn.inference.onnx_file import SUFFIX, OnnxModel
-from sedcrnn.inference.scene_models import SceneModel, TorchModel
-from sedcrnn.inference.streams import Array, Seconds, batches, network_input
+from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
 from sedcrnn.runs.checkpoints import load_checkpoint
 
 BATCH_SIZE = 4
 """Seconds at a time. VGG16 takes 0.14 GB for each of 224x224 frames; larger batches gain little on a CPU."""
 
+Array = NDArray[Any]
+
 
 class Predictor:
     """Predicts files with one network, in little memory whatever their length.
 
-    Args:
-        model: the network.
-
     Attributes:
+        model: the network.
         scenes: label order.
         heads: names of the heads; the last is the network's answer.
+        features: what makes the network's inputs, by the name of the input.
 
     Raises:
         CheckpointError: the model does not say how its inputs are made.
@@ -41,7 +48,7 @@ class Predictor:
     def __init__(self, model: SceneModel) -> None:
         self.model = model
         self.scenes, self.heads = model.scenes, tuple(model.heads)
-        names = list(dict.fromkeys(name for needed in model.heads.values() for name in needed))
+        names = dict.fromkeys(name for needed in model.heads.values() for name in needed)
         for name in names:
             if not model.features.get(name):
                 raise CheckpointError(
@@ -49,28 +56,26 @@ class Predictor:
                     "It holds the config of every feature that its network takes",
                     "Train the stage (and export it) again",
                 )
-        self.features: dict[str, Feature] = {
-            name: build(model.features[name], "feature", trusted=False) for name in names
-        }
+        self.features = build_features(model.features, names)
 
     def predict(
         self,
         path: str | Path,
-        sound: str | Path | None = None,
+        audio: str | Path | None = None,
         head: str | None = None,
         batch_size: int = BATCH_SIZE,
         progress: bool = False,
     ) -> Prediction:
-        """Predict every whole second of a file; what is left at the end is not predicted.
+        """Predict every whole second of a file.
 
-        Where a fusion network finds only sound or only a picture, its subnetwork for that answers alone.
+        Where a fusion network finds only audio or only video, its subnetwork for that answers alone.
 
         Args:
             path: a media file.
-            sound: file whose sound is taken in place of the file's own.
+            audio: file whose audio is taken in place of the file's own.
             head: which head answers; None: the network's answer, or the subnetwork's where a track is missing.
             batch_size: seconds at a time; the answer does not depend on it.
-            progress: show how far it is, where it takes long.
+            progress: show a bar with the seconds done, where it takes long.
 
         Raises:
             ConfigError: the network has no such head.
@@ -78,24 +83,30 @@ class Predictor:
         """
         self.check_head(head)
         path = Path(path)
-        sources = {"spectrogram": Path(sound or path), "frames": path}
-        for source in sources.values():
+        clip = media_clip(Path(audio or path), path)
+        for source in (clip.audio, clip.video):
             if not source.is_file():
                 raise ClipError(f"There is no file '{source}'", "A media file is named by its path", "Check the path")
-        streams = {name: Seconds(feature, sources[name]) for name, feature in self.features.items()}
-        windows: dict[str, Iterator[Array]] = {}
-        for name, stream in streams.items():
-            seconds = iter(stream)
+        present: dict[str, Iterator[Array]] = {}
+        for name, feature in self.features.items():
+            seconds = windows(feature, feature.source(clip))
             with suppress(MissingTrackError):  # absent, not damaged
-                windows[name] = chain([next(seconds)], seconds)
-        answering = [name for name, needed in self.model.heads.items() if set(needed) <= windows.keys()]
+                present[name] = chain([next(seconds)], seconds)
+        absent = {self.features[name].track for name in self.features.keys() - present.keys()}
+        answering = [name for name, needed in self.model.heads.items() if set(needed) <= present.keys()]
         chosen = head or (answering[-1] if answering else self.heads[-1])
         if chosen not in answering:
-            raise self._lacking(path, chosen, windows.keys())
+            needed = [self.features[name].track for name in self.model.heads[chosen]]
+            raise ClipError(
+                f"'{path}' has no {' and no '.join(track for track in needed if track in absent)}",
+                f"The head '{chosen}' takes {' and '.join(needed)}",
+                "Give a file that has it, or a network or head that does without",
+            )
         collected: dict[str, list[Array]] = {name: [] for name in answering}
+        lengths: Counter[str] = Counter()
         with tqdm(desc=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress) as bar:
-            for stored in batches(windows, batch_size):
-                inputs = {name: network_input(name, self.features[name], values) for name, values in stored.items()}
+            for decoded in batches(present, batch_size, lengths):
+                inputs = {name: self.features[name].network_input(values) for name, values in decoded.items()}
                 for name, values in self.model.probabilities(inputs).items():
                     collected[name].append(values)
                 bar.update(len(values))
@@ -104,30 +115,18 @@ class Predictor:
             scenes=self.scenes,
             head=chosen,
             probabilities={name: np.concatenate(values) for name, values in collected.items()},
-            tracks={TRACKS[name]: streams[name].count for name in windows},
+            tracks={self.features[name].track: lengths[name] for name in present},
+            absent=tuple(sorted(absent)),
         )
 
     def check_head(self, head: str | None) -> None:
         """Refuse a head that the network does not have.
 
         Raises:
-            ConfigError: naming those that it has.
+            ConfigError: with the names of those that it has.
         """
-        if head is not None and head not in self.heads:
-            raise ConfigError(
-                f"head={head}",
-                f"{self.model.path} has {', '.join(self.heads)}; the nearest is {nearest(head, self.heads)}",
-                "Correct the name, or leave it out for the network's answer",
-            )
-
-    def _lacking(self, path: Path, head: str, found: Collection[str]) -> ClipError:
-        needed = self.model.heads[head]
-        lacking = " and no ".join(TRACKS[name] for name in needed if name not in found)
-        return ClipError(
-            f"'{path}' has no {lacking}",
-            f"The head '{head}' takes {' and '.join(TRACKS[name] for name in needed)}",
-            "Give a file that has it, or a network or head that does without",
-        )
+        if head is not None:
+            check_choice("head", head, self.heads)
 
 
 def load(path: str | Path, device: str = "cpu") -> Predictor:
@@ -139,12 +138,72 @@ def load(path: str | Path, device: str = "cpu") -> Predictor:
 
     Raises:
         CheckpointError: missing, or not of this package.
-        ConfigError: a device that there is not.
+        ConfigError: a device that torch does not have here.
         MissingExtraError: an ONNX file, and ONNX Runtime is not installed.
     """
-    if Path(path).suffix.lower() == SUFFIX:
+    if Path(path).suffix.lower() == ONNX_SUFFIX:
         return Predictor(OnnxModel(Path(path), device))
     return Predictor(TorchModel(load_checkpoint(str(path)), device))
+
+
+def build_features(nodes: Mapping[str, Any], names: Iterable[str]) -> dict[str, Feature]:
+    """The features of some inputs from their configs, which came with a file."""
+    return {name: build(nodes[name], "feature", trusted=False) for name in names}
+
+
+def media_clip(audio: Path, video: Path) -> Clip:
+    """A file, or two, as a clip of which nothing else is known."""
+    return Clip(id=video.stem, audio=audio, video=video, scene=UNLABELLED, city="", location="", fold="")
+
+
+def windows(feature: Feature, path: Path) -> Iterator[Array]:
+    """The decoded windows of one feature of a file, (row, ...) each: one at least.
+
+    Raises:
+        ClipError: as the feature's `stream`, or there is no whole window.
+    """
+    rows = STEPS_PER_WINDOW * feature.per_step
+    held: list[Array] = []
+    end = 0
+    for piece in feature.stream(path):
+        held.append(piece)
+        if sum(map(len, held)) >= rows:
+            joined = np.concatenate(held)
+            end = len(joined) // rows * rows
+            yield from joined[:end].reshape(-1, rows, *joined.shape[1:])
+            held = [joined[end:]]
+    if not end:
+        raise unreadable(path, "lasts less than one second")
+
+
+def batches(
+    streams: Mapping[str, Iterator[Array]], size: int, lengths: Counter[str] | None = None
+) -> Iterator[dict[str, Array]]:
+    """Windows of the same seconds side by side: name -> (window, row, ...).
+
+    Seconds that not all features have are left out, but read, so that damage is noticed wherever it is, as in training.
+
+    Args:
+        streams: name -> windows, one by one.
+        size: windows in a batch, at most.
+        lengths: where the windows of each name are counted, those that are left out among them.
+    """
+    rows: list[tuple[Array, ...]] = []
+
+    def stacked() -> dict[str, Array]:
+        return {name: np.stack(column) for name, column in zip(streams, zip(*rows, strict=True), strict=True)}
+
+    for row in zip_longest(*streams.values()):
+        found = [name for name, window in zip(streams, row, strict=True) if window is not None]
+        if lengths is not None:
+            lengths.update(found)
+        if len(found) == len(row):
+            rows.append(row)
+        if len(rows) == size:
+            yield stacked()
+            rows = []
+    if rows:
+        yield stacked()
 
 
 def _declared(path: Path) -> int | None:

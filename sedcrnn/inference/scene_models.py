@@ -1,21 +1,26 @@
-"""Checkpoint -> a model that answers with probabilities, with the heads that the inputs at hand suffice for."""
+"""Checkpoint or ONNX file -> a model that answers with the probabilities of the heads that its inputs suffice for."""
 
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sedcrnn.errors import CheckpointError, ConfigError, import_extra
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device
 from sedcrnn.runs.checkpoints import Checkpoint
 
+ONNX_SUFFIX = ".onnx"
+
 Probabilities = dict[str, NDArray[np.float64]]
 
 
-class SceneModel(Protocol):
+class SceneModel(ABC):
     """What prediction needs of a network, in whatever file it is kept.
 
     Attributes:
@@ -30,36 +35,28 @@ class SceneModel(Protocol):
     features: dict[str, Any]
     heads: dict[str, tuple[str, ...]]
 
+    @abstractmethod
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
-        """Answers of all heads that the inputs suffice for.
+        """Answers of all heads that the inputs suffice for: (window, scene) per head, in the order of `heads`.
 
         Args:
-            inputs: `spectrogram`, `frames` or both, as `windows.network_input` makes them.
-
-        Returns:
-            (window, scene) per head, in the order of `heads`.
+            inputs: by name, as `Feature.network_input` makes them.
         """
-        ...
 
 
-class TorchModel:
-    """A network from a checkpoint; see `SceneModel`.
-
-    Args:
-        checkpoint: with the network's config and weights.
-        device: torch device.
+class TorchModel(SceneModel):
+    """A network from a checkpoint.
 
     Raises:
-        ConfigError: a device that there is not.
+        ConfigError: a device that torch does not have here.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         self.path, self.scenes, self.features = checkpoint.path, checkpoint.scenes, checkpoint.features
         self.device = choose_device(device)
-        network = checkpoint.build()
+        network = checkpoint.build().to(self.device)
         self.heads = head_inputs(network)
         self.networks = [network, *subnetworks(network).values()]
-        network.to(self.device)
 
     @torch.inference_mode()
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
@@ -70,6 +67,52 @@ class TorchModel:
             head: logits.float().log_softmax(-1).double().exp().cpu().numpy()
             for head, logits in network.heads(**tensors).items()
         }
+
+
+class OnnxModel(SceneModel):
+    """A network from an ONNX file that `onnx_export.write_onnx` wrote, which runs on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or not one of ours.
+        ConfigError: another device.
+        MissingExtraError: ONNX Runtime is not installed.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        self.path = path
+        if device not in ("cpu", "auto"):
+            raise ConfigError(f"device={device} with {path}", "ONNX files run on the CPU", "Set device=cpu")
+        self.runtime = import_extra("onnxruntime", "onnx", "ONNX files need")
+        if not path.is_file():
+            raise CheckpointError(f"There is no file {path}", "An ONNX file is named by its path", "Check the path")
+        try:
+            self.session = self.runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            described = {name: json.loads(metadata[name]) for name in ("scenes", "inputs", "heads", "features")}
+        except Exception as error:  # the runtime's errors have no other class in common
+            found = f"lacks the metadata {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+            raise CheckpointError(
+                f"{path} cannot be read as an ONNX file of this package: {found}",
+                "It is a file that `sedcrnn export` wrote, whole",
+                "Export the run again",
+            ) from error
+        self.scenes, self.features = tuple(described["scenes"]), described["features"]
+        self.heads = {head: tuple(needed) for head, needed in described["heads"].items()}
+        self._inputs: dict[str, dict[str, Any]] = described["inputs"]
+
+    def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
+        """See `SceneModel`."""
+        heads = [head for head, needed in self.heads.items() if set(needed) <= inputs.keys()]
+        batch = len(next(iter(inputs.values())))
+        # The runtime wants every input, also those that none of these heads needs; it does not run their part.
+        options = self.runtime.RunOptions()
+        options.only_execute_path_to_fetches = True
+        given = {
+            name: inputs[name] if name in inputs else np.zeros((batch, *described["shape"][1:]), described["type"])
+            for name, described in self._inputs.items()
+        }
+        answers = self.session.run(heads, given, options)
+        return {head: answer.astype(np.float64) for head, answer in zip(heads, answers, strict=True)}
 
 
 def subnetworks(network: SceneNetwork) -> dict[str, SceneNetwork]:

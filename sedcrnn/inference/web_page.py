@@ -1,6 +1,4 @@
-"""Clip dropped on a local page -> predictor -> timeline of every head, what the network sees, likeliest scenes.
-
-python -m sedcrnn.web run=<run folder, checkpoint or .onnx>
+"""Clip dropped on a local page -> predictor -> likeliest scenes, timeline of every head, what the network gets.
 
 The page is served to this computer alone and asks nothing of any other.
 """
@@ -8,49 +6,53 @@ The page is served to this computer alone and asks nothing of any other.
 import html
 import os
 import socket
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import sedcrnn
 from sedcrnn.errors import ConfigError, SedcrnnError, import_extra
-from sedcrnn.inference.file_prediction import Prediction
-from sedcrnn.inference.prediction_text import notes
+from sedcrnn.inference.file_prediction import Prediction, notes
 from sedcrnn.inference.predictor import Predictor
-from sedcrnn.plotting.network_inputs import draw_file
-from sedcrnn.plotting.timeline import write_timeline
+from sedcrnn.plotting.answer_figures import write_timeline
+from sedcrnn.plotting.network_inputs import draw_file, drawable
 
 HOST = "127.0.0.1"
 
-PLACES = ("1st", "2nd", "3rd")
+RANKS = ("1st", "2nd", "3rd")
 """Scenes per head in the table."""
 
-SECONDS_SEEN = 30
+SECONDS_DRAWN = 30
 """The most of a clip of which spectrogram and frames are drawn."""
 
-# A picture that is wider than a telephone is moved sideways there, and stays legible.
+# A figure that is wider than a telephone is moved sideways there, and stays legible.
 STYLE = """
 footer { display: none !important; }
 .gradio-container main { max-width: 1000px; width: 100%; margin: 0 auto !important; }
-#told, #told > * { padding: 0 !important; }
+#answer, #answer > * { padding: 0 !important; }
 [role=alert] { border-left: 4px solid #b91c1c; padding-left: 12px; }
-.picture .image-frame { overflow-x: auto; justify-content: safe center; }
-.picture img { min-width: 720px; }
+.figure .image-frame { overflow-x: auto; justify-content: safe center; }
+.figure img { min-width: 720px; }
 #table * { font-family: sans-serif; }
 """
 
 
-def serve(run: str, port: int = 7860, device: str = "cpu") -> None:
+def serve(run: str, port: int, device: str) -> None:
     """Serve the page until the process is interrupted. What was dropped on it is removed then.
 
     Raises:
         CheckpointError: no run, checkpoint or ONNX file.
-        ConfigError: a port that cannot be had.
+        ConfigError: the port is in use, or needs more rights.
         MissingExtraError: Gradio is not installed.
     """
-    check_port(port)
+    try:
+        socket.create_server((HOST, port)).close()  # before anything takes long
+    except OSError as error:
+        raise ConfigError(
+            f"port={port} of {HOST} cannot be used: {error}",
+            "A port that no other program uses can; those below 1024 are the system's",
+            f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
+        ) from error
     with TemporaryDirectory(prefix="sedcrnn-web-") as folder:
         gradio = import_gradio(Path(folder))
         page = build_page(gradio, sedcrnn.load(run, device), Path(folder))
@@ -71,22 +73,6 @@ def serve(run: str, port: int = 7860, device: str = "cpu") -> None:
         page.block_thread()
 
 
-def check_port(port: int) -> None:
-    """Refuse a port that cannot be had, before anything takes long.
-
-    Raises:
-        ConfigError: it is in use, or not this user's to have, or no port.
-    """
-    try:
-        socket.create_server((HOST, port or -1)).close()  # 0 would be any
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"port={port} of {HOST} cannot be had: {error}",
-            "It is a free one of 1 to 65535; those below 1024 are the system's",
-            f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
-        ) from error
-
-
 def import_gradio(folder: Path) -> Any:
     """Gradio without its reports to its makers, and with a folder for what is dropped on the page.
 
@@ -101,80 +87,78 @@ def import_gradio(folder: Path) -> Any:
 
 
 def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
-    """The page for one network, a `gradio.Blocks`; its pictures are written to a folder."""
+    """The page for one network, a `gradio.Blocks`; its figures are written to a folder."""
     progress = gradio.Progress(track_tqdm=True)
 
     def show(path: str, progress: Any = progress) -> tuple[Any, ...]:
         progress(0, desc="Reading")
         try:
-            told, *results = look_at(predictor, Path(path), folder)
+            answer, *results = look_at(predictor, Path(path), folder)
         except SedcrnnError as error:
-            return tell_error(error, Path(path)), gradio.Column(visible=False), None, None, None
-        return told, gradio.Column(visible=True), *results
+            # The clip's own name, in place of where the page keeps it.
+            text = html.escape(str(error).replace(path, Path(path).name))
+            alert = f'<div role="alert"><h2>This clip cannot be shown</h2><p>{text}</p></div>'
+            return alert, gradio.Column(visible=False), None, None, None
+        return answer, gradio.Column(visible=True), *results
 
     with gradio.Blocks(title="sedcrnn", analytics_enabled=False) as page:
         gradio.Markdown(
             "# Scenes of a clip\n"
-            "Drop a video, a sound or a silent picture, and see which scene the network hears and sees in every second "
-            "of it. Nothing leaves this computer."
+            "Drop a video, with or without audio, or an audio file, and see which scene the network finds in every "
+            "second of it. Nothing leaves this computer."
         )
         clip = gradio.File(label="Clip", elem_id="clip", height=140)
-        told = gradio.HTML(elem_id="told", padding=False)
+        answer = gradio.HTML(elem_id="answer", padding=False)
         with gradio.Column(visible=False) as results:
             table = gradio.Dataframe(
-                headers=["head", *PLACES],
+                headers=["head", *RANKS],
                 label="Likeliest scenes of the whole clip, with their mean probability over its seconds (0 to 1)",
                 elem_id="table",
                 interactive=False,
             )
-            pictures = {"show_label": False, "buttons": ["download", "fullscreen"], "elem_classes": "picture"}
+            figure = {"show_label": False, "buttons": ["download", "fullscreen"], "elem_classes": "figure"}
             gradio.Markdown("## Scenes over time")
-            timeline = gradio.Image(**pictures, elem_id="timeline")
-            gradio.Markdown(f"## What the network gets\nThe first {SECONDS_SEEN} seconds, if there are more.")
-            inputs = gradio.Image(**pictures, elem_id="inputs")
+            timeline = gradio.Image(**figure, elem_id="timeline")
+            gradio.Markdown(f"## What the network gets\nThe first {SECONDS_DRAWN} seconds, if there are more.")
+            inputs = gradio.Image(**figure, elem_id="inputs")
         gradio.Markdown(
             f"Network: `{predictor.model.path}`. Heads: {', '.join(predictor.heads)}; the last is its answer. "
             f"Scenes, in label order: {', '.join(predictor.scenes)}."
         )
-        shown = [told, results, table, timeline, inputs]
+        shown = [answer, results, table, timeline, inputs]
         showing = clip.upload(show, clip, shown, show_progress_on=clip, api_visibility="private")
-        hide = (lambda: ("", gradio.Column(visible=False)), None, [told, results])
+        hide = (lambda: ("", gradio.Column(visible=False)), None, [answer, results])
         clip.clear(*hide, cancels=showing, api_visibility="private")
     return page
 
 
-def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[list[str]], str, str]:
-    """What the page shows of a clip: the answer, the rows of the table, and the files of both pictures.
+def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[list[str]], str, str | None]:
+    """What the page shows of a clip: the answer as HTML, a row for every head with its likeliest scenes, and the files
+    of both figures; no second one where the network takes neither spectrogram nor frames.
 
     Raises:
         ClipError: it cannot be read, lasts less than a second, or lacks what the network takes.
     """
     prediction = predictor.predict(clip, progress=True)
-    pictures = Path(mkdtemp(dir=folder))
-    timeline, inputs = pictures / f"{clip.stem}-scenes.png", pictures / f"{clip.stem}-inputs.png"
+    figures = Path(mkdtemp(dir=folder))
+    timeline, inputs = figures / f"{clip.stem}-scenes.png", figures / f"{clip.stem}-inputs.png"
     write_timeline(timeline, prediction, clip.name, list(prediction.probabilities))
-    draw_file(clip, None, inputs, 0, SECONDS_SEEN, predictor.features)
-    return tell_answer(prediction, predictor.heads), likeliest_scenes(prediction), str(timeline), str(inputs)
+    features = drawable(predictor.features)
+    if features:
+        draw_file(clip, None, inputs, 0, SECONDS_DRAWN, features)
+    return _answer(prediction), likeliest_scenes(prediction), str(timeline), str(inputs) if features else None
 
 
-def tell_answer(prediction: Prediction, heads: Sequence[str]) -> str:
-    """The answer in a few words, as HTML."""
+def _answer(prediction: Prediction) -> str:
     [(scene, probability)] = prediction.top(1)
     seconds = len(prediction.seconds)
     answer = f"The {prediction.head} head's answer, with a probability of {probability:.2f} (mean over {seconds} s)."
-    return f"<h2>{html.escape(scene)}</h2><p>{' '.join([answer, *notes(prediction, heads)])}</p>"
-
-
-def tell_error(error: SedcrnnError, clip: Path) -> str:
-    """The error's paragraph as HTML, with the clip's own name in place of where the page keeps it."""
-    paragraph = str(error).replace(str(clip), clip.name)
-    return f'<div role="alert"><h2>This clip cannot be shown</h2><p>{html.escape(paragraph)}</p></div>'
+    return f"<h2>{html.escape(scene)}</h2><p>{' '.join([answer, *notes(prediction)])}</p>"
 
 
 def likeliest_scenes(prediction: Prediction) -> list[list[str]]:
     """A row per head that answers: its name, and its likeliest scenes in the whole clip with their probabilities."""
     return [
-        [head, *(f"{scene} {probability:.2f}" for scene, probability in answer.top(len(PLACES)))]
+        [head, *(f"{scene} {probability:.2f}" for scene, probability in prediction.top(len(RANKS), head=head))]
         for head in prediction.probabilities
-        for answer in [replace(prediction, head=head)]
     ]

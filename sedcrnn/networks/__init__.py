@@ -9,21 +9,26 @@ from torch import Tensor, nn
 class SceneNetwork(nn.Module):
     """A network that answers with the scene of one second; each subclass has one or more heads.
 
+    It defines `kind`, `inputs`, `head_names` and `scenes`, and either `encode` and `decode` or, where nothing is worth
+    keeping between the two, `heads` alone.
+
     Attributes:
+        kind: `audio`, `visual`, `fusion`, or a word of one's own, which checkpoints record. A stage that starts from a
+            run of its own kind goes on with that network.
         inputs: names of the tensors it takes, in the order of `encode`, `heads` and `forward`.
         head_names: names of its heads, in the order of `heads`; the last is the network's answer.
         scenes: number of scenes.
         encoded: names of the values between the two halves of the network.
-        encoding_parts: the parts that `encode` runs. While all of them are frozen, encoded values never change, and
-            may be kept. None: there is nothing worth keeping.
+        encoding_parts: the parts that `encode` runs; while all of them are frozen, encoded values may be kept.
         encode: inputs -> encoded values by name, each (batch, ...).
         decode: encoded values -> {head: (batch, scene) logits}.
     """
 
+    kind: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     head_names: tuple[str, ...]
     scenes: int
-    encoded: ClassVar[tuple[str, ...]]
+    encoded: ClassVar[tuple[str, ...]] = ()
     encoding_parts: ClassVar[tuple[str, ...]] = ()
     encode: Callable[..., dict[str, Tensor]]
     decode: Callable[..., dict[str, Tensor]]
@@ -34,7 +39,7 @@ class SceneNetwork(nn.Module):
 
     def heads_of(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The heads for a batch that holds the inputs, or the values that they were encoded as before."""
-        if self.encoded[0] in batch:
+        if self.encoded and self.encoded[0] in batch:
             return self.decode(**{name: batch[name] for name in self.encoded})
         return self.heads(**{name: batch[name] for name in self.inputs})
 
@@ -44,5 +49,4 @@ class SceneNetwork(nn.Module):
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs, none of them inside another."""
-        parts: dict[str, list[nn.Module]] = {self.head_names[-1]: [self]}
-        return parts[head]
+        return {self.head_names[-1]: [self]}[head]

@@ -13,27 +13,13 @@ from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationP
 
 
 class AudioNetwork(SceneNetwork):
-    """The audio subnetwork (paper.md, "Audio subnetwork").
+    """The audio subnetwork (docs/paper.md, "Audio subnetwork").
 
-    Args:
-        scenes: number of scenes.
-        channels: of the spectrogram (`features.spectrogram.channels`); the authors' are left, right and left - right.
-        filters: channels of each block's output.
-        frame_pooling: the max-pool over frames after each block. The authors' code has (2, 2, 1); the figure in the
-            paper has (2, 2, 2), though it prints the shape that follows from (2, 2, 1).
-        ratio: of the squeeze-excitation.
-        recalibration: of the maps: `scse` (the authors'), by channel and by position; `cse`, `sse`; or `none`.
-        activation_order: `post` (the authors'): convolution, normalisation, ELU; or `pre`: normalisation, ELU,
-            convolution (He et al. 2016), with both once more after the last block (322,390 parameters).
-        pooling: of the last map: `average` (the authors') or `max`.
-        dropout: after each block; the authors' value is 0.
-        momentum: of the running statistics of batch normalisation, in torch's sense; the authors' 0.01 (Keras' 0.99)
-            takes hundreds of steps to forget its start.
-
-    Raises:
-        ConfigError: not one pool per block, an unknown choice, or a ratio that leaves a block no channel.
+    `config.nodes` describes the arguments; the defaults are the authors', whose code pools the columns by (2, 2, 1),
+    while the figure in the paper has (2, 2, 2) and prints the shape that follows from (2, 2, 1).
     """
 
+    kind = "audio"
     inputs = ("spectrogram",)
     head_names = ("audio",)
     encoded = ("audio_map",)
@@ -82,7 +68,7 @@ class AudioNetwork(SceneNetwork):
 
     def embed(self, spectrogram: Tensor) -> Tensor:
         """(batch, channel, band, frame) -> the last block's map (batch, filter, band, pooled frame)."""
-        # The layout that convolutions are fastest in: on a CPU 1.1 times in float32, more in bfloat16 (frontend.md).
+        # The memory layout in which convolutions are fastest.
         maps: Tensor = self.blocks(spectrogram.contiguous(memory_format=torch.channels_last))
         return maps
 

@@ -1,38 +1,102 @@
 """Frames 0-255 -> normalised -> timm network, all frames of all clips in one batch -> pooled: frame features."""
 
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from sedcrnn.errors import ConfigError, WeightsError, check_choice
-from sedcrnn.networks.normalisation import check_backbone, find_normalisation
+from sedcrnn.errors import ConfigError, WeightsError, check_choice, nearest
 
-POOLINGS = ("max", "average", "model")
+# timm imports wandb wherever that is installed, which takes half a second, for a log that nothing here writes.
+_without_wandb = "wandb" not in sys.modules
+if _without_wandb:
+    sys.modules["wandb"] = None  # type: ignore[assignment] # its import fails, for which timm is prepared
+try:
+    import timm
+    from timm.layers.pos_embed import resample_abs_pos_embed
+finally:
+    if _without_wandb:
+        del sys.modules["wandb"]
+
 Size = tuple[int, int]  # height and width
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a backbone's weights were trained on: channel order, and what is subtracted and divided by (of 0-255)."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+# With fresh weights choose `imagenet`: He's rule passes the scale of the input on, and the other two saturate the gates
+# of the GRU behind a fresh VGG16.
+NORMALISATIONS = {
+    # The authors' notebooks feed this to the Places365 weights.
+    "raw": Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "imagenet": Normalisation((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)),
+    # What the Caffe weights of Places365 were trained on; the mean is in BGR order too.
+    "places365": Normalisation((104.0510, 112.5145, 116.6760), (1.0, 1.0, 1.0), bgr=True),
+}
+TIMM = "timm"  # what timm says of the weights that the backbone's tag names
+
+
+def find_normalisation(name: str, backbone: str) -> Normalisation:
+    """What a name of NORMALISATIONS, or `timm`, means for a backbone `<architecture>` or `<architecture>.<tag>`.
+
+    `timm` needs the tag: which weights timm takes for an architecture's best changes with its version, and a trained
+    network's input must not.
+    """
+    check_choice("normalisation", name, (*NORMALISATIONS, TIMM))
+    if name != TIMM:
+        return NORMALISATIONS[name]
+    check_backbone(backbone)
+    architecture, _, tag = backbone.partition(".")
+    if not tag:
+        tags = timm.list_pretrained(f"{architecture}.*")
+        raise ConfigError(
+            f"The normalisation is '{TIMM}', and the backbone '{backbone}' does not say whose weights are meant",
+            f"timm knows the weights {', '.join(tags[:4])}" if tags else "timm knows no weights of this architecture",
+            f"Set backbone={tags[0] if tags else '<architecture>.<tag>'}, or normalisation=imagenet",
+        )
+    known: Any = timm.get_pretrained_cfg(backbone)
+    mean, std = (tuple(255 * value for value in values) for values in (known.mean, known.std))
+    return Normalisation(mean, std)
+
+
+def check_backbone(name: str) -> None:
+    """Refuse a name that timm does not know: `<architecture>`, or `<architecture>.<tag>` of its weights."""
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise ConfigError(
+            f"timm has no architecture '{architecture}'",
+            f"The nearest is {nearest(architecture, timm.list_models())}",
+            "Correct the name; timm.list_models() lists them all",
+        )
+    if tag and not timm.is_model_pretrained(name):
+        tags = timm.list_pretrained(f"{architecture}.*")
+        raise ConfigError(
+            f"timm has no weights '{name}'",
+            f"The nearest is {nearest(name, tags)}" if tags else f"It has none of '{architecture}'",
+            f"Correct the tag, or leave it out: {architecture}",
+        )
 
 
 class FrameEncoder(nn.Module):
     """A timm network without its classifier on every frame, without pretrained weights.
 
     Args:
-        name: timm architecture, with or without the tag of its weights; `vgg16` has 14,714,688 parameters here, named
-            as in torchvision.
-        pooling: over the places of the last map, or the tokens of a transformer without those that stand for no place:
-            `max` or `average`; or `model`: what the network's own classifier would get. The authors' code takes the
-            maximum (in a layer named GlobAvPooling); the figure in the paper says average.
-        normalisation: `raw`, `imagenet`, `places365`, or `timm` (see `find_normalisation`); has to fit the weights.
-        height: of the frames, in pixels.
-        width: of the frames, in pixels.
+        name: timm architecture, with or without the tag of its weights; `vgg16` has 14,714,688 parameters here.
+        pooling: `max` or `average` over the positions of the last map, or a transformer's tokens but class tokens; or
+            `model`: what the network's own classifier would get.
+        normalisation: see `find_normalisation`; has to fit the weights.
 
     Attributes:
         embedding: number of features per frame.
-
-    Raises:
-        ConfigError: an unknown architecture, pooling or normalisation, or frames that the network cannot take.
     """
 
     mean: Tensor
@@ -56,11 +120,7 @@ class FrameEncoder(nn.Module):
         self.embedding: int = _features(self.backbone, pooling)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(batch, time, channel, height, width), RGB 0-255, uint8 or float -> (batch, time, embedding).
-
-        Raises:
-            ConfigError: frames of another shape.
-        """
+        """(batch, time, channel, height, width), RGB 0-255, uint8 or float -> (batch, time, embedding)."""
         if frames.ndim != 5 or frames.shape[2] != 3:
             raise ConfigError(
                 f"The frames have the shape {tuple(frames.shape)}",
@@ -69,15 +129,12 @@ class FrameEncoder(nn.Module):
             )
         images = frames.flatten(0, 1).to(self.mean.dtype)
         images = ((images.flip(1) if self.bgr else images) - self.mean) / self.std
-        # The layout that convolutions are fastest in: on a CPU 1.1 times in float32, 1.4 (training) to 2 in bfloat16.
+        # The memory layout in which convolutions are fastest.
         pooled = pooled_features(self.backbone, images.contiguous(memory_format=torch.channels_last), self.pooling)
         return pooled.reshape(*frames.shape[:2], self.embedding)
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
         """Take over published weights; the positions of a transformer are interpolated to the size of the frames.
-
-        Args:
-            weights: all arrays of the backbone, and perhaps more, of the size that the network was trained at.
 
         Raises:
             WeightsError: arrays that this pooling needs are not among them, or are tied to another size.
@@ -89,7 +146,11 @@ class FrameEncoder(nn.Module):
                 "They hold the network's own head if the file that they were imported from does",
                 "Import a whole file, or set model.network.frame_pooling=max or average",
             )
-        chosen = {name: self._resampled(name, weights[name], own[name]) for name in own}
+        chosen = {name: weights[name] for name in own}
+        if "pos_embed" in own and chosen["pos_embed"].shape != own["pos_embed"].shape:
+            prefix = 0 if getattr(self.backbone, "no_embed_class", False) else self.backbone.num_prefix_tokens
+            grid = list(self.backbone.patch_embed.grid_size)
+            chosen["pos_embed"] = resample_abs_pos_embed(chosen["pos_embed"], grid, num_prefix_tokens=prefix)
         for name, value in chosen.items():
             if value.shape != own[name].shape:
                 raise WeightsError(
@@ -99,14 +160,6 @@ class FrameEncoder(nn.Module):
                 )
         self.backbone.load_state_dict(chosen)
 
-    def _resampled(self, name: str, value: Tensor, like: Tensor) -> Tensor:
-        if name != "pos_embed" or value.shape == like.shape:
-            return value
-        prefix = 0 if getattr(self.backbone, "no_embed_class", False) else self.backbone.num_prefix_tokens
-        grid = list(self.backbone.patch_embed.grid_size)
-        resampled: Tensor = resample_abs_pos_embed(value, grid, num_prefix_tokens=prefix)
-        return resampled
-
 
 def pooled_features(backbone: Any, images: Tensor, pooling: str) -> Tensor:
     """(image, channel, height, width), normalised -> (image, embedding); see `FrameEncoder` for the poolings."""
@@ -114,30 +167,23 @@ def pooled_features(backbone: Any, images: Tensor, pooling: str) -> Tensor:
     if pooling == "model":
         features: Tensor = backbone.forward_head(maps, pre_logits=True)
         return features
-    places: tuple[int, ...] = (-2, -1)
-    if maps.ndim == 3:  # (image, token, channel), those that stand for no place first
-        maps, places = maps[:, getattr(backbone, "num_prefix_tokens", 0) :], (1,)
+    axes: tuple[int, ...] = (-2, -1)
+    if maps.ndim == 3:  # (image, token, channel), class tokens first
+        maps, axes = maps[:, getattr(backbone, "num_prefix_tokens", 0) :], (1,)
     elif getattr(backbone, "output_fmt", "NCHW") == "NHWC":
-        places = (1, 2)
+        axes = (1, 2)
     # Not nn.AdaptiveMaxPool2d, which has no deterministic gradient on GPUs.
-    return maps.amax(places) if pooling == "max" else maps.mean(places)
+    return maps.amax(axes) if pooling == "max" else maps.mean(axes)
 
 
 def build_backbone(name: str, pooling: str = "max", size: Size | None = None) -> Any:
     """A timm network with fresh weights and without any layer that the pooled features do not need.
 
-    timm initialises VGG (and other CNNs with ReLU) by He's rule, fan-out mode, with zero biases.
-
-    Args:
-        name: timm architecture, with or without the tag of its weights, which are not loaded.
-        pooling: see `FrameEncoder`.
-        size: height and width of the frames; None: those that the network was trained at.
-
-    Raises:
-        ConfigError: an unknown name or pooling, or frames that the network cannot take.
+    timm initialises VGG (and other CNNs with ReLU) by He's rule, fan-out mode, with zero biases. Name and pooling are
+    those of `FrameEncoder`; without a size of the frames, it is the one that the network was trained at.
     """
     check_backbone(name)
-    check_choice("frame pooling", pooling, POOLINGS)
+    check_choice("frame pooling", pooling, ("max", "average", "model"))
     if name.startswith("vgg") and pooling == "model":
         raise ConfigError(
             f"The frame pooling is 'model', and the head of '{name}' is two dense layers with 4096 units",
@@ -155,10 +201,14 @@ def build_backbone(name: str, pooling: str = "max", size: Size | None = None) ->
             for module in traced.modules():
                 module.register_forward_hook(lambda module, *_: ran.add(module))
             features = pooled_features(traced, torch.zeros(1, 3, *size), pooling)
+        if features.shape != (1, _features(traced, pooling)):
+            raise ValueError(f"its features have the shape {tuple(features.shape)}")
     except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise _unfit(name, size, str(error).splitlines()[0], native) from error
-    if features.shape != (1, _features(traced, pooling)):
-        raise _unfit(name, size, f"its features have the shape {tuple(features.shape)}", native)
+        raise ConfigError(
+            f"The backbone '{name}' cannot take frames of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
+            f"Its own are {native[0]} x {native[1]}",
+            f"{_size_remedy(native)}, or choose another backbone",
+        ) from error
     network = _create(name, size)
     for child_name, child in traced.named_children():
         if ran.isdisjoint(child.modules()):
@@ -168,11 +218,9 @@ def build_backbone(name: str, pooling: str = "max", size: Size | None = None) ->
 
 def _create(name: str, size: Size) -> Any:
     architecture = name.partition(".")[0]  # a tag would only say which weights, and timm would take their `size`
-    options: dict[str, Any] = {}
-    if architecture.startswith("vgg"):
-        # timm's VGG keeps its two 4096-wide layers even with num_classes=0. They are dropped afterwards; built one unit
-        # wide, they need not be drawn at random first, which takes seconds.
-        options["mlp_ratio"] = 1 / 4096
+    # timm's VGG keeps its two 4096-wide layers even with num_classes=0. They are dropped afterwards; built one unit
+    # wide, they need not be drawn at random first, which takes seconds.
+    options: dict[str, Any] = {"mlp_ratio": 1 / 4096} if architecture.startswith("vgg") else {}
     known: Any = timm.get_pretrained_cfg(architecture)
     if known.fixed_input_size and tuple(known.input_size[1:]) != size:
         options["img_size"] = size
@@ -186,14 +234,6 @@ def _create(name: str, size: Size) -> Any:
 def _features(backbone: Any, pooling: str) -> int:
     number: int = backbone.head_hidden_size if pooling == "model" else backbone.num_features
     return number
-
-
-def _unfit(name: str, size: Size, found: str, native: Size) -> ConfigError:
-    return ConfigError(
-        f"The backbone '{name}' cannot take frames of {size[0]} x {size[1]} pixels: {found}",
-        f"Its own are {native[0]} x {native[1]}",
-        f"{_size_remedy(native)}, or choose another backbone",
-    )
 
 
 def _size_remedy(native: Size) -> str:

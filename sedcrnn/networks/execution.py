@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +10,11 @@ from torch.utils.checkpoint import checkpoint
 
 from sedcrnn.errors import ConfigError
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.backbones import FrameEncoder
-
-AUTO = "auto"
 
 
 def choose_device(name: str) -> str:
-    """The device of this name; `auto`: the GPU where there is one.
-
-    Raises:
-        ConfigError: torch does not know it, or does not find it here.
-    """
-    if name == AUTO:
+    """The device of this name, if torch finds it; `auto`: the GPU where there is one."""
+    if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=name)
@@ -34,18 +28,16 @@ def choose_device(name: str) -> str:
 
 
 def choose_precision(name: str, accelerator: str) -> str:
-    """Lightning's name of the arithmetic; `auto`: bfloat16 where the processor or GPU computes in it natively, which is
-    two to three times as fast there, and float32 elsewhere, where bfloat16 would be emulated."""
-    if name != AUTO:
+    """Lightning's name of the arithmetic; `auto`: bfloat16 where the processor or GPU computes in it natively, float32
+    elsewhere."""
+    if name != "auto":
         return name
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == AUTO and torch.cuda.is_available())
-    native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else _cpu_has_bf16()
+    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available()):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        checks = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
+        native = any(check is not None and check() for check in checks)
     return "bf16-mixed" if native else "32-true"
-
-
-def _cpu_has_bf16() -> bool:
-    supported = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
-    return any(check is not None and check() for check in supported)
 
 
 def convolutional_parts(network: SceneNetwork) -> list[nn.Module]:
@@ -64,9 +56,6 @@ def compile_in_place(network: SceneNetwork, device: torch.device) -> None:
 
     `torch.compile(network)` would rename the keys of every checkpoint, and what a LightningModule or a `heads()` calls
     is not `forward`, the one method that `network.compile()` compiles.
-
-    Raises:
-        ConfigError: nothing can be compiled here.
     """
     try:
         torch.compile(torch.square)(torch.ones(2, device=device))
@@ -84,10 +73,9 @@ def checkpoint_encoders(network: SceneNetwork) -> None:
     """Keep only the inputs of the frame encoders' stages, and compute the rest again in the backward pass.
 
     timm's own option covers only some architectures, and lets batch normalisation see every batch twice.
-
-    Raises:
-        ConfigError: there is no frame encoder, or one that has no stages one after the other.
     """
+    from sedcrnn.networks.backbones import FrameEncoder  # here, because timm takes seconds to load
+
     encoders = [module for module in network.modules() if isinstance(module, FrameEncoder)]
     if not encoders:
         raise ConfigError(
@@ -99,7 +87,7 @@ def checkpoint_encoders(network: SceneNetwork) -> None:
         sequences = [part for part in encoder.backbone.children() if isinstance(part, nn.Sequential)]
         if not sequences:
             raise ConfigError(
-                f"recipe.gradient_checkpointing=true, and a {type(encoder.backbone).__name__} has no sequence of stages",
+                f"recipe.gradient_checkpointing=true, but {type(encoder.backbone).__name__} has no sequence of stages",
                 "It is cut where stages follow one another, as in VGG, ResNet, ConvNeXt and ViT",
                 "Set recipe.gradient_checkpointing=false, or choose another backbone",
             )
@@ -118,18 +106,18 @@ def _checkpoint_sequence(sequence: nn.Sequential) -> None:
 
     def run(values: Tensor) -> Tensor:
         for stage in stages:
-            values = _recomputed(stage, values) if torch.is_grad_enabled() else stage(values)
+            if torch.is_grad_enabled():
+                contexts = partial(_recomputation_contexts, stage)
+                values = checkpoint(stage, values, use_reentrant=False, context_fn=contexts)
+            else:
+                values = stage(values)
         return values
 
     sequence.forward = run  # type: ignore[method-assign]  # a wrapper around the module would rename its keys
 
 
-def _recomputed(stage: nn.Module, values: Tensor) -> Tensor:
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _kept_statistics(stage)
-
-    result: Tensor = checkpoint(stage, values, use_reentrant=False, context_fn=contexts)
-    return result
+def _recomputation_contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _kept_statistics(stage)
 
 
 @contextmanager

@@ -9,11 +9,7 @@ from sedcrnn.errors import ConfigError, nearest
 
 
 def frozen_modules(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
-    """The submodules with these dotted names (`encoder`, `audio.blocks`), in the order given.
-
-    Raises:
-        ConfigError: a name that the network does not have, with the nearest ones that it has.
-    """
+    """The submodules with these dotted names (`encoder`, `audio.blocks`), in the order given."""
     modules = {name: module for name, module in network.named_modules() if name}
     for name in names:
         if name not in modules:
@@ -33,25 +29,14 @@ def lies_in(part: str, other: str) -> bool:
 def freeze(module: nn.Module) -> None:
     """Take a module out of training: no gradients, no dropout, no new BN statistics.
 
-    A parent's train() would undo the second half, so whoever trains the parent calls eval() on its frozen parts
-    again after each train().
+    A parent's train() undoes the last two; call eval() on the frozen parts after it.
     """
     module.requires_grad_(False).eval()
 
 
 def parameter_groups(network: nn.Module, learning_rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """What an optimiser takes: all that is trained, parts with a learning rate of their own in groups of their own.
-
-    Args:
-        network: with frozen parts already frozen.
-        learning_rates: dotted name of a part -> its rate.
-
-    Returns:
-        The rest, at the optimiser's own rate, then the parts in the order given.
-
-    Raises:
-        ConfigError: a name that the network does not have, a part inside another, or one with nothing to train.
-    """
+    """What an optimiser takes of a network with its frozen parts: first all that is trained at the optimiser's own
+    rate, then the parts that have learning rates of their own, by their dotted names."""
     groups: list[dict[str, Any]] = []
     owners: dict[nn.Parameter, str] = {}
     for name, part in zip(learning_rates, frozen_modules(network, list(learning_rates)), strict=True):

@@ -1,6 +1,7 @@
 """Spectrogram and frames -> embeddings -> early fusion (GRU) -> late fusion (dense on all three predictions)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +18,13 @@ POOL_SIZE, POOL_STRIDE = 3, 2
 
 
 class FusionNetwork(SceneNetwork):
-    """Two-stage fusion of two ready subnetworks (paper.md, "Two-stage fusion"; 272,704 parameters more).
+    """Two-stage fusion of two ready subnetworks (docs/paper.md, "Two-stage fusion"; 272,704 parameters more).
 
     The heads are `audio`, `visual`, and `early` and `late` as far as there are such stages; the last is the answer.
-
-    Args:
-        audio: audio subnetwork, trained or fresh.
-        visual: visual subnetwork, trained or fresh.
-        hidden: GRU units per direction of the early fusion; the other kinds are as wide.
-        early: fusion of the embeddings: `gru` (the paper), `gated`, `cross_attention` (see `early_fusion`) or `none`.
-        late: fusion of the predictions of the heads before it: `learned`, a dense layer (the paper); `average` of their
-            probabilities, without parameters; or `none`.
-
-    Raises:
-        ConfigError: the subnetworks know different numbers of scenes, an unknown kind of fusion, or none at all.
+    `config.nodes` describes the arguments; late fusion `average` is that of the probabilities of the heads before it.
     """
 
+    kind = "fusion"
     inputs = ("spectrogram", "frames")
     encoded = ("audio_steps", "visual_steps", "audio", "visual")
     encoding_parts = ("audio", "visual")
@@ -42,11 +34,12 @@ class FusionNetwork(SceneNetwork):
         audio: AudioNetwork,
         visual: VisualNetwork,
         hidden: int = 64,
-        early: str = "gru",
+        early: str | Callable[..., nn.Module] = "gru",
         late: str = "learned",
     ) -> None:
         super().__init__()
-        check_choice("early fusion", early, (*EARLY_FUSIONS, "none"))
+        if isinstance(early, str):
+            check_choice("early fusion", early, (*EARLY_FUSIONS, "none"))
         check_choice("late fusion", late, ("learned", "average", "none"))
         if early == late == "none":
             raise ConfigError(
@@ -67,39 +60,32 @@ class FusionNetwork(SceneNetwork):
         self.fused_heads = ("audio", "visual") if early == "none" else ("early", "audio", "visual")
         self.early: nn.Module | None = None
         if early != "none":
-            widths = audio.dense.in_features, visual.encoder.embedding
-            self.early = EARLY_FUSIONS[early](*widths, hidden, self.scenes)
+            make = EARLY_FUSIONS[early] if isinstance(early, str) else early
+            widths = {"audio": audio.dense.in_features, "visual": visual.encoder.embedding}
+            self.early = make(**widths, hidden=hidden, scenes=self.scenes)
         self.late = glorot(nn.Linear(len(self.fused_heads) * self.scenes, self.scenes)) if late == "learned" else None
         stages = {"early": early, "late": late}
         self.head_names = ("audio", "visual", *(stage for stage, kind in stages.items() if kind != "none"))
 
     def encode(self, spectrogram: Tensor, frames: Tensor) -> dict[str, Tensor]:
-        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> what both subnetworks make of
-        them: their embeddings per time step, and their predictions."""
-        return {**self.encode_sound(self.audio.embed(spectrogram)), **self.encode_picture(self.visual.embed(frames))}
+        """(batch, channel, band, frame) and (batch, time, channel, height, width) -> embeddings and predictions."""
+        return {**self.encode_audio(self.audio.embed(spectrogram)), **self.encode_video(self.visual.embed(frames))}
 
-    def encode_sound(self, audio_map: Tensor) -> dict[str, Tensor]:
-        """(batch, filter, band, pooled frame) -> `audio_steps` (batch, time, filter) and `audio` logits.
-
-        Raises:
-            ConfigError: a map of fewer frames than a time step takes.
-        """
+    def encode_audio(self, audio_map: Tensor) -> dict[str, Tensor]:
+        """(batch, filter, band, pooled frame) -> `audio_steps` (batch, time, filter) and `audio` logits."""
         by_frame = audio_map.mean(-2)
         if by_frame.shape[-1] < POOL_SIZE:
             raise unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
         return {"audio_steps": self.pool(by_frame).transpose(1, 2), "audio": self.audio.classify(audio_map)}
 
-    def encode_picture(self, visual_steps: Tensor) -> dict[str, Tensor]:
+    def encode_video(self, visual_steps: Tensor) -> dict[str, Tensor]:
         """(batch, time, embedding) -> the same as `visual_steps`, and `visual` log-probabilities."""
         return {"visual_steps": visual_steps, "visual": self.visual.classify(visual_steps)}
 
     def decode(self, audio_steps: Tensor, visual_steps: Tensor, audio: Tensor, visual: Tensor) -> dict[str, Tensor]:
-        """What the subnetworks made of sound and picture -> {head: (batch, scene) logits}.
+        """Embeddings and predictions -> {head: (batch, scene) logits}.
 
         `visual`, and `late` where it is an average, are log-probabilities, which are logits too.
-
-        Raises:
-            ConfigError: not as many time steps of one as of the other, where early fusion needs that.
         """
         heads = {"audio": audio, "visual": visual}
         if self.early is not None:

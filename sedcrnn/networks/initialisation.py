@@ -13,9 +13,8 @@ _TRUNCATED_DEVIATION = 0.87962566103423978
 def glorot(layer: Layer) -> Layer:
     """Glorot uniform kernels, orthogonal recurrent kernels, zero biases (the defaults of Keras' Conv2D, Dense, GRU).
 
-    A GRU's three gates share one matrix in both libraries, and like Keras' ours is drawn as a whole: the fan-out is
-    three times the units, and it is the (3 * units, units) matrix whose columns are orthonormal. So are
-    the queries, keys and values of attention, in torch.
+    The three gates of a GRU, and the queries, keys and values of attention, are one matrix that is drawn as a whole, as
+    in Keras: the fan-out is three times the units, and the columns of the (3 * units, units) matrix are orthonormal.
     """
     for name, parameter in layer.named_parameters():
         if "bias" in name:

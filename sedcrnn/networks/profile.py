@@ -13,13 +13,7 @@ from sedcrnn.networks import SceneNetwork
 
 
 class Parameters(NamedTuple):
-    """Numbers of parameters.
-
-    Attributes:
-        total: all parameters.
-        trainable: those with a gradient.
-        keras: as Keras counts, and the paper: with BN's running means and variances.
-    """
+    """Numbers of parameters; `keras` has BN's running means and variances, as Keras and the paper count."""
 
     total: int
     trainable: int
@@ -29,55 +23,42 @@ class Parameters(NamedTuple):
 def count_parameters(*modules: nn.Module) -> Parameters:
     """Parameters of modules that do not overlap, such as `network.parts_of(head)`."""
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    statistics = [
-        buffer
-        for module in modules
-        for name, buffer in module.named_buffers()
-        if name.endswith(("running_mean", "running_var"))
-    ]
+    buffers = [named for module in modules for named in module.named_buffers()]
+    statistics = sum(buffer.numel() for name, buffer in buffers if name.endswith(("running_mean", "running_var")))
     total = sum(parameter.numel() for parameter in parameters)
-    return Parameters(
-        total=total,
-        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        keras=total + sum(buffer.numel() for buffer in statistics),
-    )
-
-
-def count_by_modality(network: SceneNetwork, head: str) -> dict[str, int]:
-    """Parameters, as Keras counts, that a head's prediction needs of the audio and of the visual subnetwork.
-
-    What fusion adds to them is in neither, and a modality that the head does without has none.
-    """
-    needed = network.parts_of(head)
-    counts: dict[str, int] = {}
-    for modality in ("audio", "visual"):
-        subnetwork = network if network.head_names == (modality,) else getattr(network, modality, nn.Module())
-        whole = any(subnetwork is module for part in needed for module in part.modules())
-        inside = [part for part in needed if any(part is module for module in subnetwork.modules())]
-        counts[modality] = count_parameters(*([subnetwork] if whole else inside)).keras
-    return counts
+    trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    return Parameters(total, trainable, total + statistics)
 
 
 def count_multiply_accumulates(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> int:
-    """Multiply-accumulates of convolutions, dense layers, GRUs and attention, for the first of a batch of inputs.
+    """Multiply-accumulates of convolutions, dense layers, GRUs and attention, for the first of a batch of inputs."""
+    return _multiply_accumulates(network, inputs)[""]
 
-    Nothing is computed: the network runs on torch's meta device, where a GRU is also decomposed into the matrix
-    products that the counter knows (on a GPU it would be one kernel that counts as nothing).
+
+def _multiply_accumulates(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    """Those of every part of the network by its name, and of the network by the empty name.
+
+    On the meta device a GRU is decomposed into the matrix products that the counter knows.
     """
     with FlopCounterMode(display=False) as counter:
-        _run_without_values(_without_values(network), inputs)
-    operations: int = counter.get_total_flops()
-    return operations // 2  # the counter takes a multiplication and an addition for two
+        _run_without_values(copy.deepcopy(network), inputs)
+    root = type(network).__name__
+    # The counter takes a multiplication and an addition for two.
+    counts = {name: sum(count.values()) // 2 for name, count in counter.get_flop_counts().items()}
+    parts = {"": counter.get_total_flops() // 2}
+    for part, _ in network.named_children():
+        inside = [name for name in counts if f"{name}.".startswith(f"{root}.{part}.")]
+        outermost = [name for name in inside if not any(name.startswith(f"{other}.") for other in inside)]
+        parts[part] = sum(counts[name] for name in outermost)
+    return parts
 
 
 def layer_table(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> str:
     """The layers that have parameters or change the shape, in the order in which they run, as text.
 
-    Args:
-        network: left as it is, and not computed.
-        inputs: its inputs by name, for one second of scene; of a batch, the first example counts.
+    `inputs` are those of the network by name, for one second of scene; of a batch, the first example counts.
     """
-    traced = _without_values(network)
+    traced = copy.deepcopy(network)
     ran: dict[str, tuple[nn.Module, torch.Size, bool]] = {}  # with the output's shape, and whether it is another
 
     def note(name: str, layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
@@ -98,16 +79,22 @@ def layer_table(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> str:
         for name, kind, shape, parameters in rows
     ]
     total, trainable, keras = count_parameters(network)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Shapes: batch x channel x band x frame (audio), frame x channel x height x width (encoder),",
-            "frame x token x channel (transformers), batch x time x embedding (GRU), batch x scene (dense).",
-            f"Parameters: {total:,}, of which {trainable:,} trainable.",
-            f"As Keras counts, with BN statistics, here and in the table: {keras:,}.",
-            f"Cost: {count_multiply_accumulates(network, inputs) / 1e9:.2f} GMAC per second of scene.",
-        ]
+    costs = _multiply_accumulates(network, inputs)
+    subtotals = [
+        f"{part:<{widths[0]}}  {counted:>{widths[3] + 2},} parameters  {costs[part] / 1e9:8.3f} GMAC"
+        for part, module in network.named_children()
+        if (counted := count_parameters(module).keras)
+    ]
+    parts = "\n".join(["Parts:", *subtotals, "", ""]) if len(subtotals) > 1 else ""
+    return (
+        "\n".join(lines)
+        + f"""
+
+{parts}Shapes: batch x channel x band x frame (audio), frame x channel x height x width (encoder),
+frame x token x channel (transformers), batch x time x embedding (GRU), batch x scene (dense).
+Parameters: {total:,}, of which {trainable:,} trainable.
+As Keras counts, with BN statistics, here and in the table: {keras:,}.
+Cost: {costs[""] / 1e9:.2f} GMAC per second of scene."""
     )
 
 
@@ -119,18 +106,13 @@ def _own_parameters(network: nn.Module, ran: Collection[str]) -> Counter[str]:
     parameters: Counter[str] = Counter()
     for name, layer in network.named_modules():
         inside = sum(count_parameters(child).keras for child in layer.children())
-        owner = name
-        while owner not in ran:
-            owner = owner.rpartition(".")[0]
-        parameters[owner] += count_parameters(layer).keras - inside
+        while name not in ran:
+            name = name.rpartition(".")[0]
+        parameters[name] += count_parameters(layer).keras - inside
     return parameters
-
-
-def _without_values(network: SceneNetwork) -> SceneNetwork:
-    """A copy with shapes only."""
-    return copy.deepcopy(network).to("meta").eval()
 
 
 @torch.no_grad()
 def _run_without_values(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> None:
-    network(**{name: inputs[name][:1].to("meta") for name in network.inputs})
+    """Run a network that may be changed on torch's meta device, with shapes only."""
+    network.to("meta").eval()(**{name: inputs[name][:1].to("meta") for name in network.inputs})

@@ -4,6 +4,8 @@ Sources: Roy et al. 2018 (1803.02579) for scSE; Naranjo-Alcazar et al. 2021 (210
 (1603.05027) for the order of the pre-activation block.
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,24 +13,16 @@ from torch import Tensor, nn
 from sedcrnn.errors import check_choice
 from sedcrnn.networks.initialisation import glorot, he
 
-RECALIBRATIONS = ("scse", "cse", "sse", "none")
-
 
 class ScSE(nn.Module):
-    """Weighs a map by channel (cSE), by position (sSE), or by both and adds the two (scSE).
+    """Weighs a map by channel (`cse`), by position (`sse`), by both and adds the two (`scse`), or not at all (`none`).
 
-    Args:
-        channels: channels of the map.
-        ratio: the channel branch squeezes to channels // ratio.
-        kind: `scse`, `cse`, `sse`, or `none`, which leaves the map as it is.
-
-    Raises:
-        ConfigError: another kind.
+    The channel branch squeezes to channels // ratio.
     """
 
     def __init__(self, channels: int, ratio: int = 2, kind: str = "scse") -> None:
         super().__init__()
-        check_choice("recalibration", kind, RECALIBRATIONS)
+        check_choice("recalibration", kind, ("scse", "cse", "sse", "none"))
         self.kind = kind
         if kind in ("scse", "cse"):
             self.squeeze = he(nn.Linear(channels, channels // ratio, bias=False))
@@ -38,42 +32,23 @@ class ScSE(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channel, band, frame) -> the same shape."""
-        if self.kind == "none":
-            return maps
-        if self.kind == "cse":
-            return maps * self.by_channel(maps)
-        if self.kind == "sse":
-            return maps * self.by_position(maps)
-        return maps * self.by_channel(maps) + maps * self.by_position(maps)
-
-    def by_channel(self, maps: Tensor) -> Tensor:
-        """(batch, channel, band, frame) -> (batch, channel, 1, 1) weights in 0-1."""
-        weights = torch.sigmoid(self.excite(F.relu(self.squeeze(maps.mean((-2, -1))))))
-        return weights[:, :, None, None]
-
-    def by_position(self, maps: Tensor) -> Tensor:
-        """(batch, channel, band, frame) -> (batch, 1, band, frame) weights in 0-1."""
-        return torch.sigmoid(self.spatial(maps))
+        weighed = []
+        if self.kind in ("scse", "cse"):
+            weights = torch.sigmoid(self.excite(F.relu(self.squeeze(maps.mean((-2, -1))))))  # (batch, channel)
+            weighed.append(maps * weights[:, :, None, None])
+        if self.kind in ("scse", "sse"):
+            weighed.append(maps * torch.sigmoid(self.spatial(maps)))  # weights (batch, 1, band, frame)
+        return reduce(torch.add, weighed) if weighed else maps
 
 
 class ConvStandardPOST(nn.Module):
     """Residual block with scSE after the sum and the shortcut once more after scSE ("Standard-POST").
 
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        ratio: of the squeeze-excitation.
-        momentum: of the running statistics, in torch's sense; Keras' 0.99 is 0.01.
-        recalibration: see `ScSE`.
+    `momentum` is torch's, of the running statistics; Keras' 0.99 is 0.01.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        ratio: int = 2,
-        momentum: float = 0.01,
-        recalibration: str = "scse",
+        self, in_channels: int, out_channels: int, ratio: int = 2, momentum: float = 0.01, recalibration: str = "scse"
     ) -> None:
         super().__init__()
         self.conv1 = glorot(nn.Conv2d(in_channels, out_channels, kernel_size=3, padding="same"))
@@ -95,25 +70,11 @@ class ConvStandardPOST(nn.Module):
 class PreActivationPOST(nn.Module):
     """The same block with normalisation and ELU before the convolutions instead of after them.
 
-    With a(x) = ELU(BN(x)) of the input, which both branches get: shortcut = conv 1x1 (a(x)), residual =
-    conv 3x3 (ELU(BN(conv 3x3 (a(x))))), output = scSE(residual + shortcut) + shortcut. Neither the sum nor the shortcut
-    is normalised; that is left to the next block, and after the last to the network.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        ratio: of the squeeze-excitation.
-        momentum: of the running statistics, in torch's sense.
-        recalibration: see `ScSE`.
+    Neither the sum nor the shortcut is normalised; that is left to the next block, and after the last to the network.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        ratio: int = 2,
-        momentum: float = 0.01,
-        recalibration: str = "scse",
+        self, in_channels: int, out_channels: int, ratio: int = 2, momentum: float = 0.01, recalibration: str = "scse"
     ) -> None:
         super().__init__()
         self.norm1 = keras_batch_norm(in_channels, momentum)

@@ -1,1 +1,1 @@
-"""Figures of what networks see and predict."""
+"""Figures of what networks get and answer."""

@@ -1,7 +1,7 @@
-"""Scaled spectrograms and sampled frames -> one figure with one time axis; counts -> confusion matrix.
+"""Scaled spectrograms and sampled frames -> one figure with one time axis.
 
 Axes are placed in inches: a thumbnail's proportions and its place in time have to come out exactly. Time is the grid on
-which the network aligns sound and picture: a frame begins at its time, with the columns of the 1/5 s that it goes with.
+which the network aligns audio and video: a frame begins at its time, with the columns of the 1/5 s that it goes with.
 """
 
 from collections.abc import Sequence
@@ -24,30 +24,24 @@ DPI = 150
 # In inches.
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, GAP = 10.0, 0.75, 1.0, 0.62, 0.5, 0.32
 PANEL = 1.5
-THUMBNAIL = 0.84
-"""Side of a square thumbnail as it should be; one of another shape has the same area."""
+THUMBNAIL = 0.84  # side of a square thumbnail; one of another shape has the same area
+TICKS_APART = 0.15  # least distance of two labels of the frequency axis
 
-TICKS_APART = 0.15
-"""Least distance of two labels of the frequency axis, in inches."""
-
-LONGEST_TITLE = 90
-"""Characters."""
-
-BOUNDARIES = 60
-"""The most windows of which the boundaries are drawn."""
+LONGEST_TITLE = 90  # characters
+MOST_BOUNDARIES = 60  # boundaries of windows are drawn up to this number
 
 Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoundPanels:
+class SpectrogramPanels:
     """Spectrograms, one panel per channel.
 
     Attributes:
         values: (channel, band, column) in [-1, 1], highest band first, whole seconds.
         names: of the channels.
         centres: (band,) in Hz, highest first.
-        columns_per_second: how many.
+        columns_per_second: of the time axis.
     """
 
     values: Floats
@@ -69,71 +63,54 @@ class FrameStrip:
     aspect_ratio: float
 
 
-def draw_inputs(title: str, start: float, end: float, sound: SoundPanels | None, picture: FrameStrip | None) -> Figure:
-    """Draw what a network sees of an excerpt: spectrograms above, frames under them at their times.
+def draw_inputs(
+    title: str, start: float, end: float, panels: SpectrogramPanels | None, strip: FrameStrip | None
+) -> Figure:
+    """Draw what a network gets of an excerpt: spectrograms above, frames of the same seconds under them.
 
-    Args:
-        title: of the figure.
-        start: of the excerpt, in seconds; a whole number.
-        end: of the excerpt, in seconds; what lies beyond the arrays is hatched.
-        sound: where there is any.
-        picture: where there is any; it covers the same seconds.
-
-    Returns:
-        The figure, `WIDTH` inches wide at `DPI`.
+    Start (a whole number) and end are in seconds of the file; what lies beyond the arrays is hatched.
     """
     axis_width = WIDTH - LEFT - RIGHT
-    heights = [] if sound is None else [PANEL] * len(sound.values)
-    if picture is not None:
-        step, size = _thumbnails(picture.aspect_ratio, axis_width / (end - start) / STEPS_PER_SECOND)
-        heights.append(size / picture.aspect_ratio)
+    heights = [] if panels is None else [PANEL] * len(panels.values)
+    if strip is not None:
+        step, thumbnail = _thumbnails(strip.aspect_ratio, axis_width / (end - start) / STEPS_PER_SECOND)
+        heights.append(thumbnail / strip.aspect_ratio)
     height = round(DPI * (TOP + sum(heights) + GAP * (len(heights) - 1) + BOTTOM)) / DPI  # whole pixels
     figure = Figure((WIDTH, height), dpi=DPI)
-    figure.text(LEFT / WIDTH, 1 - 0.26 / height, _shortened(title), fontsize=11, va="center", parse_math=False)
+    line = " ".join(title.split())
+    if len(line) > LONGEST_TITLE:  # it loses its middle
+        line = f"{line[: LONGEST_TITLE // 2]}\N{HORIZONTAL ELLIPSIS}{line[-LONGEST_TITLE // 2 :]}"
+    figure.text(LEFT / WIDTH, 1 - 0.26 / height, line, fontsize=11, va="center", parse_math=False)
 
     axes: list[Axes] = []
     bottom = height - TOP + GAP
     for panel in heights:
         bottom -= GAP + panel
         axes.append(figure.add_axes((LEFT / WIDTH, bottom / height, axis_width / WIDTH, panel / height)))
-    seen = end
-    if sound is not None:
-        seen = start + sound.values.shape[2] / sound.columns_per_second
-        for axis, name, values in zip(axes, sound.names, sound.values, strict=False):
-            image = _draw_channel(axis, name, values, sound.centres, (start, seen))
-        place = (WIDTH - RIGHT + 0.15) / WIDTH, axes[len(sound.values) - 1].get_position().y0
-        bar = figure.add_axes((*place, 0.14 / WIDTH, axes[0].get_position().y1 - place[1]))
-        _draw_colour_bar(figure, bar, image)
-    if picture is not None:
-        seen = start + len(picture.frames) / STEPS_PER_SECOND
-        _draw_frames(axes[-1], picture, start, step, size / axis_width * (end - start))
-    if seen < end:
+    covered = end
+    if panels is not None:
+        covered = start + panels.values.shape[2] / panels.columns_per_second
+        for axis, name, values in zip(axes, panels.names, panels.values, strict=False):
+            image = _draw_channel(axis, name, values, panels.centres, (start, covered))
+        left, below = (WIDTH - RIGHT + 0.15) / WIDTH, axes[len(panels.values) - 1].get_position().y0
+        place = figure.add_axes((left, below, 0.14 / WIDTH, axes[0].get_position().y1 - below))
+        bar = figure.colorbar(image, cax=place, ticks=[-1, -0.5, 0, 0.5, 1])
+        bar.ax.tick_params(labelsize=8)
+        bar.set_label("level in dB, each second\nscaled to [\N{MINUS SIGN}1, 1]", fontsize=8)
+    if strip is not None:
+        covered = start + len(strip.frames) / STEPS_PER_SECOND
+        _draw_frames(axes[-1], strip, start, step, thumbnail / axis_width * (end - start))
+    for axis in axes:
+        axis.set_xlim(start, end)
+        axis.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
+        axis.tick_params(axis="x", labelsize=8, labelbottom=axis is axes[-1])
+        if covered < end:
+            axis.axvspan(covered, end, facecolor="0.93", edgecolor="0.6", hatch="////", linewidth=0)
+        if axis is axes[-1]:
+            axis.set_xlabel("time (s)", fontsize=9)
+    if covered < end:
         note = "hatched: beyond the last whole second, in no window"
         figure.text(1 - RIGHT / WIDTH, 0.15 / height, note, fontsize=8, va="center", ha="right")
-    for axis in axes:
-        _draw_time(axis, start, seen, end, labelled=axis is axes[-1])
-    return figure
-
-
-def draw_confusion(confusion: Sequence[Sequence[int]], scenes: Sequence[str]) -> Figure:
-    """Draw a confusion matrix: counts, shaded by their share of the true scene's examples.
-
-    Args:
-        confusion: (true scene, predicted scene) counts.
-        scenes: label order.
-    """
-    counts = np.asarray(confusion)
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    side = 2 + 0.5 * len(scenes)
-    figure = Figure((side, side), dpi=DPI, layout="constrained")
-    axis = figure.add_subplot()
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), number in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axis.text(column, row, str(number), ha="center", va="center", fontsize=8, color=colour)
-    axis.set_xticks(range(len(scenes)), scenes, rotation=90, fontsize=8)
-    axis.set_yticks(range(len(scenes)), scenes, fontsize=8)
-    axis.set(xlabel="predicted", ylabel="true")
     return figure
 
 
@@ -145,7 +122,7 @@ def band_ticks(centres: Floats, apart: float) -> tuple[list[float], list[str]]:
         apart: least distance of two ticks, in bands.
     """
     chosen: dict[float, float] = {}
-    # The most telling first, which the others then have to leave room.
+    # Powers of ten first; the others are labelled where these leave room.
     for hertz in (digit * 10.0**power for digit in (1, 2, 5) for power in (4, 3, 2, 1)):
         band = float(np.interp(hertz, centres[::-1], np.arange(len(centres))[::-1]))
         inside = centres[-1] <= hertz <= centres[0]
@@ -155,14 +132,8 @@ def band_ticks(centres: Floats, apart: float) -> tuple[list[float], list[str]]:
     return list(chosen.values()), labels
 
 
-def _shortened(title: str) -> str:
-    """In one line that fits; what is too long loses its middle."""
-    line, half = " ".join(title.split()), LONGEST_TITLE // 2
-    return line if len(line) <= LONGEST_TITLE else f"{line[:half]}\N{HORIZONTAL ELLIPSIS}{line[-half:]}"
-
-
 def _thumbnails(aspect_ratio: float, inches: float) -> tuple[int, float]:
-    """Every how manieth frame is shown, and how wide in inches, with so many inches from one frame to the next."""
+    """Frame stride and thumbnail width (inches), with this distance in inches from one frame to the next."""
     wanted = THUMBNAIL * sqrt(aspect_ratio)
     seconds = (digit * 10**power for power in count() for digit in (1, 2, 5))
     steps = chain((1, 2), (STEPS_PER_SECOND * second for second in seconds))  # round times, as ticks have them
@@ -179,28 +150,22 @@ def _draw_channel(axis: Axes, name: str, values: Floats, centres: Floats, time: 
     axis.set_ylabel("Hz", fontsize=9)
     axis.set_title(name, loc="left", fontsize=9, pad=4)
     boundaries = np.arange(time[0] + 1, time[1])
-    if len(boundaries) < BOUNDARIES:
+    if len(boundaries) < MOST_BOUNDARIES:
         axis.vlines(boundaries, -0.5, bands - 0.5, color="white", linewidth=0.5, alpha=0.5)
     return image
 
 
-def _draw_colour_bar(figure: Figure, place: Axes, image: AxesImage) -> None:
-    bar = figure.colorbar(image, cax=place, ticks=[-1, -0.5, 0, 0.5, 1])
-    bar.ax.tick_params(labelsize=8)
-    bar.set_label("level in dB, each second\nscaled to [\N{MINUS SIGN}1, 1]", fontsize=8)
-
-
-def _draw_frames(axis: Axes, picture: FrameStrip, start: float, step: int, duration: float) -> None:
+def _draw_frames(axis: Axes, strip: FrameStrip, start: float, step: int, duration: float) -> None:
     """Every `step`-th frame as a thumbnail of so many seconds, as far as they fit."""
-    times = start + np.arange(len(picture.frames)) / STEPS_PER_SECOND
-    seen = start + len(times) / STEPS_PER_SECOND
-    for time, frame in zip(times[::step], picture.frames[::step], strict=True):
-        if time + duration <= seen:
+    times = start + np.arange(len(strip.frames)) / STEPS_PER_SECOND
+    end = start + len(times) / STEPS_PER_SECOND
+    for time, frame in zip(times[::step], strip.frames[::step], strict=True):
+        if time + duration <= end:
             axis.imshow(frame, extent=(time, time + duration, 0, 1), aspect="auto")
             axis.add_patch(Rectangle((time, 0), duration, 1, fill=False, linewidth=0.5))
     axis.set(ylim=(0, 1), yticks=[])
     axis.spines[:].set_visible(False)
-    height, width = picture.frames.shape[1:3]
+    height, width = strip.frames.shape[1:3]
     axis.set_title(
         f"frames of {height} \N{MULTIPLICATION SIGN} {width} pixels, drawn in the recording's proportions; one every "
         f"{step / STEPS_PER_SECOND:g} s (of {STEPS_PER_SECOND} per second), with its left edge at its time",
@@ -208,14 +173,3 @@ def _draw_frames(axis: Axes, picture: FrameStrip, start: float, step: int, durat
         fontsize=9,
         pad=4,
     )
-
-
-def _draw_time(axis: Axes, start: float, seen: float, end: float, labelled: bool) -> None:
-    """The time axis, and the time that no window covers."""
-    axis.set_xlim(start, end)
-    axis.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-    axis.tick_params(axis="x", labelsize=8, labelbottom=labelled)
-    if labelled:
-        axis.set_xlabel("time (s)", fontsize=9)
-    if seen < end:
-        axis.axvspan(seen, end, facecolor="0.93", edgecolor="0.6", hatch="////", linewidth=0)

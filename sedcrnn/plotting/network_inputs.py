@@ -1,137 +1,111 @@
-"""A file with sound, picture or both -> the windows and frames that a network gets of it -> a figure.
-
-python -m sedcrnn.inspect clip.mp4
-python -m sedcrnn.inspect clip.wav clip.mp4
-"""
+"""A file with audio, video or both -> the windows and frames that a network gets of it -> a figure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backend_bases import FigureCanvasBase
 from numpy.typing import NDArray
 
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
 from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
-from sedcrnn.features.feature import STEPS_PER_SECOND
-from sedcrnn.features.spectrogram import Spectrogram, scale_window
+from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
+from sedcrnn.features.frames import Frames
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.video_track import aspect_ratio
-from sedcrnn.plotting.input_figure import FrameStrip, SoundPanels, draw_inputs
+from sedcrnn.plotting.input_figure import FrameStrip, SpectrogramPanels, draw_inputs
 from sedcrnn.runs.files import atomic
 
 
+def drawable(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """The features that can be drawn: spectrograms and frames, and no features of a user's own."""
+    return {name: feature for name, feature in features.items() if isinstance(feature, Spectrogram | Frames)}
+
+
 def draw_file(
-    file: Path, video: Path | None, output: Path, start: int, seconds: int, features: Mapping[str, Any]
+    file: Path, video: Path | None, output: Path, start: int, seconds: int, features: Mapping[str, Feature]
 ) -> Path:
-    """Draw what the network sees of a file.
+    """Draw what a network gets of a file.
 
-    The windows are those of evaluation: every whole second that all features have.
-
-    Returns:
-        The figure.
+    Args:
+        file: with audio, video or both.
+        video: file with the video, where that is another.
+        output: the figure; its suffix is the format.
+        start: first second drawn.
+        seconds: how many, at most: the windows of evaluation, which are the whole seconds that all features have.
+        features: a spectrogram, frames, or both.
 
     Raises:
         ClipError: a file that is absent or damaged, or has nothing to draw.
         ConfigError: seconds that the file does not have, or a figure that cannot be written.
     """
-    picture = video or file
-    files = list(dict.fromkeys([file, picture]))
-    _check_files(files, output)
-    wanted = (start + seconds) * STEPS_PER_SECOND
-    stored = read_features(features, {"spectrogram": file, "frames": picture}, wanted)
-    steps = [len(array) // features[name].per_step for name, array in stored.items()]
-    windows = _excerpt(ConsecutiveWindows([min(steps)], 1).windows, file, start, seconds)
-    sound = frames = None
-    if "spectrogram" in stored:
-        sound = see_sound(features["spectrogram"], stored["spectrogram"], windows)
-    if "frames" in stored:
-        seen = stored["frames"][windows[0].step : windows[-1].step + STEPS_PER_WINDOW]
-        frames = FrameStrip(frames=seen, aspect_ratio=aspect_ratio(picture))
-    end = min(start + seconds, max(steps) / STEPS_PER_SECOND)
-    figure = draw_inputs(", ".join(path.name for path in files), start, end, sound, frames)
-    try:
-        with atomic(output) as temporary:
-            figure.savefig(temporary)
-    except OSError as error:
+    sources = {"audio": file, "video": video or file}
+    if output.resolve() in [path.resolve() for path in sources.values()]:
         raise ConfigError(
-            f"The figure '{output}' cannot be written: {error.strerror}",
-            "It is a file in a folder that is yours to write in",
-            "Set output=<name>.png",
-        ) from error
-    return output
-
-
-def read_features(features: Mapping[str, Any], paths: Mapping[str, Path], steps: int) -> dict[str, NDArray[Any]]:
-    """The first steps of every feature, as they would be stored; a file that stands for sound and picture may lack one.
-
-    Raises:
-        ClipError: a file is damaged so far, or lacks what it is there for.
-    """
-    stored: dict[str, NDArray[Any]] = {}
+            f"output={output} is the recording itself", "The figure is a file of its own", "Set another output"
+        )
+    decoded: dict[str, NDArray[Any]] = {}
     for name, feature in features.items():
         try:
-            stored[name] = beginning(feature.stream(paths[name]), steps * feature.per_step)
+            decoded[name] = beginning(
+                feature.stream(sources[feature.track]), (start + seconds) * STEPS_PER_SECOND * feature.per_step
+            )
         except MissingTrackError:
-            if len(set(paths.values())) > 1:
+            if video is not None:  # each of two files is there for its track
                 raise
-    if not stored:
+    if not decoded:
         raise ClipError(
-            f"'{paths['spectrogram']}' holds nothing of what is asked for: {', '.join(features) or 'no features'}",
-            "The spectrogram is made of sound, and the frames of a (moving) picture",
+            f"'{file}' holds nothing of what is asked for: {', '.join(features) or 'no features'}",
+            "The spectrogram is made of audio, and the frames of (moving) video",
             "Choose another file",
         )
-    return stored
-
-
-def beginning(pieces: Iterator[NDArray[Any]], length: int) -> NDArray[Any]:
-    """So much of a stream, which is read no further; all where there is less."""
-    taken: list[NDArray[Any]] = []
-    while sum(map(len, taken)) < length and (piece := next(pieces, None)) is not None:
-        taken.append(piece)
-    return np.concatenate(taken)[:length]
-
-
-def see_sound(feature: Spectrogram, stored: NDArray[Any], windows: Sequence[Window]) -> SoundPanels:
-    """The windows of a stored spectrogram (column, channel, band) as the audio network gets them, one after another."""
-    hops = feature.per_step
-    cut = np.stack([stored[window.step * hops : (window.step + STEPS_PER_WINDOW) * hops] for window in windows])
-    scaled = scale_window(feature.decode(cut.transpose(0, 2, 3, 1)))
-    return SoundPanels(
-        values=np.concatenate(list(scaled), axis=-1),
-        names=feature.layout.names,
-        centres=feature.bank.centres(feature.sample_rate),
-        columns_per_second=STEPS_PER_SECOND * hops,
-    )
-
-
-def _excerpt(windows: Sequence[Window], file: Path, start: int, seconds: int) -> Sequence[Window]:
-    """The windows that are asked for, at least one."""
+    steps = [len(values) // features[name].per_step for name, values in decoded.items()]
+    windows = ConsecutiveWindows([min(steps)], 1).windows
     if start >= len(windows):
         raise ConfigError(
             f"start={start}, and '{file}' has {len(windows)} whole seconds",
             f"The first second shown is one of 0 to {len(windows) - 1}",
             "Correct the value",
         )
-    return windows[start : start + seconds]
-
-
-def _check_files(files: Sequence[Path], output: Path) -> None:
-    for path in files:
-        if not path.is_file():
-            raise ClipError(
-                f"'{path}' is {'a folder' if path.is_dir() else 'absent'}",
-                "A recording is one file, or two where the picture lies apart: sound first",
-                "Correct the name",
-            )
-        if output.exists() and output.samefile(path):
-            raise ConfigError(
-                f"output={output} is the recording itself", "The figure is a file of its own", "Set another output"
-            )
-    formats = FigureCanvasBase.get_supported_filetypes()
-    if output.suffix.lower().removeprefix(".") not in formats:
+    windows = windows[start : start + seconds]
+    panels = strip = None
+    for name, values in decoded.items():
+        feature = features[name]
+        if isinstance(feature, Spectrogram):
+            panels = spectrogram_panels(feature, values, windows)
+        else:
+            frames = values[windows[0].step : windows[-1].step + STEPS_PER_WINDOW]
+            strip = FrameStrip(frames=frames, aspect_ratio=aspect_ratio(sources["video"]))
+    end = min(start + seconds, max(steps) / STEPS_PER_SECOND)
+    title = ", ".join(dict.fromkeys(path.name for path in sources.values()))
+    figure = draw_inputs(title, start, end, panels, strip)
+    try:
+        with atomic(output) as temporary:
+            figure.savefig(temporary)
+    except (OSError, ValueError) as error:  # matplotlib's, for a suffix that it does not know
         raise ConfigError(
-            f"output={output} has the suffix '{output.suffix}'",
-            f"It says the figure's format: {', '.join(sorted(formats))}",
+            f"The figure '{output}' cannot be written: {getattr(error, 'strerror', error)}",
+            "It is a file in a folder that is yours to write in, and its suffix is a format of figures",
             "Set output=<name>.png",
-        )
+        ) from error
+    return output
+
+
+def beginning(pieces: Iterator[NDArray[Any]], length: int) -> NDArray[Any]:
+    """The first rows of a stream, which is read no further; all where there are fewer."""
+    taken: list[NDArray[Any]] = []
+    while sum(map(len, taken)) < length and (piece := next(pieces, None)) is not None:
+        taken.append(piece)
+    return np.concatenate(taken)[:length]
+
+
+def spectrogram_panels(feature: Spectrogram, decibels: NDArray[Any], windows: Sequence[Window]) -> SpectrogramPanels:
+    """The windows of a spectrogram (column, channel, band) as the audio network gets them, one after another."""
+    columns = feature.per_step
+    cut = np.stack([decibels[window.step * columns : (window.step + STEPS_PER_WINDOW) * columns] for window in windows])
+    return SpectrogramPanels(
+        values=np.concatenate(list(feature.network_input(cut)), axis=-1),
+        names=feature.layout.names,
+        centres=feature.bank.centres(feature.sample_rate),
+        columns_per_second=STEPS_PER_SECOND * columns,
+    )

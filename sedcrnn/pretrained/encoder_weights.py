@@ -13,38 +13,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sedcrnn.errors import WeightsError
-from sedcrnn.networks.backbones import build_backbone
-from sedcrnn.networks.normalisation import TIMM, Normalisation, find_normalisation
+from sedcrnn.networks.backbones import TIMM, Normalisation, build_backbone, find_normalisation
 from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
 from sedcrnn.pretrained.origins import Origin
 from sedcrnn.runs.checkpoints import weights_digest
 from sedcrnn.runs.files import atomic
 
 _CLASSES = (205, 365, 1000, 1365)  # outputs of Places205, Places365, ImageNet and the hybrid of both
-_COUNTER = "num_batches_tracked"  # of batch normalisation; files from before 2018 do without
 
 
 @dataclass(frozen=True)
 class EncoderWeights:
     """Weights of a frame encoder's backbone, and where they come from.
 
-    Attributes:
-        backbone: timm architecture.
-        trained_on: a name in `origins.ORIGINS`, or the tag of timm's weights.
-        normalisation: the frames that they were trained on, as `networks.normalisation` names them.
-        licence: of the weights.
-        source: name of the file that they were converted from.
-        md5: of that file.
-        weights: state of the backbone, at the size that it was trained at; with its own head, which the pooling `model`
-            needs, where the source has that.
+    They are its state at the size that it was trained at; with its own head, which the pooling `model` needs, where the
+    source has that.
     """
 
-    backbone: str
-    trained_on: str
-    normalisation: str
+    backbone: str  # timm architecture
+    trained_on: str  # a name in `origins.ORIGINS`, or the tag of timm's weights
+    normalisation: str  # of the frames that they were trained on, as `find_normalisation` names it
     licence: str
-    source: str
-    md5: str
+    source: str  # name of the file that they were converted from
+    md5: str  # of that file
     weights: dict[str, Tensor]
 
     @property
@@ -66,11 +57,9 @@ class EncoderWeights:
     def save(self, path: Path) -> None:
         """Write a safetensors file, atomically, with all of this in its metadata."""
         chosen = self.frames
-        metadata = {name: getattr(self, name) for name in _DESCRIBED} | {
-            "channel_order": "BGR" if chosen.bgr else "RGB",
-            "mean": " ".join(map(str, chosen.mean)),
-            "std": " ".join(map(str, chosen.std)),
-        }
+        metadata = {name: getattr(self, name) for name in _DESCRIBED}
+        metadata |= {"mean": " ".join(map(str, chosen.mean)), "std": " ".join(map(str, chosen.std))}
+        metadata["channel_order"] = "BGR" if chosen.bgr else "RGB"
         with atomic(path) as temporary:
             save_file(self.weights, temporary, metadata)
 
@@ -79,13 +68,7 @@ _DESCRIBED = ("backbone", "trained_on", "normalisation", "licence", "source", "m
 
 
 def convert(path: Path, backbone: str, trained_on: str, origin: Origin) -> EncoderWeights:
-    """The weights of a backbone from a published file, as float32.
-
-    Args:
-        path: Caffe, Keras, torch or safetensors file.
-        backbone: timm architecture.
-        trained_on: name of the origin.
-        origin: what is known of the weights.
+    """The weights of a timm architecture from a published file, as float32.
 
     Raises:
         ConfigError: an architecture that is no frame encoder.
@@ -104,13 +87,11 @@ def convert(path: Path, backbone: str, trained_on: str, origin: Origin) -> Encod
     _check_arrays(path, {name: array.shape for name, array in arrays.items()}, backbone, names)
     if (head := _head_state(backbone)).keys() <= arrays.keys():
         expected |= head
-    weights = {
+    weights = {}
+    for name, like in expected.items():
+        array = arrays.get(names.get(name, name), np.zeros(like.shape))  # files from before 2018 have no counters
         # copied into an array of our own: some are views of the file, or transposed
-        name: torch.from_numpy(np.array(arrays[names.get(name, name)], order="C")).to(like.dtype)
-        if names.get(name, name) in arrays
-        else torch.zeros(like.shape, dtype=like.dtype)
-        for name, like in expected.items()
-    }
+        weights[name] = torch.from_numpy(np.array(array, order="C")).to(like.dtype)
     _check_finite(path, weights)
     return EncoderWeights(backbone, trained_on, origin.normalisation, origin.licence, path.name, md5_of(path), weights)
 
@@ -124,7 +105,7 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
     if not path.is_file():
         raise WeightsError(
             f"There is no file of weights at {path}",
-            "`python -m sedcrnn.weights import <file>` writes one from a published file, which `list` names",
+            "`sedcrnn weights import <file>` writes one from a published file, which `list` names",
             "Import the weights, correct the path, or say init_from.encoder=random",
         )
     try:
@@ -135,7 +116,7 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
     except (SafetensorError, KeyError, OSError) as error:
         raise WeightsError(
             f"{path} does not say what it holds: {type(error).__name__}: {error}",
-            "Training starts from files that `python -m sedcrnn.weights import <file>` wrote",
+            "Training starts from files that `sedcrnn weights import <file>` wrote",
             "Import the file first, and name what that writes",
         ) from error
     _check_arrays(path, {name: value.shape for name, value in weights.items()}, described["backbone"], {})
@@ -150,14 +131,13 @@ def md5_of(path: Path) -> str:
 
 
 def _meta_state(backbone: str, pooling: str = "max") -> dict[str, Tensor]:
-    """Names, shapes and types of a backbone's weights, without memory for them or draws at random."""
     with torch.device("meta"):
         state: dict[str, Tensor] = build_backbone(backbone, pooling).state_dict()
     return state
 
 
 def _head_state(backbone: str) -> dict[str, Tensor]:
-    """The same of the layers between the last map and the classifier, as far as a pooling uses them."""
+    """The layers between the last map and the classifier, as far as a pooling uses them."""
     if backbone.startswith("vgg"):
         return {}
     state, maps = _meta_state(backbone, "model"), _meta_state(backbone)
@@ -168,7 +148,7 @@ def _check_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], backbone: s
     """Refuse a file that lacks an array of the backbone, has one more, or one of another shape."""
     expected = {names.get(name, name): tuple(like.shape) for name, like in _meta_state(backbone).items()}
     head = {name: tuple(like.shape) for name, like in _head_state(backbone).items()}
-    missing = [name for name in expected if name not in shapes and not name.endswith(_COUNTER)]
+    missing = [name for name in expected if name not in shapes and not name.endswith("num_batches_tracked")]
     # What belongs to the classifier may be there; what belongs among the convolutions may not.
     parts = {name.split(".")[0] for name in expected}
     extra = [
@@ -202,7 +182,7 @@ def _check_classes(path: Path, arrays: Arrays, trained_on: str, classes: int) ->
         raise WeightsError(
             f"{path} has a classifier of {' and '.join(map(str, sorted(found)))} outputs",
             f"Weights of '{trained_on}' have {classes}",
-            "Correct trained_on, or name another file; `python -m sedcrnn.weights list` shows what is known",
+            "Correct trained_on, or name another file; `sedcrnn weights list` shows what is known",
         )
 
 

@@ -1,7 +1,7 @@
 """A file of weights -> arrays by name: Caffe .caffemodel, Keras .h5, torch state_dict, safetensors."""
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,51 +13,92 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sedcrnn.errors import WeightsError
-from sedcrnn.pretrained.caffe import read_caffe
 
 Arrays = dict[str, np.ndarray]
 
-# VGG16's convolutions, as (block, place within it), and what torchvision and timm call them.
-_VGG16 = dict(
-    zip(
-        [(block, place) for block, places in enumerate((2, 2, 3, 3, 3), start=1) for place in range(1, places + 1)],
-        [f"features.{index}" for index in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)],
-        strict=True,
-    )
-)
-
-
-def _vgg16_names(pattern: str) -> dict[str, str]:
-    return {
-        f"{timm_name}.{kind}": f"{pattern.format(*place)}.{kind}"
-        for place, timm_name in _VGG16.items()
-        for kind in ("weight", "bias")
-    }
+# Numbers of fields in BVLC's caffe.proto: of NetParameter, LayerParameter, BlobProto and BlobShape.
+_OLD_LAYER, _LAYER = 2, 100
+_NAME, _BLOB = 1, 7
+_DATA, _SHAPE = 5, 7
+_DIM = 1
+_OLD = "it is in the form of before 2015; load it with a newer Caffe and save it"
+# Wire types of protobuf (protobuf.dev/programming-guides/encoding), and the bytes of those of one size.
+_VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a kind of file is read.
-
-    Attributes:
-        title: for messages.
-        read: path -> arrays by name, kernels as (out, in, height, width).
-        names: timm's name of each of VGG16's arrays -> its name in such a file; empty: all networks, timm's names.
-    """
+    """How a kind of file is read."""
 
     title: str
-    read: Callable[[Path], Arrays]
-    names: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[Path], Arrays]  # kernels are (out, in, height, width)
+    names: Mapping[str, str] = field(default_factory=dict)  # timm's of VGG16 -> the file's; empty: any network, timm's
 
 
-def read_keras(path: Path) -> Arrays:
+def _read_caffe(path: Path) -> Arrays:
+    """`<layer>.weight` and `<layer>.bias` of every layer, as views of the file."""
+    arrays: Arrays = {}
+    for number, layer in _fields(np.memmap(path, mode="r").data):
+        if number == _OLD_LAYER:
+            raise ValueError(_OLD)
+        if number == _LAYER:
+            fields = list(_fields(layer))
+            name = next((bytes(value).decode() for key, value in fields if key == _NAME), "")
+            blobs = [dict(_fields(value)) for key, value in fields if key == _BLOB]
+            for kind, blob in zip(("weight", "bias"), blobs, strict=False):
+                if _SHAPE not in blob:
+                    raise ValueError(_OLD)
+                shape = [size for key, sizes in _fields(blob[_SHAPE]) if key == _DIM for size in _varints(sizes)]
+                arrays[f"{name}.{kind}"] = np.frombuffer(blob[_DATA], "<f4").reshape(shape)
+    return arrays
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of each field of a protobuf message that holds bytes; single numbers are passed over."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        wire_type = key & 7
+        if wire_type == _VARINT:
+            _, position = _varint(message, position)
+            continue
+        if wire_type == _BYTES:
+            size, position = _varint(message, position)
+        elif wire_type in _FIXED:
+            size = _FIXED[wire_type]
+        else:
+            raise ValueError(f"not a protobuf message: a field of the wire type {wire_type}")
+        if position + size > len(message):
+            raise ValueError("it ends in the middle")
+        if wire_type == _BYTES:
+            yield key >> 3, message[position : position + size]
+        position += size
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """The whole number that starts at a position, seven bits to a byte, lowest first; and the position after it."""
+    value = 0
+    for index, byte in enumerate(message[position : position + 10]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, position + index + 1
+    raise ValueError("it ends in the middle of a number, or is no protobuf message")
+
+
+def _varints(packed: memoryview) -> Iterator[int]:
+    position = 0
+    while position < len(packed):
+        number, position = _varint(packed, position)
+        yield number
+
+
+def _read_keras(path: Path) -> Arrays:
     """`<layer>.weight` and `<layer>.bias` of the convolutions, and the biases of dense layers, from a Keras HDF5 file
     of weights or of a whole model: datasets `/<layer>/<layer>/kernel:0` and `bias:0`."""
     arrays: Arrays = {}
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        layer, _, leaf = name.rpartition("/")
-        layer = layer.rpartition("/")[2]
+        *_, layer, leaf = f"/{name}".split("/")
         if leaf == "kernel:0" and item.ndim == 4:
             arrays[f"{layer}.weight"] = np.asarray(item).transpose(3, 2, 0, 1)  # from height, width, in, out
         elif leaf == "bias:0":
@@ -68,40 +109,43 @@ def read_keras(path: Path) -> Arrays:
     return arrays
 
 
-def read_torch(path: Path) -> Arrays:
+def _read_torch(path: Path) -> Arrays:
     """A state_dict, or a checkpoint that holds one as `state_dict`; nothing stored in the file is executed."""
-    content = _with_text_names(torch.load(path, map_location="cpu", weights_only=True))
-    return _arrays(_with_text_names(content.get("state_dict", content)))
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    return _arrays(content.get("state_dict", content.get(b"state_dict", content)))
 
 
-def read_safetensors(path: Path) -> Arrays:
-    """Every tensor of a safetensors file."""
-    return _arrays(load_file(path))
-
-
-def _with_text_names(state: Mapping[str | bytes, Any]) -> dict[str, Any]:
-    """Python 2, which wrote CSAIL's files, leaves names that are bytes."""
-    return {name.decode() if isinstance(name, bytes) else name: value for name, value in state.items()}
-
-
-def _arrays(state: Mapping[str, object]) -> Arrays:
+def _arrays(state: Mapping[Any, object]) -> Arrays:
+    # Python 2, which wrote CSAIL's files, leaves names that are bytes.
+    texts = {name.decode() if isinstance(name, bytes) else name: value for name, value in state.items()}
     return {
         name.removeprefix("module."): (value.float() if value.is_floating_point() else value).numpy()
-        for name, value in state.items()
+        for name, value in texts.items()
         if isinstance(value, torch.Tensor)
     }
 
 
-_TORCH = Format("a torch state_dict", read_torch)
-_KERAS = Format("Keras weights in HDF5", read_keras, _vgg16_names("block{}_conv{}"))
+def _vgg16_names(pattern: str) -> dict[str, str]:
+    """timm's (and torchvision's) names -> those by block, and number within it."""
+    layers = [(block, number) for block, count in enumerate((2, 2, 3, 3, 3), 1) for number in range(1, count + 1)]
+    indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    return {
+        f"features.{index}.{kind}": f"{pattern.format(*layer)}.{kind}"
+        for index, layer in zip(indices, layers, strict=True)
+        for kind in ("weight", "bias")
+    }
+
+
+_TORCH = Format("a torch state_dict", _read_torch)
+_KERAS = Format("Keras weights in HDF5", _read_keras, _vgg16_names("block{}_conv{}"))
 FORMATS = {
-    ".caffemodel": Format("a Caffe .caffemodel", read_caffe, _vgg16_names("conv{}_{}")),
+    ".caffemodel": Format("a Caffe .caffemodel", _read_caffe, _vgg16_names("conv{}_{}")),
     ".h5": _KERAS,
     ".hdf5": _KERAS,
     ".pth": _TORCH,
     ".pt": _TORCH,
     ".tar": _TORCH,  # .pth.tar, which is no archive
-    ".safetensors": Format("a safetensors file", read_safetensors),
+    ".safetensors": Format("a safetensors file", lambda path: _arrays(load_file(path))),
 }
 
 
@@ -115,7 +159,7 @@ def file_format(path: Path) -> Format:
         raise WeightsError(
             f"There is no file {path}",
             "Weights are imported from a file on this machine",
-            "Check the path; `python -m sedcrnn.weights list` says where to get one",
+            "Check the path; `sedcrnn weights list` says where to get one",
         )
     if path.suffix.lower() not in FORMATS:
         raise WeightsError(
@@ -140,5 +184,5 @@ def read_arrays(path: Path) -> Arrays:
         raise WeightsError(
             f"{path} cannot be read as {kind.title}: {(str(error).splitlines() or [type(error).__name__])[0]}",
             "The file is whole and holds what its ending says (a state_dict, not a pickled model)",
-            "Get it again; `python -m sedcrnn.weights list` says where",
+            "Get it again; `sedcrnn weights list` says where",
         ) from error

@@ -1,23 +1,20 @@
-"""Published weights -> a checked safetensors file that a stage starts from (init_from.encoder=<file>).
+"""A published file, or a name on timm's hub -> a checked safetensors file that a stage starts from."""
 
-python -m sedcrnn.weights list
-python -m sedcrnn.weights import vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5
-python -m sedcrnn.weights import vgg16_places365.caffemodel trained_on=places365_caffe
-python -m sedcrnn.weights import model.safetensors backbone=tiny_vit_11m_224.dist_in22k_ft_in1k
-python -m sedcrnn.weights download vgg16.tv_in1k
-"""
-
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sedcrnn.errors import ConfigError, WeightsError
+from huggingface_hub import hf_hub_download
+
+from sedcrnn.errors import ConfigError, WeightsError, nearest
+from sedcrnn.networks.backbones import NORMALISATIONS, TIMM, Normalisation, find_normalisation, timm
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, convert, md5_of
 from sedcrnn.pretrained.formats import file_format
-from sedcrnn.pretrained.hub import fetch, timm_origin
 from sedcrnn.pretrained.origins import ORIGINS, Origin, identify
 
 
-def import_weights(file: str, backbone: str, trained_on: str | None, output: str | None) -> Path:
-    """Convert a published file, and tell what it was and what became of it.
+def import_weights(file: str, backbone: str, trained_on: str | None, output: str | None) -> str:
+    """Convert a published file.
 
     Args:
         file: Caffe, Keras, torch or safetensors file.
@@ -26,10 +23,7 @@ def import_weights(file: str, backbone: str, trained_on: str | None, output: str
         output: where the weights go; None: `weights/<backbone>-<data>.safetensors`.
 
     Returns:
-        The file written.
-
-    Raises:
-        WeightsError: what `identify`, `timm_origin` and `convert` raise, or two origins.
+        What the file was, what became of it, and how it is used, as text.
     """
     path = Path(file)
     file_format(path)
@@ -41,56 +35,80 @@ def import_weights(file: str, backbone: str, trained_on: str | None, output: str
             "Leave trained_on out, or the tag",
         )
     md5 = md5_of(path)
-    print(f"md5         {md5} of {path.name}: {_published(md5)}")
+    published = [name for origin in ORIGINS.values() for name, known in origin.md5.items() if known == md5]
     name = tag or identify(md5, trained_on)
-    origin = timm_origin(backbone) if tag else ORIGINS[name]
-    return _save(convert(path, architecture, name, origin), origin, output)
+    origin = _timm_origin(backbone) if tag else ORIGINS[name]
+    identity = f"the published {published[0]}" if published else "none of the known files, so its origin is as you say"
+    return _save(convert(path, architecture, name, origin), origin, identity, output)
 
 
-def download_weights(name: str, output: str | None, url: str | None) -> Path:
-    """Download weights that timm names, convert them, and tell what became of them; parameters as above.
+def download_weights(name: str, output: str | None, url: str | None) -> str:
+    """Download weights that timm names, or find them in the hub's cache, and convert them.
 
-    Raises:
-        WeightsError: what `timm_origin`, `fetch` and `convert` raise.
+    Args:
+        name: `<architecture>.<tag>`, as `vgg16.tv_in1k`.
+        output: where the weights go, as above.
+        url: of a mirror; None: the hub itself (or HF_ENDPOINT).
     """
-    origin = timm_origin(name)
-    path = fetch(name, url)
+    origin = _timm_origin(name)
+    config: Any = timm.get_pretrained_cfg(name)
+    try:
+        path = Path(hf_hub_download(config.hf_hub_id, config.hf_hub_filename or "model.safetensors", endpoint=url))
+    except OSError as error:  # all of the hub's errors are
+        raise WeightsError(
+            f"{config.hf_hub_id} cannot be downloaded: {' '.join(str(error).split())}",
+            "The hub can be reached from this machine, or the file is in its cache (HF_HOME)",
+            f"Get model.safetensors on another machine, then: sedcrnn weights import model.safetensors backbone={name}",
+        ) from error
     backbone, _, tag = name.partition(".")
-    weights = convert(path, backbone, tag, origin)
-    print(f"md5         {weights.md5} of {path.name}: as the hub delivers it")
-    return _save(weights, origin, output)
+    return _save(convert(path, backbone, tag, origin), origin, "as the hub delivers it", output)
 
 
-def known_weights() -> str:
-    """What is known, where people get it, and its licence, as text."""
-    lines = []
-    for name, origin in ORIGINS.items():
-        lines += [f"trained_on={name}", f"  what      {origin.what}", f"  where     {origin.where}"]
-        lines += [f"  licence   {origin.licence}", f"  frames    {_frames(origin)}"]
-        lines += [f"  md5       {md5} {file}" for file, md5 in origin.md5.items()]
-        lines.append("")
-    return "\n".join(lines[:-1])
+def _timm_origin(name: str) -> Origin:
+    """What timm knows of weights."""
+    published = timm.list_pretrained()
+    config = timm.get_pretrained_cfg(name) if name in published else None
+    if config is None or not config.hf_hub_id:
+        raise WeightsError(
+            f"timm has no weights '{name}' on the hub",
+            f"The nearest is {nearest(name, published)}",
+            "Correct the name; timm.list_pretrained() lists them all",
+        )
+    frames = find_normalisation(TIMM, name)
+    _, height, width = config.input_size
+    return replace(
+        ORIGINS["imagenet"],
+        what=f"timm's {name}, trained at {height} x {width} pixels",
+        data=name.partition(".")[2],
+        where=f"https://huggingface.co/{config.hf_hub_id}",
+        licence=config.license or "not stated by timm; see the model card",
+        normalisation="imagenet" if frames == NORMALISATIONS["imagenet"] else TIMM,
+        frames=in_words(frames),
+        classes=config.num_classes,
+    )
 
 
-def _save(weights: EncoderWeights, origin: Origin, output: str | None) -> Path:
+def in_words(frames: Normalisation) -> str:
+    """The frames that weights were trained on: channel order, mean and deviation."""
+
+    def rounded(values: tuple[float, float, float]) -> str:
+        return "(" + ", ".join(f"{value:.7g}" for value in values) + ")"
+
+    scale = "" if set(frames.std) == {1.0} else f", divided by {rounded(frames.std)}"
+    return f"{'BGR' if frames.bgr else 'RGB'}, 0-255 less {rounded(frames.mean)}{scale}"
+
+
+def _save(weights: EncoderWeights, origin: Origin, identity: str, output: str | None) -> str:
     written = Path(output or f"weights/{weights.backbone}-{origin.data}.safetensors")
     if written.suffix != ".safetensors":
         raise ConfigError(f"output={written}", "The file that is written ends in .safetensors", "Correct the name")
     weights.save(written)
     numbers = sum(value.numel() for value in weights.weights.values())
-    print(f"trained on  {weights.trained_on}: {origin.what}")
-    print(f"licence     {weights.licence}")
-    print(f"frames      {_frames(origin)}")
-    print(f"written     {written}: {len(weights.weights)} arrays, {numbers:,} numbers")
-    print(f"to use it   python -m sedcrnn.train experiment=visual {weights.settings} init_from.encoder={written}")
-    return written
-
-
-def _published(md5: str) -> str:
-    """Whether the file is one of those that are known."""
-    names = [name for origin in ORIGINS.values() for name, known in origin.md5.items() if known == md5]
-    return f"the published {names[0]}" if names else "none of the known files, so trained_on has to say what it is"
-
-
-def _frames(origin: Origin) -> str:
-    return f"{origin.frames}: model.network.normalisation={origin.normalisation}"
+    return (
+        f"md5         {weights.md5} of {weights.source}: {identity}\n"
+        f"trained on  {weights.trained_on}: {origin.what}\n"
+        f"licence     {weights.licence}\n"
+        f"frames      {origin.frames}\n"
+        f"written     {written}: {len(weights.weights)} arrays, {numbers:,} numbers\n"
+        f"Next: sedcrnn train experiment=visual {weights.settings} init_from.encoder={written}"
+    )

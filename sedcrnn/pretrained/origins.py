@@ -1,44 +1,27 @@
-"""What is known of published weights: who trained them on what, where people get them, under which licence."""
+"""What is known of published weights, as plain data: who trained them on what, where to get them, their licence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sedcrnn.errors import WeightsError, nearest
-from sedcrnn.networks.normalisation import find_normalisation
+from sedcrnn.errors import WeightsError
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Weights of one training, in whatever files they are passed on.
-
-    Attributes:
-        what: network, framework and data, in words.
-        data: what they were trained on; ends the name of the converted file.
-        where: web address.
-        licence: of the weights.
-        normalisation: the frames that they were trained on, as `networks.normalisation` names them.
-        classes: number of outputs of the classifier, which tells files of another training.
-        md5: published file -> its MD5, where it is known.
-        name: timm's name of the weights, with their tag, where it has one.
-    """
+    """Weights of one training, in whatever files they are passed on."""
 
     what: str
-    data: str
+    data: str  # ends the name of the converted file
     where: str
     licence: str
-    normalisation: str
-    classes: int
-    md5: Mapping[str, str] = field(default_factory=dict)
-    name: str = ""
+    normalisation: str  # of the frames that they were trained on, as `find_normalisation` names it
+    frames: str  # the same in words
+    classes: int  # outputs of the classifier, by which files of another training are noticed
+    md5: Mapping[str, str] = field(default_factory=dict)  # published file -> its MD5, where it is known
 
-    @property
-    def frames(self) -> str:
-        """The frames that the weights were trained on, in words."""
-        chosen = find_normalisation(self.normalisation, self.name)
-        order = "BGR" if chosen.bgr else "RGB"
-        scale = "" if set(chosen.std) == {1.0} else f", divided by {_rounded(chosen.std)}"
-        return f"{order}, 0-255 less {_rounded(chosen.mean)}{scale}"
 
+_CAFFE = "BGR, 0-255 less (104.051, 112.5145, 116.676)"
+_IMAGENET = "RGB, 0-255 less (123.675, 116.28, 103.53), divided by (58.395, 57.12, 57.375)"
 
 ORIGINS = {
     "places365_caffe": Origin(
@@ -47,6 +30,7 @@ ORIGINS = {
         where="http://places2.csail.mit.edu/models_places365/vgg16_places365.caffemodel",
         licence="CC BY, attribution to the Places project (CSAIL, MIT)",
         normalisation="places365",
+        frames=_CAFFE,
         classes=365,
     ),
     "places365_keras": Origin(
@@ -55,6 +39,7 @@ ORIGINS = {
         where="https://github.com/GKalliatakis/Keras-VGG16-places365/releases/tag/v0.1",
         licence="GPL-3.0, as the port states; the original is CC BY",
         normalisation="places365",
+        frames=_CAFFE,
         classes=365,
         md5={
             "vgg16-places365_weights_tf_dim_ordering_tf_kernels.h5": "7944d606893ead4c74336c354045d248",
@@ -67,6 +52,7 @@ ORIGINS = {
         where="https://github.com/CSAILVision/places365 (resnet18_places365.pth.tar, resnet50_places365.pth.tar)",
         licence="CC BY, attribution to the Places project (CSAIL, MIT)",
         normalisation="imagenet",
+        frames=_IMAGENET,
         classes=365,
     ),
     "imagenet": Origin(
@@ -75,26 +61,21 @@ ORIGINS = {
         where="https://huggingface.co/timm/vgg16.tv_in1k",
         licence="BSD-3-Clause (torchvision's; others as their model cards say)",
         normalisation="imagenet",
+        frames=_IMAGENET,
         classes=1000,
     ),
 }
 
 
 def identify(md5: str, trained_on: str | None) -> str:
-    """The name of a file's origin: by its MD5, or else as the user says, who must where the MD5 is not known.
+    """The name of a file's origin: by its MD5, or as the user says, who has to where the MD5 is not known.
 
-    Layers have the same names whatever the data, the channel order and the mean, so the file cannot tell.
+    Layers have the same names whatever the data, the channel order and the mean, so the file itself does not show it.
 
     Raises:
-        WeightsError: not known and not said, said wrongly, or unknown to ORIGINS.
+        WeightsError: not known and not said, or said wrongly.
     """
     known = next((name for name, origin in ORIGINS.items() if md5 in origin.md5.values()), None)
-    if trained_on is not None and trained_on not in ORIGINS:
-        raise WeightsError(
-            f"trained_on is '{trained_on}'",
-            f"It is one of {', '.join(ORIGINS)}; the nearest is {nearest(trained_on, ORIGINS)}",
-            "Correct the spelling; `python -m sedcrnn.weights list` says what each means",
-        )
     if known is not None and trained_on not in (None, known):
         raise WeightsError(
             f"trained_on is '{trained_on}', but by its MD5 ({md5}) this is the published file of '{known}'",
@@ -105,10 +86,17 @@ def identify(md5: str, trained_on: str | None) -> str:
         raise WeightsError(
             f"The file's MD5, {md5}, is none of those that are known, so what it was trained on is not known either",
             f"trained_on is one of {', '.join(ORIGINS)}; channel order and mean of the frames follow from it",
-            "Set trained_on=<name>; `python -m sedcrnn.weights list` says what each means",
+            "Set trained_on=<name>; `sedcrnn weights list` says what each means",
         )
     return known or str(trained_on)
 
 
-def _rounded(values: tuple[float, float, float]) -> str:
-    return "(" + ", ".join(f"{value:.7g}" for value in values) + ")"
+def known_weights() -> str:
+    """What is known, where people get it, and its licence, as text."""
+    paragraphs = []
+    for name, origin in ORIGINS.items():
+        lines = [f"trained_on={name}", f"  what      {origin.what}", f"  where     {origin.where}"]
+        lines += [f"  licence   {origin.licence}"]
+        lines += [f"  frames    {origin.frames}: model.network.normalisation={origin.normalisation}"]
+        paragraphs.append("\n".join([*lines, *(f"  md5       {md5} {file}" for file, md5 in origin.md5.items())]))
+    return "\n\n".join(paragraphs)

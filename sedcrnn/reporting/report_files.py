@@ -1,16 +1,37 @@
-"""Run folders -> results.csv, the table in a README, and the page; nothing is written unless all of it can be."""
+"""Run folders -> results.csv, the tables in a README, and the page; nothing is written unless all of it can be."""
 
+import csv
+import io
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from sedcrnn.config.composition import CONF
-from sedcrnn.errors import CheckpointError
-from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.outputs import read_around, write_readme, write_results
-from sedcrnn.reporting.page import build_page
-from sedcrnn.reporting.rows import make_tables
-from sedcrnn.reporting.rows_file import read_rows
+from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.evaluation.intervals import LEVEL
+from sedcrnn.evaluation.predictions import AGGREGATOR
+from sedcrnn.evaluation.result_names import ACCURACY, LATENCY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.reporting.collection import EVALUATED, collect
+from sedcrnn.reporting.grids import LEVELS
+from sedcrnn.reporting.page import build_page, describe_data
+from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS, ScoredRun
+from sedcrnn.reporting.table_grids import results_grid
+from sedcrnn.reporting.tables import Table, make_tables, project_tables, read_tables
 from sedcrnn.runs.files import write_text
+
+SCORES = (
+    *(MACRO_ACCURACY, MACRO_LOG_LOSS, ACCURACY, LOG_LOSS),
+    *(SCALED_LOG_LOSS, BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR),
+)
+INTERVALS = tuple(f"{score}_{bound}" for score in (MACRO_ACCURACY, MACRO_LOG_LOSS) for bound in ("low", "high"))
+COST = ("trainable_parameters", "multiply_accumulates_per_second")
+COLUMNS = (
+    *("table", "row", "experiment", "variant", "head", "data", "selection", "seed", "level", "aggregator", "state"),
+    *("examples", "locations", *SCORES, *INTERVALS, "temperature", "parameters", *COST, "latency_milliseconds"),
+    *("run", "git_commit"),
+)
+
+BEGIN, END = "<!-- begin: sedcrnn report -->", "<!-- end: sedcrnn report -->"
 
 
 def write_report(
@@ -22,27 +43,17 @@ def write_report(
     readme: Path | None,
     page: Path,
 ) -> list[Path]:
-    """Read run folders, and write what they say.
-
-    Args:
-        runs: folder of run folders.
-        tables_file: which experiments are rows of which table; None: this project's.
-        seeds: that every row should have; None: those that are there.
-        leave_out: names of run folders that are not looked at.
-        results: file with a line per row, seed and level.
-        readme: file whose table between its markers is renewed; None: none.
-        page: file of the HTML page.
+    """Read run folders, and write their results; arguments are those of `sedcrnn report`.
 
     Returns:
         The files written.
 
     Raises:
-        SedcrnnError: no runs, runs that cannot be read or do not fit together, or a file that has no place for a table.
+        SedcrnnError: no runs, runs that cannot be read or do not fit together, or a README without markers.
     """
-    specs = read_rows(tables_file or project_tables())
-    if readme is not None:
-        read_around(readme)
-    found = collect(runs, fold="test", leave_out=leave_out)
+    specs = read_tables(tables_file or project_tables())
+    before, after = _read_around(readme) if readme else ("", "")
+    found = collect(runs, leave_out)
     tables = make_tables(found, specs, seeds)
     if not tables:
         states = sorted({f"{run.folder.name}: {run.state}" for run in found})
@@ -52,16 +63,76 @@ def write_report(
             "A run is reported once it is trained and evaluated, and if its seed is among `seeds`",
             "Evaluate them: sedcrnn evaluate run=<run folder>, with fold=validation and with fold=test",
         )
-    text = build_page(tables, found)
-    write_results(results, tables)
-    write_text(page, text)
-    if readme is None:
-        return [results, page]
-    write_readme(readme, tables)
-    return [results, page, readme]
+    texts = {results: results_text(tables), page: build_page(tables, found)}
+    if readme:
+        parts = (
+            f"### {table.title}\n\n{' '.join(filter(None, [describe_data(table), table.spec.note]))}\n\n"
+            f"{results_grid(table).markdown()}\n\n"
+            for table in tables
+        )
+        texts[readme] = f"{before}{BEGIN}\n\n{''.join(parts)}{END}{after}"
+    for path, text in texts.items():
+        write_text(path, text)
+    return list(texts)
 
 
-def project_tables() -> Path:
-    """experiments/tables.yaml of a checkout; in an installed package it lies with the configs."""
-    beside = CONF.parent / "experiments" / "tables.yaml"
-    return beside if beside.is_file() else CONF / "tables.yaml"
+def _read_around(path: Path) -> tuple[str, str]:
+    """What stands before and after the tables in a Markdown file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (begun and ended):
+        raise ConfigError(
+            f"{path} has no place for the tables" if path.is_file() else f"{path} does not exist",
+            f"The tables go between the lines {BEGIN} and {END}",
+            "Write both lines into the file, or set readme=null",
+        )
+    return before, after
+
+
+def results_text(tables: Sequence[Table]) -> str:
+    """results.csv: a line per row, seed and level, in the order of the tables; a missing seed has a state alone."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row, seed, level in product(table.rows, table.seeds, LEVELS):
+            line = {
+                "table": table.title,
+                "row": row.label,
+                "experiment": row.spec.experiment,
+                "variant": row.variant,
+                "head": row.spec.head or "",
+                "data": table.data["name"],
+                "selection": table.data["selection"],
+                "seed": seed,
+                "level": level,
+                "aggregator": AGGREGATOR if level == "clip" else "",
+            }
+            line |= _scores(row.runs[seed], level) if seed in row.runs else {"state": row.missing[seed]}
+            writer.writerow(line)
+    return text.getvalue()
+
+
+def _scores(scored: ScoredRun, level: str) -> dict[str, Any]:
+    found, metrics = scored.levels[level], scored.run.metrics
+    line: dict[str, Any] = {
+        "head": scored.head,
+        "state": EVALUATED,
+        "examples": len(found.scene),
+        "locations": len(set(scored.locations)),
+        "parameters": metrics["heads"][scored.head]["parameters"],
+        "run": scored.run.folder.name,
+        "git_commit": scored.run.record["git_commit"] or "",
+    }
+    numbers = {score: found.scores[score] for score in SCORES if score in found.scores}
+    for score, drawn in found.replicates.items():
+        low, high = drawn.quantile(drawn.new_tensor(LEVEL)).tolist()
+        numbers |= {f"{score}_low": low, f"{score}_high": high}
+    if scored.temperature is not None:
+        numbers["temperature"] = scored.temperature
+    if scored.is_answer:
+        line |= {name: metrics["cost"][name] for name in COST}
+        if latency := scored.run.read(LATENCY):
+            numbers["latency_milliseconds"] = latency["milliseconds"]
+    return {**line, **{name: f"{value:.6f}" for name, value in numbers.items()}}

@@ -1,139 +1,117 @@
 """A run's predictions -> one head's scores per 1-s window and per clip, before and after temperature scaling."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from sedcrnn.config import digest
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.errors import CheckpointError, ConfigError, nearest
-from sedcrnn.evaluation.fold_scores import EVALUATION, METRICS, PREDICTIONS
 from sedcrnn.evaluation.intervals import bootstrap_scores
-from sedcrnn.evaluation.metrics import MACRO_LOG_LOSS, score
+from sedcrnn.evaluation.metrics import log_losses, score
 from sedcrnn.evaluation.predictions import Predictions, read_predictions
-from sedcrnn.reporting.calibration import brier_score, fit_temperature, reliability, scaled
-from sedcrnn.reporting.collection import VALIDATION, Run
-from sedcrnn.reporting.results_tables import LEVELS
+from sedcrnn.evaluation.result_names import EVALUATION, MACRO_LOG_LOSS, METRICS, PREDICTIONS
+from sedcrnn.reporting.collection import FOLD, VALIDATION, ReportedRun
+from sedcrnn.reporting.grids import LEVELS
 
 # Names of the scores that this module adds to those of `evaluation.metrics`.
 BRIER, CALIBRATION_ERROR = "brier_score", "expected_calibration_error"
 SCALED_LOG_LOSS, SCALED_CALIBRATION_ERROR = f"scaled_{MACRO_LOG_LOSS}", f"scaled_{CALIBRATION_ERROR}"
 
+TEMPERATURES = (0.05, 20.0)  # between which the temperature is searched
+BINS = 15
+
+
+class Reliability(NamedTuple):
+    """Examples by the probability of their likeliest scene, in `BINS` bins of equal width; (bin,) each."""
+
+    number: NDArray[np.float64]
+    confidence: NDArray[np.float64]  # mean of that probability; NaN in an empty bin
+    accuracy: NDArray[np.float64]  # share of examples that are right; NaN in an empty bin
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean over examples of their bin's |accuracy - confidence|."""
+        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float((self.number * gaps).sum() / self.number.sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Scores of all windows, or of all clips.
+    """Scores of all windows, or of all clips."""
 
-    Attributes:
-        scene: (example,) true class indices.
-        log_probabilities: (example, scene).
-        scaled: (example, scene), after temperature scaling; None where there is no temperature.
-        scores: by name; those after scaling are absent where there is no temperature.
-        class_wise: scene -> accuracy; NaN for a scene without examples.
-        confusion: (true scene, predicted scene) counts.
-        replicates: (replicate,) macro accuracy and macro log loss of the bootstrap over locations, by name; the same
-            locations are drawn for every run on the same fold.
-    """
-
-    scene: Tensor
-    log_probabilities: Tensor
-    scaled: Tensor | None
-    scores: dict[str, float]
-    class_wise: dict[str, float]
-    confusion: list[list[int]]
-    replicates: dict[str, Tensor]
-
-    @property
-    def examples(self) -> int:
-        """How many they are."""
-        return len(self.scene)
-
-    @property
-    def right(self) -> Tensor:
-        """(example,) whether the likeliest scene is the true one."""
-        return self.log_probabilities.argmax(-1) == self.scene
+    scene: Tensor  # (example,) true class indices
+    log_probabilities: Tensor  # (example, scene)
+    scaled: Tensor | None  # the same after temperature scaling; None where there is no temperature
+    scores: dict[str, float]  # by name; those after scaling are absent where there is no temperature
+    class_wise: dict[str, float]  # scene -> accuracy; NaN for a scene without examples
+    confusion: list[list[int]]  # (true scene, predicted scene) counts
+    replicates: dict[str, Tensor]  # (replicate,) scores of the bootstrap, whose draws are the same for every run
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredRun:
-    """One head of one run on the reported fold.
+    """One head of one run on the test fold."""
 
-    Attributes:
-        run: the run.
-        head: the network's answer, or the head that a row asks for.
-        scenes: label order.
-        clips: ids, in the order of the clips' examples.
-        locations: of the clips.
-        temperature: fitted on the validation fold; None: see `no_temperature`.
-        no_temperature: why there is none; empty where there is one.
-        levels: `window` and `clip`.
-    """
-
-    run: Run
+    run: ReportedRun
     head: str
+    is_answer: bool  # whether the head is the network's answer, to which its cost belongs
     scenes: tuple[str, ...]
-    clips: tuple[str, ...]
-    locations: tuple[str, ...]
-    temperature: float | None
-    no_temperature: str
-    levels: dict[str, Level]
+    clips: tuple[str, ...]  # ids, in the order of the clips' examples
+    locations: tuple[str, ...]  # of the clips
+    temperature: float | None  # fitted on the validation fold
+    no_temperature: str  # why there is none; empty where there is one
+    levels: dict[str, Level]  # `window` and `clip`
 
-    @property
-    def fold_digest(self) -> str:
-        """Hash of the fold's clips with labels and locations; runs with the same may be compared."""
+    @cached_property
+    def fold(self) -> tuple[str, str]:
+        """Hashes of the data, and of the fold's clips, labels and locations; runs with the same may be compared."""
         labels = self.levels["clip"].scene.tolist()
-        return digest([self.scenes, sorted(zip(self.clips, self.locations, labels, strict=True))])
-
-    @property
-    def is_answer(self) -> bool:
-        """Whether the head is the network's answer, to which its cost belongs."""
-        return self.head == _answer(self.run)
+        clips = sorted(zip(self.clips, self.locations, labels, strict=True))
+        return digest(self.run.data), digest([self.scenes, clips])
 
 
-def score_run(run: Run, head: str | None = None) -> ScoredRun:
-    """Score an evaluated run from its predictions.
-
-    Args:
-        run: whose state is `EVALUATED`.
-        head: None: the network's answer, its last head.
+def score_run(run: ReportedRun, head: str | None = None) -> ScoredRun:
+    """Score an evaluated run from its predictions; without a head, that of the network's answer, its last one.
 
     Raises:
         ConfigError: a head that the network does not have.
         CheckpointError: predictions that are absent or damaged, or that metrics.json does not describe.
     """
-    assert run.metrics is not None
     heads = run.metrics["heads"]
-    head = head or _answer(run)
+    answer = list(heads)[-1]
+    head = head or answer
     if head not in heads:
         raise ConfigError(
             f"The network of {run.folder} has no head '{head}'",
             f"It has {', '.join(heads)}; the nearest is {nearest(head, heads)}",
-            "Correct the row's head in rows.yaml",
+            "Correct the head of the row in tables.yaml",
         )
-    folder = run.folder / EVALUATION / run.fold
-    stored = read_predictions(folder / PREDICTIONS)
-    temperature, reason = _temperature(run, head)
-    locations = np.unique(stored.locations, return_inverse=True)[1]
+    stored = read_predictions(run.folder / EVALUATION / FOLD / PREDICTIONS)
     if head not in stored.predictions.log_probabilities:
         raise _mismatch(run, f"hold no head '{head}'", "has its scores")
+    temperature, reason = _temperature(run, head)
+    locations = torch.from_numpy(np.unique(stored.locations, return_inverse=True)[1])
     raw = _with_head(stored.predictions, head)
-    mended = None if temperature is None else _with_head(raw, head, temperature)
+    corrected = None if temperature is None else _with_head(raw, head, temperature)
     levels = {}
     for name in LEVELS:
-        examples = raw if name == "window" else raw.per_clip()
-        after = mended if mended is None or name == "window" else mended.per_clip()
-        levels[name] = _score(
-            examples.log_probabilities[head],
-            None if after is None else after.log_probabilities[head],
-            examples.scene,
-            torch.from_numpy(locations)[examples.clip],
-            stored.scenes,
-        )
-        _check(levels[name], heads[head][name], run)
-    return ScoredRun(run, head, stored.scenes, stored.clips, stored.locations, temperature, reason, levels)
+        examples, after = (raw, corrected) if name == "window" else (raw.per_clip(), corrected and corrected.per_clip())
+        scaled_values = after.log_probabilities[head] if after else None
+        level = _score(examples, head, scaled_values, locations, stored.scenes)
+        described, log_loss = heads[head][name], level.scores[MACRO_LOG_LOSS]
+        if level.confusion != described["confusion"] or not np.isclose(log_loss, described[MACRO_LOG_LOSS], rtol=1e-6):
+            raise _mismatch(run, f"have the macro log loss {log_loss:.6f}", f"says {described[MACRO_LOG_LOSS]:.6f}")
+        levels[name] = level
+    about = stored.scenes, stored.clips, stored.locations
+    return ScoredRun(run, head, head == answer, *about, temperature, reason, levels)
 
 
 def _with_head(predictions: Predictions, head: str, temperature: float = 1.0) -> Predictions:
@@ -141,25 +119,18 @@ def _with_head(predictions: Predictions, head: str, temperature: float = 1.0) ->
     return replace(predictions, log_probabilities={head: scaled(predictions.log_probabilities[head], temperature)})
 
 
-def _answer(run: Run) -> str:
-    assert run.metrics is not None
-    return str(list(run.metrics["heads"])[-1])
-
-
-def _temperature(run: Run, head: str) -> tuple[float | None, str]:
-    """The temperature fitted on the validation fold, or why there is none."""
+def _temperature(run: ReportedRun, head: str) -> tuple[float | None, str]:
+    """The temperature fitted on the validation fold with the reported weights, or why there is none."""
     if run.record["selection"] == TEST_FOLD_AS_AUTHORS:
         return None, "its validation fold is the test fold"
-    path = run.predictions(VALIDATION)
-    if path is None:
+    if run.read(VALIDATION, METRICS).get("of") != {**run.metrics["of"], "fold": VALIDATION}:
         return None, f"its {VALIDATION} fold is not evaluated"
-    validation = read_predictions(path).predictions
-    return fit_temperature(validation.log_probabilities[head], validation.scene), ""
+    found = read_predictions(run.folder / EVALUATION / VALIDATION / PREDICTIONS).predictions
+    return fit_temperature(found.log_probabilities[head], found.scene), ""
 
 
-def _score(
-    log_probabilities: Tensor, after: Tensor | None, scene: Tensor, location: Tensor, scenes: tuple[str, ...]
-) -> Level:
+def _score(examples: Predictions, head: str, after: Tensor | None, locations: Tensor, scenes: tuple[str, ...]) -> Level:
+    log_probabilities, scene = examples.log_probabilities[head], examples.scene
     counted = score(log_probabilities, scene)
     scores = {name: value.item() for name, value in counted.compute().items()}
     scores[BRIER] = brier_score(log_probabilities, scene)
@@ -167,28 +138,49 @@ def _score(
     if after is not None:
         scores[SCALED_LOG_LOSS] = score(after, scene).compute()[MACRO_LOG_LOSS].item()
         scores[SCALED_CALIBRATION_ERROR] = reliability(after, scene).error
-    return Level(
-        scene=scene,
-        log_probabilities=log_probabilities,
-        scaled=after,
-        scores=scores,
-        class_wise=dict(zip(scenes, (counted.confusion.diagonal() / counted.confusion.sum(-1)).tolist(), strict=True)),
-        confusion=counted.confusion.tolist(),
-        replicates=bootstrap_scores(log_probabilities, scene, location),
-    )
+    confusion = counted.confusion
+    class_wise = dict(zip(scenes, (confusion.diagonal() / confusion.sum(-1)).tolist(), strict=True))
+    replicates = bootstrap_scores(log_probabilities, scene, locations[examples.clip])
+    return Level(scene, log_probabilities, after, scores, class_wise, confusion.tolist(), replicates)
 
 
-def _check(level: Level, told: dict[str, Any], run: Run) -> None:
-    """Refuse predictions that are not those of which metrics.json tells the scores."""
-    log_loss = level.scores[MACRO_LOG_LOSS]
-    if level.confusion != told["confusion"] or not np.isclose(log_loss, told[MACRO_LOG_LOSS], rtol=1e-6):
-        raise _mismatch(run, f"have the macro log loss {log_loss:.6f}", f"says {told[MACRO_LOG_LOSS]:.6f}")
-
-
-def _mismatch(run: Run, predictions: str, metrics: str) -> CheckpointError:
-    folder = run.folder / EVALUATION / run.fold
+def _mismatch(run: ReportedRun, predictions: str, metrics: str) -> CheckpointError:
+    folder = run.folder / EVALUATION / FOLD
     return CheckpointError(
         f"The predictions in {folder / PREDICTIONS} {predictions}, and {METRICS} beside them {metrics}",
         "One evaluation wrote both, and their scores and confusion matrices agree",
         f"Remove {folder}, and evaluate the run again",
     )
+
+
+def fit_temperature(log_probabilities: Tensor, scene: Tensor) -> float:
+    """The temperature that minimises the log loss of (example, scene) log-probabilities of a fold that is not reported
+    (Guo et al. 2017, 1706.04599)."""
+
+    def loss(log_temperature: float) -> float:
+        return log_losses(scaled(log_probabilities, np.exp(log_temperature)), scene).mean().item()
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(found.x))
+
+
+def scaled(log_probabilities: Tensor, temperature: float) -> Tensor:
+    """(example, scene) log-probabilities divided by a temperature and normalised again."""
+    return (log_probabilities.double() / temperature).log_softmax(-1)
+
+
+def brier_score(log_probabilities: Tensor, scene: Tensor) -> float:
+    """The mean over examples of the squared distance of probabilities and label, summed over scenes: 0 to 2."""
+    label = F.one_hot(scene, log_probabilities.shape[-1])
+    return (log_probabilities.double().exp() - label).square().sum(-1).mean().item()
+
+
+def reliability(log_probabilities: Tensor, scene: Tensor) -> Reliability:
+    """(example, scene) log-probabilities and (example,) true class indices -> the examples by their confidence."""
+    confidence, predicted = log_probabilities.double().exp().max(-1)
+    bins = (confidence * BINS).ceil().long().sub(1).clamp(0, BINS - 1)
+    number, sums, right = (
+        torch.bincount(bins, weights, minlength=BINS)
+        for weights in (torch.ones_like(confidence), confidence, (predicted == scene).double())
+    )
+    return Reliability(number.numpy(), (sums / number).numpy(), (right / number).numpy())

@@ -1,9 +1,8 @@
-"""Files that are whole or not there: written beside their place, then moved into it."""
+"""Files that are whole or not there: written under another name beside their own, then renamed."""
 
 import fcntl
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,9 @@ from typing import Any
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path`, moved to `path` when the block ends well and removed when not.
+    """A temporary path beside `path`, with its suffix, moved to `path` when the block ends well and removed when not.
 
-    Its name keeps the suffix (writers choose the format by it) and is random, so that two processes that make the
-    same file do not meet.
+    Its name is random, so that two processes may make the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial{path.suffix}")
@@ -27,23 +25,6 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder of the same name elsewhere, moved to `path` when the block ends well and removed when not.
-
-    Raises:
-        OSError: at the end, if there is something at `path`.
-    """
-    place = path.parent / f".{uuid.uuid4().hex}.partial"
-    temporary = place / path.name
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(place)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,11 +40,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def locked(path: Path, in_use: Exception) -> Iterator[None]:
-    """Hold a lock file, made when absent, against other processes; at the latest it ends with this process.
-
-    Raises:
-        Exception: `in_use`, if another process holds it.
-    """
+    """Hold a lock file, at most as long as this process lives; raise `in_use` if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

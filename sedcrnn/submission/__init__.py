@@ -1,1 +1,1 @@
-"""What DCASE 2021 Task 1B wants of a system: output.csv with its predictions and meta.yaml that describes it."""
+"""What DCASE 2021 Task 1B wants of a system: a table of its predictions of the evaluation set, in the official form."""

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sedcrnn.config.targets import build
-from sedcrnn.datasets.scenes import TAU_SCENES
-from sedcrnn.datasets.tau2021_evaluation import Tau2021Evaluation
+from sedcrnn.datasets.clips import TAU_SCENES
+from sedcrnn.datasets.tau2021 import EVALUATION_FILES, Tau2021Evaluation
 from sedcrnn.datasets.window_dataset import WindowDataset, window_loader
 from sedcrnn.datasets.windows import ConsecutiveWindows
 from sedcrnn.errors import CheckpointError, SubmissionError, check_choice
@@ -21,30 +21,20 @@ def submit(
     run: str,
     root: str,
     output: Path,
-    head: str | None,
-    files: int,
-    batch_size: int,
-    extraction_workers: int,
-    store: str,
-    device: str,
+    head: str | None = None,
+    files: int = EVALUATION_FILES,
+    batch_size: int = 32,
+    extraction_workers: int = 2,
+    store: str = "data/store",
+    device: str = "auto",
 ) -> None:
-    """Predict the evaluation set; whatever can be refused is refused before the first clip is read.
-
-    Args:
-        run: run folder or checkpoint file.
-        root: the evaluation set: audio/0.wav, video/0.mp4 and so on.
-        output: the table that is written.
-        head: None: the network's answer.
-        files: in the evaluation set.
-        batch_size: windows at a time.
-        extraction_workers: processes that make features.
-        store: where these are kept.
-        device: torch device.
+    """Predict the evaluation set, audio/0.wav, video/0.mp4 and so on in the folder `root`; arguments are those of
+    `sedcrnn submit`. Whatever can be refused is refused before the first clip is read.
 
     Raises:
         CheckpointError: no checkpoint, or one of other scenes.
         ConfigError: a head that the network does not have, or a device that is not there.
-        DataError: the evaluation set is not all there.
+        DataError: the evaluation set is not complete.
         SubmissionError: there is such a table already.
     """
     if output.exists():
@@ -59,8 +49,8 @@ def submit(
             "Name a run that was trained on the challenge's scenes",
         )
     device, network = choose_device(device), checkpoint.build()
-    answering = head or network.head_names[-1]
-    check_choice("head", answering, network.head_names)
+    head = head or network.head_names[-1]
+    check_choice("head", head, network.head_names)
     made = {name: build(node, "feature", trusted=False) for name, node in checkpoint.features.items()}
     # Whatever training kept, frames that are predicted from are read from the store.
     features = {name: one if one.stored else replace(one, storage="raw") for name, one in made.items()}
@@ -70,25 +60,6 @@ def submit(
     extract_all(clips, list(features.values()), kept, extraction_workers, unreadable="stop")
     dataset = WindowDataset(clips, TAU_SCENES, features, kept)
     loader = window_loader(dataset, ConsecutiveWindows(dataset.steps, batch_size), 0)
-    probabilities = predict(network, loader, device).per_clip().log_probabilities[answering].exp()
+    probabilities = predict(network, loader, device).per_clip().log_probabilities[head].exp()
     write_output(output, [clip.id for clip in clips], probabilities)
-    check_table(output, files)
-
-
-def check_table(path: Path, files: int) -> None:
-    """Check a table of predictions against the challenge's rules.
-
-    Args:
-        path: the table.
-        files: how many files the evaluation set has.
-
-    Raises:
-        SubmissionError: naming every rule that it breaks.
-    """
-    if broken := list(check_output(path, files)):
-        listed = "; ".join(f"({number}) {problem}" for number, problem in enumerate(broken, start=1))
-        raise SubmissionError(
-            f"{path} breaks {len(broken)} rule{'s' * (len(broken) > 1)} of the challenge: {listed}",
-            "A table of predictions keeps the official form of DCASE 2021 Task 1B",
-            "Correct these values",
-        )
+    check_output(output, files)

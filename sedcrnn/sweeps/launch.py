@@ -4,7 +4,6 @@ Hydra's own launchers run jobs inside one process, or in copies of it, which is 
 processes: Lightning starts these by repeating the whole command. docs/sweeps.md has the cases.
 """
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,6 @@ from sedcrnn.runs.files import locked
 from sedcrnn.sweeps.processes import Job, Outcome, run_jobs
 from sedcrnn.sweeps.ranks import rank_and_world_size
 
-_PLUGINS = Path(__file__).parent / "plugins"
-
 # Of all jobs of this process's sweep: a sweeper may launch several times, and pass over failures.
 _outcomes: list[Outcome] = []
 
@@ -32,20 +29,10 @@ def launch(
     first: int,
     slots: Sequence[str | None],
 ) -> list[JobReturn]:
-    """Run the jobs of a sweep, or of one round of it.
-
-    Args:
-        loader: composes the jobs' configs.
-        config: the sweep's, composed without what it sweeps over.
-        job_overrides: the overrides of each job.
-        first: number of the first job.
-        slots: places for jobs that run at the same time; see `jobs.gpu_slots`.
+    """Run the jobs of a sweep, or of one round of it, in the slots of `processes.gpu_slots`, numbered from `first`.
 
     Returns:
-        A score for each job; None where it failed (`failures_raised` tells), as a sweeper would stop at an error.
-
-    Raises:
-        ConfigError: this process is one of several that were started together, or the sweep's folder is in use.
+        A score for each job; None where it failed (`failures_raised` reports it), as a sweeper would stop at an error.
     """
     rank, world_size = rank_and_world_size()
     if rank > 0:
@@ -64,13 +51,16 @@ def launch(
     with locked(folder / ".lock", in_use):
         outcomes = run_jobs(jobs, slots)
     _outcomes.extend(outcomes)
-    return [_returned(outcome) for outcome in outcomes]
+    returned = [JobReturn(status=JobStatus.COMPLETED) for _ in outcomes]
+    for value, outcome in zip(returned, outcomes, strict=True):
+        value.return_value = outcome.result.get("score")
+    return returned
 
 
 def _job(loader: ConfigLoader, config: DictConfig, number: int, overrides: Sequence[str]) -> Job:
     own = loader.load_sweep_config(config, list(overrides))
     with open_dict(own):
-        own.hydra.job.id = own.hydra.job.num = number
+        own.hydra.job.id, own.hydra.job.num = str(number), number
     # The sweep's settings go along; what they say of launcher and sweeper has no meaning in a single run.
     settings = [setting for setting in config.hydra.overrides.hydra if not setting.startswith("hydra.mode=")]
     arguments = [*settings, *overrides, f"hydra.job.num={number}", "hydra.mode=RUN"]
@@ -81,48 +71,36 @@ def _job(loader: ConfigLoader, config: DictConfig, number: int, overrides: Seque
 
 
 def _command(config: DictConfig) -> list[str]:
-    """What started this sweep, without its overrides: a module (`python -m`) or a script."""
-    module = sys.modules["__main__"].__spec__
-    program = [os.path.abspath(sys.argv[0])] if module is None else ["-m", module.name]  # noqa: PTH100
-    options = {"main": "--config-path", "command-line": "--config-dir"}
-    for source in config.hydra.runtime.config_sources:
-        if source.provider in options:
-            program += [options[source.provider], source.path]
-    return [sys.executable, *program, "--config-name", config.hydra.job.config_name]
-
-
-def _returned(outcome: Outcome) -> JobReturn:
-    value = JobReturn(status=JobStatus.COMPLETED)
-    value.return_value = outcome.result.get("score")
-    return value
+    """The command of this sweep as a module, without its overrides, but with folders of configs of the user's own."""
+    started = sys.modules["__main__"].__spec__
+    name = config.hydra.job.config_name
+    module = started.name if started is not None and started.name.startswith("sedcrnn.") else f"sedcrnn.{name}"
+    folders = [source.path for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
+    options = [word for folder in folders for word in ("--config-dir", folder)]
+    return [sys.executable, "-m", module, *options, "--config-name", name]
 
 
 def find_plugins() -> None:
     """Make Hydra find the launcher: wherever this package lies, its folder is a part of the namespace of plugins."""
-    sys.path.append(str(_PLUGINS))
+    sys.path.append(str(Path(__file__).parent / "plugins"))
 
 
 @contextmanager
 def failures_raised() -> Iterator[None]:
-    """Around a command: a sweep of which any job failed fails in the end, with a list of these jobs.
-
-    Raises:
-        JobsFailedError: instead of whatever a sweeper raises for want of a result.
-    """
+    """Around a command: a sweep of which any job failed fails in the end with a JobsFailedError, whatever its sweeper
+    raises for want of a result."""
+    cause = None
     try:
         yield
     except Exception as error:
-        _raise_failures(error)
-        raise
-    _raise_failures(None)
-
-
-def _raise_failures(cause: Exception | None) -> None:
-    failed = [outcome for outcome in _outcomes if outcome.failed]
+        cause = error
+    failed = [f"  {one.job}: {one.failure}; log: {one.job.log_file}" for one in _outcomes if one.failure]
     if failed:
-        print("\nFailed jobs:\n" + "\n".join(f"  {outcome}" for outcome in failed), file=sys.stderr)
+        print("\n".join(["\nFailed jobs:", *failed]), file=sys.stderr)
         raise JobsFailedError(
             f"{len(failed)} of {len(_outcomes)} jobs failed",
             "They are listed above with their logs",
             "Run the same command again: what is finished is not trained again, what was killed goes on",
         ) from cause
+    if cause is not None:
+        raise cause

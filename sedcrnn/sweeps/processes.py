@@ -1,6 +1,7 @@
-"""Commands -> processes of their own, so many at a time, each with its GPUs, log and result: the jobs of a sweep."""
+"""The jobs of a sweep: commands as processes of their own, some at a time, each with its GPUs, log and result."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,11 +18,10 @@ from typing import Any, NoReturn
 
 from sedcrnn.errors import ConfigError
 
-RESULT = "SEDCRNN_JOB_RESULT"
-"""Environment variable of a job: the file that it writes its result to."""
+log = logging.getLogger(__name__)
 
-GRACE = 10.0
-"""Seconds that interrupted jobs have to end by themselves."""
+RESULT = "SEDCRNN_JOB_RESULT"  # environment variable of a job: the file that it writes its result to
+GRACE = 10.0  # seconds that interrupted jobs have to end by themselves
 
 # What says that a process is one of several. A job is started as if it were alone, whatever started the sweep.
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "ROLE_", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_",
@@ -30,14 +30,7 @@ _DISTRIBUTED = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "ROLE_", "WORLD
 
 @dataclass(frozen=True)
 class Job:
-    """One command of a sweep.
-
-    Attributes:
-        number: in the sweep.
-        title: what it does that the others do not.
-        command: with its arguments.
-        folder: for its log and its result.
-    """
+    """One command of a sweep, with a title that tells it from the others and a folder for its log and result."""
 
     number: int
     title: str
@@ -45,13 +38,13 @@ class Job:
     folder: Path
 
     @property
-    def log(self) -> Path:
-        """What it writes to standard output and standard error."""
+    def log_file(self) -> Path:
+        """Its standard output and standard error."""
         return self.folder / "log.txt"
 
     @property
     def result(self) -> Path:
-        """What it hands back, where it hands anything back."""
+        """What it hands back, if anything."""
         return self.folder / "result.json"
 
     def __str__(self) -> str:
@@ -60,25 +53,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
-
-    Attributes:
-        job: which.
-        exit_code: of its process; negative: the signal that ended it.
-        result: what it handed back: `score`, `runs` and when these were `finished`; empty where it does not.
-    """
+    """How a job ended: the exit code, or minus the signal, of its process, and what it handed back, if anything:
+    `score`, `runs` and when these were `finished`."""
 
     job: Job
     exit_code: int
     result: dict[str, Any]
 
     @property
-    def failed(self) -> bool:
-        """Whether it did not end well."""
-        return self.exit_code != 0
-
-    def __str__(self) -> str:
-        return f"{self.job}: {_end_in_words(self.exit_code)}; log: {self.job.log}"
+    def failure(self) -> str:
+        """In words; empty where the job ended well."""
+        if self.exit_code < 0:
+            return f"killed by {signal.Signals(-self.exit_code).name}"
+        return f"failed with exit code {self.exit_code}" if self.exit_code else ""
 
 
 @dataclass(frozen=True)
@@ -90,11 +77,7 @@ class _Running:
 
 
 def gpu_slots(jobs: int, gpus_per_job: int) -> list[str | None]:
-    """Places for jobs that run at the same time: the GPUs of each (CUDA_VISIBLE_DEVICES); None: it is not told any.
-
-    Args:
-        jobs: how many at most.
-        gpus_per_job: how many GPUs each has to itself; 0: jobs see what the sweep sees.
+    """CUDA_VISIBLE_DEVICES of each of the jobs that may run at the same time; None: that of the sweep.
 
     Raises:
         ConfigError: no jobs, or fewer GPUs than one job needs.
@@ -107,7 +90,12 @@ def gpu_slots(jobs: int, gpus_per_job: int) -> list[str | None]:
         )
     if gpus_per_job == 0:
         return [None] * jobs
-    gpus = _visible_gpus()
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip()]
+    else:
+        import torch  # here, because it takes seconds to load
+
+        gpus = [str(gpu) for gpu in range(torch.cuda.device_count())]
     if len(gpus) < gpus_per_job:
         raise ConfigError(
             f"hydra.launcher.gpus_per_job is {gpus_per_job}",
@@ -118,26 +106,11 @@ def gpu_slots(jobs: int, gpus_per_job: int) -> list[str | None]:
     return [",".join(group) for group in groups[:jobs]]
 
 
-def _visible_gpus() -> list[str]:
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [gpu.strip() for gpu in visible.split(",") if gpu.strip()]
-    import torch  # here, because it takes seconds to load
-
-    return [str(gpu) for gpu in range(torch.cuda.device_count())]
-
-
 def run_jobs(jobs: Sequence[Job], slots: Sequence[str | None]) -> list[Outcome]:
-    """Run every job, whatever becomes of the others.
+    """Run every job in a slot of `gpu_slots`, whatever becomes of the others; the outcomes in the order of the jobs.
 
     Each is a process group of its own, of which nothing is left when the job ends. If this process is interrupted or
-    told to end, so are the jobs.
-
-    Args:
-        jobs: in the order in which they are started.
-        slots: a place for each job that runs at the same time, with its GPUs; see `gpu_slots`.
-
-    Returns:
-        The outcomes in the order of the jobs.
+    terminated, so are the jobs.
     """
     waiting, free, running = deque(jobs), list(slots), list[_Running]()
     outcomes: dict[int, Outcome] = {}
@@ -153,9 +126,9 @@ def run_jobs(jobs: Sequence[Job], slots: Sequence[str | None]) -> list[Outcome]:
                 time.sleep(0.1)
         except BaseException:
             _stop(running)
-            left = [*(one.job for one in running), *waiting]
-            _tell(f"\n{len(left)} of {len(jobs)} jobs are not finished; the same command goes on with them:")
-            _tell("\n".join(f"  {job}" for job in left))
+            left = [f"  {job}" for job in (*(one.job for one in running), *waiting)]
+            ending = "jobs are not finished; the same command goes on with them:"
+            log.info("\n%d of %d %s\n%s", len(left), len(jobs), ending, "\n".join(left))
             raise
     return [outcomes[job.number] for job in jobs]
 
@@ -167,36 +140,30 @@ def _start(job: Job, gpus: str | None) -> _Running:
         environment["CUDA_VISIBLE_DEVICES"] = gpus
     job.folder.mkdir(parents=True, exist_ok=True)
     job.result.unlink(missing_ok=True)
-    with job.log.open("wb") as log:
-        process = subprocess.Popen(
-            job.command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    _tell(f"{job}: started" + (f" on GPU {gpus}" if gpus else "") + f"; log: {job.log}")
+    with job.log_file.open("wb") as file:
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(job.command, env=environment, start_new_session=True, **streams)
+    log.info("%s: started%s; log: %s", job, f" on GPU {gpus}" if gpus else "", job.log_file)
     return _Running(job, process, gpus, time.time())
 
 
 def _end(ended: _Running) -> Outcome:
-    """What came out; ends what is left of the job's processes."""
+    """End what is left of the job's processes, and log how it ended."""
     _signal(ended.process, signal.SIGKILL)
     job, exit_code = ended.job, ended.process.returncode
     handed_back = exit_code == 0 and job.result.is_file()
     result: dict[str, Any] = json.loads(job.result.read_text(encoding="utf-8")) if handed_back else {}
     outcome = Outcome(job, exit_code, result)
-    if outcome.failed:
-        last = job.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        told = f"{_end_in_words(exit_code)}: {next((line for line in reversed(last) if line.strip()), '')}"
+    if outcome.failure:
+        last = job.log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+        message = f"{outcome.failure}: {next((line for line in reversed(last) if line.strip()), '')}"
     else:
-        told = f"finished in {time.time() - ended.started:.0f} s"
+        message = f"finished in {time.time() - ended.started:.0f} s"
     if result:
         before = datetime.fromisoformat(result["finished"]).timestamp() < int(ended.started)
-        told = "was finished before" if before else told
-        told += f"; score {result['score']:.4f}; {', '.join(result['runs'])}"
-    _tell(f"{job}: {told}")
+        message = "was finished before" if before else message
+        message += f"; score {result['score']:.4f}; {', '.join(result['runs'])}"
+    log.info("%s: %s", job, message)
     return outcome
 
 
@@ -216,7 +183,7 @@ def _stop(running: Sequence[_Running]) -> None:
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Send a signal to all processes of a job that are left."""
-    with suppress(ProcessLookupError, PermissionError):  # none is; macOS has the second word for it
+    with suppress(ProcessLookupError, PermissionError):  # none is left; macOS raises the second
         os.killpg(process.pid, number)
 
 
@@ -235,13 +202,3 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number in signals:
             signal.signal(number, signal.SIG_DFL)
-
-
-def _end_in_words(exit_code: int) -> str:
-    if exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    return f"failed with exit code {exit_code}"
-
-
-def _tell(message: str) -> None:
-    print(message, flush=True)

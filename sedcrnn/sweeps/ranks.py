@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Rank of this process and number of processes, as whatever started them says; (0, 1) where nothing does."""
+    """Rank of this process and number of processes; (0, 1) for a process that is alone."""
     rank, world_size = (
         next((int(os.environ[name]) for name in names if name in os.environ), None) for names in (_RANK, _WORLD_SIZE)
     )
@@ -31,10 +31,9 @@ def is_first_process() -> bool:
 
 
 def shared(tasks: Sequence[T]) -> list[T]:
-    """Tasks in the order in which this process looks at them: its own share, then those of the others at random.
+    """The tasks in the order of this process: its own share, then those of the others, in which it helps, at random.
 
-    Processes that leave out what they find done share the work without talking: who is fast or starts alone helps the
-    others, and the random order keeps two helpers from doing the same tasks side by side.
+    Processes that leave out what they find done share the work so without talking.
     """
     rank, world_size = rank_and_world_size()
     own = range(rank, len(tasks), world_size)
@@ -45,7 +44,7 @@ def shared(tasks: Sequence[T]) -> list[T]:
 
 def count_processes(trainer: Mapping[str, Any]) -> int:
     """The processes that a trainer's config asks for, counted by Lightning (which knows what `auto` means here)."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "precision": "32-true"}
     from sedcrnn.config.targets import build  # here, because Lightning takes seconds to load
 
     made = build({**trainer, **quiet}, "trainer")
@@ -55,9 +54,8 @@ def count_processes(trainer: Mapping[str, Any]) -> int:
 def check_sweep(trainer: Mapping[str, Any]) -> None:
     """Make sure that a job of a sweep that trains with several processes has processes of its own.
 
-    Launchers that run jobs inside the sweep's process, or in copies of it, are wrong there, and not always loudly:
-    Lightning starts the other processes by repeating the whole command, and a second job finds the environment of the
-    first. Jobs of `hydra/launcher=processes` are single runs of their own, so they never come here as a sweep's.
+    In other launchers Lightning, which starts the other processes by repeating the whole command, repeats the sweep.
+    Jobs of `hydra/launcher=processes` are single runs of their own, so they never come here as a sweep's.
 
     Raises:
         ConfigError: another launcher; SLURM's with another number of tasks than the trainer's processes.

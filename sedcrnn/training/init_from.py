@@ -11,15 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.config.targets import resolve
+from sedcrnn.config.targets import build, check_names, resolve
 from sedcrnn.datasets.folds import Folds
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW
 from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.backbones import find_normalisation
 from sedcrnn.networks.freezing import lies_in
-from sedcrnn.networks.normalisation import find_normalisation
+from sedcrnn.networks.profile import layer_table
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
-from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint, network_kind
+from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
 
 PARTS = ("audio", "visual")  # of a fusion network
 PREVIOUS = "previous"  # in a pipeline, the latest earlier stage that trained such a network
@@ -28,56 +32,54 @@ RANDOM = "random"  # in init_from.encoder: an encoder may stay as it is drawn, e
 Starts = dict[str, Checkpoint]
 
 
-def load_initial(config: TrainConfig) -> Starts:
-    """The checkpoints that `init_from` names, each checked to be of its stage.
+def network_class(node: Mapping[str, Any]) -> type[SceneNetwork]:
+    """The class that the config of a network names."""
+    found: type[SceneNetwork] = resolve(node["_target_"], "network")
+    return found
 
-    Raises:
-        ConfigError: a start that the stage's network has no place for.
-        CheckpointError: a run that is missing or holds another kind of network.
-    """
-    named = {kind: run for kind, run in asdict(config.init_from).items() if run is not None and kind != "encoder"}
-    stage = network_kind(config.model["network"])
-    places = {stage, *(part for part in PARTS if part in config.model["network"])}
-    for kind in named:
-        if kind not in places:
+
+def load_initial(config: TrainConfig) -> Starts:
+    """The checkpoints that `init_from` names, each checked to be of its kind, and to name trusted classes alone."""
+    own = network_class(config.model["network"]).kind
+    kinds = {own, *(part for part in PARTS if part in config.model["network"])}
+    starts = {}
+    for kind, run in asdict(config.init_from).items():
+        if run is None or kind == "encoder":
+            continue
+        if kind not in kinds:
             raise ConfigError(
-                f"init_from.{kind} is given to a stage that trains a network of the kind '{stage}'",
-                f"It may start from: {', '.join(sorted(places))}",
+                f"init_from.{kind} is given to a stage that trains a network of the kind '{own}'",
+                f"It may start from: {', '.join(sorted(kinds))}",
                 f"Leave init_from.{kind}=null",
             )
-        if named[kind] == PREVIOUS:
+        if run == PREVIOUS:
             raise ConfigError(
                 f"init_from.{kind} is '{PREVIOUS}', which only a pipeline can tell",
-                f"A stage trained alone starts from a run folder or a checkpoint of a {kind} network",
-                f"Give init_from.{kind}=<run folder>, or run sedcrnn.pipeline",
+                f"A stage trained alone starts from a run or a checkpoint of a {kind} network",
+                f"Give init_from.{kind}=<run> (a folder, or a name: init_from.{kind}={kind}), or run sedcrnn pipeline",
             )
-    return {kind: load_checkpoint(run, stage=kind) for kind, run in named.items()}
+        starts[kind] = load_checkpoint(run, kind, config.runs)
+        check_names(starts[kind].network, "network", trusted=False)
+    return starts
 
 
 def load_encoder(config: TrainConfig) -> EncoderWeights | None:
-    """The weights that `init_from.encoder` names, checked to fit the stage's new frame encoder; None: it names none.
-
-    Raises:
-        ConfigError: the stage has no new encoder; or one that nothing gives weights, and that is frozen.
-        WeightsError: what `load_encoder_weights` raises, or weights of another network or for other frames.
-    """
+    """The weights that `init_from.encoder` names, checked to fit the stage's new frame encoder; None: it names none."""
     file, (encoder, visual) = config.init_from.encoder, _new_encoder(config)
     if visual is None:
-        if file is not None:
-            raise ConfigError(
-                f"init_from.encoder is {file}, but the stage '{config.name}' has no new frame encoder",
-                "Weights are for a visual network that does not start from another run",
-                "Leave init_from.encoder=null here; in a pipeline give it to its stage: "
-                "'stages.visual=[\"init_from.encoder=<file>\"]'",
-            )
-        return None
+        if file is None:
+            return None
+        raise ConfigError(
+            f"init_from.encoder is {file}, but the stage '{config.name}' has no new frame encoder",
+            "Weights are for a visual network that does not start from another run",
+            "Leave init_from.encoder=null here; in a pipeline give it to its stage: "
+            "'stages.visual=[\"init_from.encoder=<file>\"]'",
+        )
     if file is None:
-        frozen = [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]
-        if frozen:
+        if frozen := [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]:
             raise ConfigError(
                 f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
-                "A frozen encoder has weights that were trained: init_from.encoder=<file>; see "
-                "`python -m sedcrnn.weights list`",
+                "A frozen encoder has weights that were trained: init_from.encoder=<file>; see `sedcrnn weights list`",
                 "Give the file, train the encoder too (recipe.frozen=[]), or say init_from.encoder=random",
             )
         return None
@@ -106,9 +108,10 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
 def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:
     """Dotted name of the frame encoder that no run gives its weights, and the config of its visual network."""
     node, starts = config.model["network"], config.init_from
-    if network_kind(node) == "visual" and starts.visual is None:
+    kind = network_class(node).kind
+    if kind == "visual" and starts.visual is None:
         return "encoder", node
-    if network_kind(node) == "fusion" and starts.visual is None and starts.fusion is None:
+    if kind == "fusion" and starts.visual is None and starts.fusion is None:
         return "visual.encoder", node["visual"]
     return "", None
 
@@ -116,9 +119,6 @@ def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:
 def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
     """Refuse a start that was trained for other scenes, on other features, or with another validation draw: it would
     have been trained on clips that are to select this stage's checkpoint. So would one from before the data set grew.
-
-    Raises:
-        CheckpointError: naming both values.
     """
     for kind, start in starts.items():
         if start.scenes != scenes:
@@ -139,31 +139,44 @@ def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], 
 
 def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mapping[str, int]) -> dict[str, Any]:
     """The config from which the stage's network can be built: with parts from checkpoints, and what the data decide
-    (`scenes`, the spectrogram's `channels`, the frames' `height` and `width`) filled in.
-
-    Raises:
-        ConfigError: a part that neither the config nor a checkpoint describes.
-        CheckpointError: a part that both describe, differently.
-    """
-    kind = network_kind(node)
-    if kind in starts:
-        _check_agreement("model.network", node, starts[kind].network, starts[kind])
-        return starts[kind].network
+    (`scenes`, the spectrogram's `channels`, the frames' `height` and `width`) filled in."""
+    found = network_class(node)
+    if found.kind in starts:
+        _check_agreement("model.network", node, starts[found.kind].network, starts[found.kind])
+        return starts[found.kind].network
     complete = dict(node)
     for part in PARTS:
         if part not in node:
             continue
-        if part not in starts and node[part] is None:
+        if part in starts:
+            _check_agreement(f"model.network.{part}", node[part], starts[part].network, starts[part])
+            complete[part] = starts[part].network
+        elif node[part] is not None:
+            complete[part] = complete_network(node[part], {}, dimensions)
+        else:
             raise ConfigError(
                 f"Neither init_from.{part} nor model.network.{part} is given",
                 f"A fusion network needs a trained {part} network to start from, or the config of a new one",
-                f"Give init_from.{part}=<run folder>",
+                f"Give init_from.{part}=<run>",
             )
-        if part in starts:
-            _check_agreement(f"model.network.{part}", node[part], starts[part].network, starts[part])
-        complete[part] = starts[part].network if part in starts else complete_network(node[part], {}, dimensions)
-    parameters = inspect.signature(resolve(node["_target_"], "network")).parameters
+    parameters = inspect.signature(found).parameters
     return complete | {name: size for name, size in dimensions.items() if name in parameters}
+
+
+def summarise(node: Mapping[str, Any], parts: Mapping[str, Any], features: Mapping[str, Any], scenes: int) -> str:
+    """The layer table of a network for one second of a scene, freshly built; `parts` are the audio and the visual
+    network of a fusion network that names none."""
+    filled = {key: parts[key] if key in PARTS and value is None else value for key, value in node.items()}
+    spectrogram, frames = (build(features[name], "feature") for name in ("spectrogram", "frames"))
+    dimensions = {"scenes": scenes, **spectrogram.dimensions, **frames.dimensions}
+    with torch.device("meta"):  # no values are needed
+        network = build(complete_network(filled, {}, dimensions), "network")
+    width = STEPS_PER_WINDOW * spectrogram.per_step
+    inputs = {
+        "spectrogram": torch.zeros(1, dimensions["channels"], spectrogram.bank.bands, width),
+        "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, frames.height, frames.width),
+    }
+    return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})
 
 
 def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights | None) -> None:
@@ -172,8 +185,8 @@ def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights 
         target = getattr(network, kind) if kind in PARTS and hasattr(network, kind) else network
         target.load_state_dict(start.weights)
     if encoder is not None:
-        place = "visual.encoder" if hasattr(network, "visual") else "encoder"
-        network.get_submodule(place).load_published(encoder.weights)  # type: ignore[operator]
+        name = "visual.encoder" if hasattr(network, "visual") else "encoder"
+        network.get_submodule(name).load_published(encoder.weights)  # type: ignore[operator]
 
 
 def _check_agreement(path: str, stated: Any, recorded: Any, start: Checkpoint) -> None:

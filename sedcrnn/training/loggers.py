@@ -1,81 +1,123 @@
 """Values of an epoch -> metrics.csv, and Weights & Biases or TensorBoard where `logger` asks for one.
 
-Curves have one axis, the epoch (`evaluation.metrics.EPOCH`). A logger gets its run folder and finds in it what it
-needs: the resolved config, and the W&B run that a resumed training goes on with.
+Curves have one axis, the epoch (`result_names.EPOCH`). A logger gets its run folder and finds in it what it needs: the
+resolved config, and the W&B run that a resumed training goes on with.
 """
 
+import csv
+import logging
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
 
-from sedcrnn.config.targets import build
-from sedcrnn.errors import ConfigError, import_extra
-from sedcrnn.evaluation.metrics import EPOCH
-from sedcrnn.plotting.input_figure import draw_confusion
-from sedcrnn.runs.checkpoints import network_kind
+from sedcrnn.config.targets import build, resolve
+from sedcrnn.errors import import_extra
+from sedcrnn.evaluation.result_names import (
+    BEST_SCORES,
+    CHECKPOINT_MONITOR,
+    CLASS_WISE,
+    CONFUSION,
+    EPOCH,
+    EXAMPLE_AUDIO,
+    EXAMPLE_INPUTS,
+    PLATEAU_MONITOR,
+    TRAIN_LOSS,
+)
+from sedcrnn.plotting.answer_figures import confusion_figure
 from sedcrnn.runs.files import write_text
-from sedcrnn.runs.run_folder import read_config
+from sedcrnn.runs.records import read_config
 from sedcrnn.sweeps.ranks import is_first_process
-from sedcrnn.training.epoch_log import EpochLog
-from sedcrnn.training.showcase import BEST_SCORES, CLASS_WISE, CONFUSION, EXAMPLES_HEARD, EXAMPLES_SEEN, Showcase
+from sedcrnn.training.showcase import COLUMNS, Showcase
+from sedcrnn.training.wandb_workspace import check_key
+
+log = logging.getLogger(__name__)
 
 WANDB_ID = "wandb_id"
 """File of the run folder that holds the id of its W&B run."""
 
 
 def make_loggers(nodes: Mapping[str, Any], folder: Path) -> list[Logger]:
-    """What writes down the training in a run folder: metrics.csv always, and what `config.logger` names.
+    """What writes down the training in a run folder: metrics.csv always, and what `config.logger` names."""
+    return [EpochLog(folder), *(build(node, "logger", save_dir=str(folder)) for node in nodes.values() if node)]
+
+
+def check_loggers(nodes: Mapping[str, Any]) -> None:
+    """Refuse a logger that could not begin, before anything takes long.
 
     Raises:
         MissingExtraError: the logger's package is not installed.
         ConfigError: W&B is to be online, and no key is known.
     """
-    return [EpochLog(str(folder)), *(build(node, "logger", save_dir=str(folder)) for node in nodes.values() if node)]
-
-
-def check_loggers(nodes: Mapping[str, Any]) -> None:
-    """Refuse a logger that could not begin, before anything takes long; raises what `make_loggers` does."""
     for node in filter(None, nodes.values()):
         build(node, "logger", save_dir=".")  # writes nothing yet
+
+
+class EpochLog(Logger):
+    """`metrics.csv`: one row per epoch, rewritten atomically; a resumed run goes on in it.
+
+    Lightning's own CSVLogger deletes the file of an earlier run in the same folder. Each epoch is logged as a line as
+    well, since progress bars leave nothing in the logs of sweeps and clusters.
+    """
+
+    name, version = "csv", ""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "metrics.csv"
+        self.rows: dict[int, dict[str, Any]] = {}
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self.rows = {int(row[EPOCH]): dict(row) for row in csv.DictReader(file)}
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The run folder's config.yaml holds them."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add values to their epoch's row and write the file; a repeated epoch replaces its own values."""
+        if not is_first_process():
+            return
+        values = dict(metrics)
+        epoch = int(values.pop(EPOCH))
+        # A resumed run makes the epochs after its checkpoint again.
+        self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
+        row = self.rows.setdefault(epoch, {EPOCH: epoch})
+        row |= {"step": step, **values}
+        columns = [EPOCH, "step", *sorted({key for row in self.rows.values() for key in row} - {EPOCH, "step"})]
+        lines = [",".join(columns)]
+        lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
+        write_text(self.path, "\n".join(lines) + "\n")
+        if TRAIN_LOSS in values:  # which come last
+            time, accuracy = f"{datetime.now():%H:%M:%S}", f"{100 * row[CHECKPOINT_MONITOR]:.1f} %"
+            loss, log_loss = f"{row[TRAIN_LOSS]:.3f}", f"{row[PLATEAU_MONITOR]:.3f}"
+            log.info(
+                f"{time} epoch {epoch + 1}: loss {loss}; validation: macro accuracy {accuracy}, log loss {log_loss}"
+            )
 
 
 class WandbLog(Logger):
     """The run on Weights & Biases: group = experiment, job type = kind of network, name = run folder's name.
 
     Lightning's own logger counts in optimiser steps, and leaves its run open for the next training of the process.
-
-    Args:
-        save_dir: the run folder; W&B's files go to `wandb/` in it.
-        project: of W&B.
-        entity: user or team; None: the user's default.
-        offline: write files alone; `wandb sync <run folder>/wandb/offline-run-*` sends them later.
-        tags: words to find the run by, beside its selection protocol.
-
-    Raises:
-        MissingExtraError: wandb is not installed.
-        ConfigError: it is to be online, and no key is known.
+    Its files go to `wandb/` of the run folder (`save_dir`); `wandb sync <run folder>/wandb/offline-run-*` sends them
+    later. The other arguments are `WandbKeys`.
     """
 
     def __init__(
-        self,
-        save_dir: str,
-        project: str,
-        entity: str | None = None,
-        offline: bool = True,
-        tags: Sequence[str] = (),
+        self, save_dir: str, project: str, entity: str | None = None, offline: bool = True, tags: Sequence[str] = ()
     ) -> None:
         super().__init__()
         self.folder, self.project, self.entity = Path(save_dir), project, entity
         self.offline, self.tags = offline, tags
-        self.wandb = import_wandb("logger=wandb needs")
+        self.wandb = import_extra("wandb", "wandb", "logger=wandb needs")
         self._run: Any = None
         if not offline and is_first_process():
-            check_key(self.wandb, "set logger.offline=true")
+            check_key(self.wandb, "set logger.wandb.offline=true")
 
     @property
     def name(self) -> str:
@@ -93,16 +135,19 @@ class WandbLog(Logger):
         """The W&B run: begun, or gone on with, when it is first asked for."""
         if self._run is None:
             config = read_config(self.folder)
+            # An agent of a W&B sweep sets the id itself.
+            own_id = os.environ.get("WANDB_RUN_ID") or self.version or secrets.token_hex(8)
+            write_text(self.folder / WANDB_ID, f"{own_id}\n")
             self._run = self.wandb.init(
                 dir=str(self.folder),
                 project=self.project,
                 entity=self.entity,
                 mode="offline" if self.offline else "online",
-                id=self._id(),
+                id=own_id,
                 resume=None if self.offline else "allow",  # offline, files of one id are joined when they are sent
                 name=self.folder.name,
                 group=config["name"],
-                job_type=network_kind(config["model"]["network"]),
+                job_type=resolve(config["model"]["network"]["_target_"], "network").kind,
                 config=config,
                 tags=[config["data"]["selection"], *self.tags],
                 reinit="finish_previous",
@@ -124,19 +169,19 @@ class WandbLog(Logger):
         confusion = wandb.plot.confusion_matrix(
             y_true=showcase.true, preds=showcase.predicted, class_names=list(showcase.scenes), title=CONFUSION
         )
-        heard = [
-            wandb.Audio(example.sound, sample_rate=example.sample_rate, caption=example.caption)
+        audio = [
+            wandb.Audio(example.audio, sample_rate=example.sample_rate, caption=example.caption)
             for example in showcase.examples
-            if example.sound is not None
+            if example.audio is not None
         ]
         run.log(
             {
                 EPOCH: showcase.epoch,
                 CONFUSION: confusion,
-                CLASS_WISE: wandb.Table(columns=list(showcase.columns), data=showcase.class_wise()),
+                CLASS_WISE: wandb.Table(columns=list(COLUMNS), data=showcase.class_wise()),
                 # Not in a table: wandb would keep their files outside the run folder.
-                EXAMPLES_SEEN: [wandb.Image(example.draw(), caption=example.caption) for example in showcase.examples],
-                **({EXAMPLES_HEARD: heard} if heard else {}),
+                EXAMPLE_INPUTS: [wandb.Image(example.figure, caption=example.caption) for example in showcase.examples],
+                **({EXAMPLE_AUDIO: audio} if audio else {}),
             }
         )
         run.summary.update({f"{BEST_SCORES}/{name}": value for name, value in showcase.scores().items()})
@@ -147,22 +192,9 @@ class WandbLog(Logger):
             self._run.finish(exit_code=0 if status == "success" else 1)
             self._run = None
 
-    def _id(self) -> str:
-        """Of the W&B run, kept in the run folder; an agent of a W&B sweep sets the id itself."""
-        given = os.environ.get("WANDB_RUN_ID") or self.version or secrets.token_hex(8)
-        write_text(self.folder / WANDB_ID, f"{given}\n")
-        return given
-
 
 class TensorBoardLog(TensorBoardLogger):
-    """TensorBoard's files in `tensorboard/` of the run folder: `tensorboard --logdir runs` compares all runs.
-
-    Args:
-        save_dir: the run folder.
-
-    Raises:
-        MissingExtraError: tensorboard is not installed.
-    """
+    """TensorBoard's files in `tensorboard/` of the run folder: `tensorboard --logdir runs` compares all runs."""
 
     def __init__(self, save_dir: str) -> None:
         import_extra("tensorboard", "tensorboard", "logger=tensorboard needs")
@@ -176,42 +208,11 @@ class TensorBoardLog(TensorBoardLogger):
     def show(self, showcase: Showcase) -> None:
         """Write confusion matrix, class-wise table and example clips at the best epoch."""
         writer, epoch = self.experiment, showcase.epoch
-        writer.add_figure(CONFUSION, draw_confusion(showcase.answer["confusion"], showcase.scenes), epoch)
-        rows = [showcase.columns, ["---"] * len(showcase.columns), *showcase.class_wise()]
+        writer.add_figure(CONFUSION, confusion_figure(showcase.answer["confusion"], showcase.scenes), epoch)
+        rows = [COLUMNS, ["---"] * len(COLUMNS), *showcase.class_wise()]
         writer.add_text(CLASS_WISE, "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows), epoch)
         for number, example in enumerate(showcase.examples):
-            writer.add_figure(f"{EXAMPLES_SEEN}/{number}", example.draw(), epoch)
-            if example.sound is not None:
-                mono = example.sound.mean(axis=1)[None]
-                writer.add_audio(f"{EXAMPLES_HEARD}/{number}", mono, epoch, example.sample_rate)
-
-
-def import_wandb(needing: str) -> Any:
-    """W&B's package; `needing` as in `import_extra`, whose error it raises."""
-    return import_extra("wandb", "wandb", needing)
-
-
-def check_key(wandb: Any, otherwise: str) -> None:
-    """Make sure that W&B knows who its user is.
-
-    Args:
-        wandb: the package.
-        otherwise: what to do without a key, for the message.
-
-    Raises:
-        ConfigError: no key, and no terminal on which to ask for one.
-    """
-    try:
-        known = wandb.login(verify=False)
-    except wandb.errors.UsageError as error:
-        raise _no_key(otherwise) from error
-    if not known:
-        raise _no_key(otherwise)
-
-
-def _no_key(otherwise: str) -> ConfigError:
-    return ConfigError(
-        "Weights & Biases has no API key",
-        "What is sent to it needs one, in WANDB_API_KEY or from `wandb login`",
-        f"Log in, or {otherwise}",
-    )
+            writer.add_figure(f"{EXAMPLE_INPUTS}/{number}", example.figure, epoch)
+            if example.audio is not None:
+                mono = example.audio.mean(axis=1)[None]
+                writer.add_audio(f"{EXAMPLE_AUDIO}/{number}", mono, epoch, example.sample_rate)

@@ -1,8 +1,8 @@
-"""The LightningModules: batch -> network heads -> losses and scores, on one base for audio, visual and fusion."""
+"""The LightningModules: batch -> network heads -> loss and scores; for any network, or for audio, video or both."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -10,39 +10,54 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanMetric
 
 import sedcrnn
-from sedcrnn.augmentation.mixup import draw_mixup_weights, mixup
-from sedcrnn.augmentation.modality_dropout import drop_modalities
+from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_modalities, mixup
 from sedcrnn.config.targets import build
-from sedcrnn.evaluation.metrics import PLATEAU_MONITOR, TRAIN_LOSS, SceneScores
+from sedcrnn.errors import ConfigError, nearest
+from sedcrnn.evaluation.metrics import SceneScores, sum_over_processes
+from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import checkpoint_encoders, compile_in_place
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
-from sedcrnn.runs.checkpoints import SCHEMA_KEY, SCHEMA_VERSION
-from sedcrnn.training.recipes import check_recipe, chosen_head_weights
+from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION
 
 Config = Mapping[str, Any]
 
+_OWN_KEYS = {
+    "modality_dropout": "FusionModule alone drops one of two modalities",
+    "head_weights": "FusionModule alone has a loss of several heads",
+    "gradient_checkpointing": "VisualModule and FusionModule alone have frame encoders, which are large enough",
+    "cache_frozen": "Its inputs are changed by mixup and augmentation in front of whatever could be kept",
+}
+"""Keys of the recipe that only some modules take -> why the others do not."""
+
 
 class SceneModule(LightningModule):
-    """Trains one network by one recipe. All arguments are plain data and stand in every checkpoint, which
-    therefore rebuilds itself with no config, file or download (`checkpoints.Checkpoint.build`).
+    """Trains one network, of any kind, by one recipe; the loss is the cross-entropy of the network's answer.
+
+    All arguments are plain data and stand in every checkpoint, which therefore rebuilds itself with no config, file or
+    download (`checkpoints.Checkpoint.build`).
 
     Args:
         network: config of the network, complete.
-        recipe: the values of `config.RecipeConfig`.
+        recipe: the values of `RecipeConfig`.
         scenes: label order.
         features: configs of the features that the network takes, by name.
         data: config of the data it was trained on.
         locations: what it learns from, with the locations of the networks that it starts from.
         seed: seed of everything random in training.
+
+    Attributes:
+        inputs: that its network has to take; empty: any.
+        takes: those of the recipe's keys that only some modules take, which it takes.
     """
 
     loss_weights: Tensor
+    inputs: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[str, ...]] = ("cache_frozen",)
 
     def __init__(
         self,
@@ -58,25 +73,54 @@ class SceneModule(LightningModule):
         self.save_hyperparameters()
         self.network: SceneNetwork = build(network, "network")
         self.recipe, self.seed = recipe, seed
-        self.head_weights = chosen_head_weights(recipe["head_weights"], self.network)
-        check_recipe(recipe, self.network)
+        self.check_recipe(recipe, type(self.network))
+        self.head_weights = self.weights_of_heads()
         self.frozen = frozen_modules(self.network, recipe["frozen"])
         for part in self.frozen:
             freeze(part)
         self.l2 = dict(zip(frozen_modules(self.network, list(recipe["l2"])), recipe["l2"].values(), strict=True))
         parameter_groups(self.network, recipe["learning_rates"])  # for its errors
-        heads = self.network.head_names
-        weights = torch.tensor([self.head_weights.get(head, 0.0) for head in heads])
+        weights = torch.tensor([self.head_weights.get(head, 0.0) for head in self.network.head_names])
         self.register_buffer("loss_weights", weights, persistent=False)
-        self._seen: defaultdict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
-        self.train_loss = MeanMetric()
-        # One collection of scores per head, one clone per split.
-        self.scores = nn.ModuleDict(
-            {
-                f"{split}_scores": nn.ModuleDict({head: SceneScores(len(scenes)) for head in heads})
-                for split in ("train", "validation", "test")
-            }
-        )
+        self._batches: defaultdict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
+
+    @classmethod
+    def check_recipe(cls, recipe: Config, network: type[SceneNetwork]) -> None:
+        """Refuse a recipe that makes no sense for such a module or network, or contradicts itself."""
+        if cls.inputs and network.inputs != cls.inputs:
+            raise ConfigError(
+                f"model is a {cls.__name__}, and its {network.__name__} takes {' and '.join(network.inputs)}",
+                f"It trains networks that take {' and '.join(cls.inputs)}",
+                "Set model._target_=sedcrnn.training.modules.SceneModule, which trains any network",
+            )
+        for key, reason in _OWN_KEYS.items():
+            value = recipe.get(key)
+            given = any(one is not None for one in value.values()) if isinstance(value, Mapping) else value
+            if given and key not in cls.takes:
+                raise ConfigError(
+                    f"recipe.{key}={value} is given to a {cls.__name__}, which trains a {network.__name__}",
+                    reason,
+                    f"Leave recipe.{key} out",
+                )
+        if recipe["compile"] and recipe["gradient_checkpointing"]:
+            raise ConfigError(
+                "recipe.compile and recipe.gradient_checkpointing are both true",
+                "torch.compile does not run what checkpointing does to batch normalisation",
+                "Choose one of them",
+            )
+
+    def weights_of_heads(self) -> dict[str, float]:
+        """The heads that the loss depends on, with their weights in it: those of the recipe, or the answer alone."""
+        names = self.network.head_names
+        weights = {name: weight for name, weight in self.recipe["head_weights"].items() if weight is not None}
+        for name in weights:
+            if name not in names:
+                raise ConfigError(
+                    f"recipe.head_weights names the head '{name}'",
+                    f"A {type(self.network).__name__} has {', '.join(names)}; the nearest is {nearest(name, names)}",
+                    f"Correct the name, or set recipe.head_weights.{name}=null",
+                )
+        return weights or {names[-1]: 1.0}
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """Loss of a batch of training windows, mixed up where the recipe says so.
@@ -103,24 +147,20 @@ class SceneModule(LightningModule):
     def _step(self, batch: dict[str, Tensor], split: str) -> Tensor:
         target = F.one_hot(batch["scene"], self.network.scenes).float()
         if split == "train":
-            batch, target = self._augmented(batch, target)
+            batch, target = self.augmented(batch, target)
         # One tensor for all heads, and one update of the metrics per epoch: each call costs as much as a GRU's.
-        logits = torch.stack(
-            [
-                values if head in self.head_weights else values.detach()
-                for head, values in self.network.heads_of(batch).items()
-            ]
-        )
+        heads = self.network.heads_of(batch)
+        logits = torch.stack([one if head in self.head_weights else one.detach() for head, one in heads.items()])
         log_probabilities = logits.float().log_softmax(-1)
         loss = -(target * log_probabilities).sum(-1).mean(-1) @ self.loss_weights
         if self.l2:
             loss = loss + self.l2_penalty()
         # Under mixup the scores of the training split count the heavier label as the true one.
-        self._seen[split].append((log_probabilities.detach(), target.argmax(-1), loss.detach()))
+        self._batches[split].append((log_probabilities.detach(), target.argmax(-1), loss.detach()))
         return loss
 
-    def _augmented(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The batch and its labels after what the recipe does to whole batches."""
+    def augmented(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """A training batch and its (batch, scene) labels after what the recipe does to whole batches."""
         if self.recipe["modality_dropout"] > 0:
             batch = drop_modalities(batch, self.recipe["modality_dropout"])
         if self.recipe["mixup_alpha"] > 0:
@@ -134,7 +174,8 @@ class SceneModule(LightningModule):
         terms = [
             coefficient * weight.square().sum()
             for part, coefficient in self.l2.items()
-            for weight in trainable_kernels(part)
+            for weight in part.parameters()
+            if weight.requires_grad and weight.ndim > 1  # of convolutions, dense layers and GRUs; no biases or BN
         ]
         return torch.stack(terms).sum() if terms else torch.zeros((), device=self.device)
 
@@ -155,12 +196,20 @@ class SceneModule(LightningModule):
             torch.cuda.manual_seed(seed)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's learning rates, training loss and scores."""
+        """Log the epoch's learning rates, mean training loss and scores, and step the schedule.
+
+        This is done before the epoch's checkpoint: Lightning steps schedules after it, where a resumed run would miss
+        the step.
+        """
         names = ("train/learning_rate", *(f"train/learning_rate/{part}" for part in self.recipe["learning_rates"]))
         for name, group in zip(names, self.trainer.optimizers[0].param_groups, strict=True):
             self.log(name, group["lr"])
+        batches = self._batches["train"]
+        sizes = torch.tensor([float(len(scene)) for _, scene, _ in batches], device=self.device)
+        losses = torch.stack([loss for _, _, loss in batches])
+        loss = sum_over_processes((losses * sizes).sum()) / sum_over_processes(sizes.sum())
         self._log_scores("train")
-        self.log(TRAIN_LOSS, self.train_loss, on_step=False, on_epoch=True)
+        self.log(TRAIN_LOSS, loss)
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(self.trainer.callback_metrics[PLATEAU_MONITOR].item())
@@ -168,43 +217,39 @@ class SceneModule(LightningModule):
             cast(LRScheduler, schedule).step()
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Done in `on_train_epoch_end`, before the epoch's checkpoint: Lightning's place for it is after the
-        checkpoint, where a resumed run would miss it."""
+        """See `on_train_epoch_end`."""
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores, which select the checkpoint and steer the learning rate."""
         self._log_scores("validation")
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in which way it is written, and by which version of the package."""
-        checkpoint |= {SCHEMA_KEY: SCHEMA_VERSION, "sedcrnn": sedcrnn.__version__}
-
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
         self._log_scores("test")
 
-    def update_scores(self, split: str) -> dict[str, SceneScores]:
-        """The scores of every head, with all batches of a split that have been seen since."""
-        scores, seen = self._scores(split), self._seen.pop(split, [])
-        if seen:
-            log_probabilities, scene = torch.cat([one for one, _, _ in seen], 1), torch.cat([one for _, one, _ in seen])
+    def _log_scores(self, split: str) -> None:
+        for head, counted in self.count_scores(split).items():
+            prefix = split if head == self.network.head_names[-1] else f"{split}/{head}"
+            scores = counted.over_processes().compute()
+            self.log_dict({f"{prefix}/{name}": value.float() for name, value in scores.items()})
+
+    def count_scores(self, split: str) -> dict[str, SceneScores]:
+        """The scores of every head on the batches of a split that this process has had since the last call."""
+        batches = self._batches.pop(split, [])
+        scores = {head: SceneScores(self.network.scenes, self.device) for head in self.network.head_names}
+        if batches:
+            log_probabilities = torch.cat([one for one, _, _ in batches], 1)
+            scene = torch.cat([one for _, one, _ in batches])
             for head, values in zip(self.network.head_names, log_probabilities, strict=True):
                 scores[head].update(values, scene)
-        if split == "train":
-            sizes = torch.tensor([len(scene) for _, scene, _ in seen])
-            self.train_loss.update(torch.stack([loss for _, _, loss in seen]), weight=sizes.to(self.device))
         return scores
 
-    def _log_scores(self, split: str) -> None:
-        answer = self.network.head_names[-1]
-        for head, scores in self.update_scores(split).items():
-            prefix = split if head == answer else f"{split}/{head}"
-            # The states are already reduced over processes by compute().
-            self.log_dict({f"{prefix}/{name}": value.float() for name, value in scores.compute().items()})
-            scores.reset()
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what it holds, in which form, and which version of the package wrote it."""
+        checkpoint |= {SCHEMA_KEY: SCHEMA_VERSION, KIND_KEY: self.network.kind, "sedcrnn": sedcrnn.__version__}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The recipe's optimiser over what is not frozen, and its plateau schedule, which multiplies all rates."""
+        """The recipe's optimiser over what is not frozen, and its schedule, which changes all rates alike."""
         groups = parameter_groups(self.network, self.recipe["learning_rates"])
         optimizer = build(self.recipe["optimizer"], "optimizer", params=groups)
         if (node := self.recipe["scheduler"]) is None:
@@ -219,22 +264,23 @@ class SceneModule(LightningModule):
             part.eval()
         return self
 
-    def _scores(self, split: str) -> dict[str, SceneScores]:
-        return dict(cast(nn.ModuleDict, self.scores[f"{split}_scores"]).items())  # type: ignore[arg-type]
-
 
 class AudioModule(SceneModule):
-    """The squeeze-excitation CNN on spectrograms."""
+    """Trains networks of the spectrogram, which are small and learn from scratch: nothing of them is kept frozen."""
+
+    inputs = ("spectrogram",)
+    takes = ()
 
 
 class VisualModule(SceneModule):
-    """The frame encoder with a bidirectional GRU on frames."""
+    """Trains networks of the frames, whose encoder is large: its maps may be computed twice instead of kept."""
+
+    inputs = ("frames",)
+    takes = ("cache_frozen", "gradient_checkpointing")
 
 
 class FusionModule(SceneModule):
-    """Both subnetworks with early and late fusion; the loss may weigh every head (`recipe.head_weights`)."""
+    """Trains networks of both modalities: the loss may weigh every head, and windows may lack one modality."""
 
-
-def trainable_kernels(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Weights of convolutions, dense layers and GRUs below a module that are being trained; no biases or BN."""
-    return (p for p in module.parameters() if p.requires_grad and p.ndim > 1)
+    inputs = ("spectrogram", "frames")
+    takes = tuple(_OWN_KEYS)

@@ -1,4 +1,4 @@
-"""The best checkpoint on the validation fold -> confusion matrix, class-wise scores, example clips -> the run's logger.
+"""The best checkpoint on the validation fold -> confusion matrix, scores by scene, example clips -> the run's loggers.
 
 The validation fold alone: what is looked at during development must not be the test fold.
 """
@@ -6,7 +6,7 @@ The validation fold alone: what is looked at during development must not be the 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,57 +17,38 @@ from torch import Tensor
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.datamodule import SceneDataModule
-from sedcrnn.datasets.window_dataset import read_frames, window_loader
+from sedcrnn.datasets.window_dataset import read_values, window_loader
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
-from sedcrnn.evaluation.metrics import ACCURACY, LOG_LOSS, log_losses, score
-from sedcrnn.evaluation.predictions import Predictions, predict
-from sedcrnn.features.audio_file import open_sound
+from sedcrnn.evaluation.metrics import log_losses, score
+from sedcrnn.evaluation.predictions import predict
+from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS
+from sedcrnn.features.audio_file import open_audio
 from sedcrnn.features.feature import STEPS_PER_SECOND
+from sedcrnn.features.frames import Frames
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.video_track import aspect_ratio
-from sedcrnn.plotting.input_figure import FrameStrip, SoundPanels, draw_inputs
-from sedcrnn.plotting.network_inputs import beginning, see_sound
-from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.plotting.input_figure import FrameStrip, draw_inputs
+from sedcrnn.plotting.network_inputs import beginning, spectrogram_panels
+from sedcrnn.runs.checkpoints import BEST, read_checkpoint
 
-# Names under which loggers keep it.
-CONFUSION, CLASS_WISE = "validation/confusion", "validation/class_wise"
-EXAMPLES_SEEN, EXAMPLES_HEARD = "validation/examples/seen", "validation/examples/heard"
-BEST_SCORES = "best"
+# Of the table of class-wise scores.
+COLUMNS = ("head", "scene", ACCURACY, LOG_LOSS, "examples")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One window of the validation fold, as the network got it, and what the network made of it.
+class Example(NamedTuple):
+    """One window of the validation fold.
 
     Attributes:
-        clip: id of its clip.
-        second: of the clip, at which it starts.
-        scene: the true one.
-        predicted: the likeliest one.
-        probability: of the predicted scene.
-        panels: its spectrograms, where the network takes sound.
-        strip: its frames, where the network takes them.
-        sound: (sample, 2) left and right in [-1, 1] as recorded, where the network takes sound.
-        sample_rate: of `sound`, in Hz.
+        caption: which window it is, its scene, and the prediction.
+        figure: its spectrograms and frames, as the network got them.
+        audio: (sample, 2) left and right in [-1, 1] as recorded; None where the network takes no audio.
+        sample_rate: of the audio, in Hz.
     """
 
-    clip: str
-    second: int
-    scene: str
-    predicted: str
-    probability: float
-    panels: SoundPanels | None
-    strip: FrameStrip | None
-    sound: NDArray[np.floating] | None
+    caption: str
+    figure: Figure
+    audio: NDArray[np.floating] | None
     sample_rate: int
-
-    @property
-    def caption(self) -> str:
-        """Which window it is, its scene, and the prediction."""
-        return f"{self.clip}, second {self.second}: {self.scene}, predicted {self.predicted} ({self.probability:.2f})"
-
-    def draw(self) -> Figure:
-        """What the network saw, on one time axis."""
-        return draw_inputs(self.caption, self.second, self.second + 1, self.panels, self.strip)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +71,13 @@ class Showcase:
     reports: dict[str, dict[str, Any]]
     examples: list[Example]
 
-    columns = ("head", "scene", ACCURACY, LOG_LOSS, "examples")
-
     @property
     def answer(self) -> dict[str, Any]:
         """The report of the network's answer."""
         return list(self.reports.values())[-1]
 
     def class_wise(self) -> list[list[Any]]:
-        """Rows of `columns`: every head's scores for every scene."""
+        """Rows of `COLUMNS`: every head's scores for every scene."""
         return [
             [head, scene, *scores.values()]
             for head, report in self.reports.items()
@@ -116,7 +95,7 @@ class ShowValidation(Callback):
     """At the end of a training, shows the validation fold to every logger that has a `show`."""
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Predict with the best checkpoint, on the first process alone."""
+        """Predict with the best checkpoint, on rank 0 alone."""
         shows = [logger.show for logger in trainer.loggers if hasattr(logger, "show")]
         if not shows or not trainer.is_global_zero:
             return
@@ -127,69 +106,51 @@ class ShowValidation(Callback):
             show(showcase)
 
 
-def make_showcase(run: Path, data: SceneDataModule, epoch: int, device: str = "cpu") -> Showcase:
+def make_showcase(run: Path, data: SceneDataModule, epoch: int, device: str) -> Showcase:
     """Predict all windows of the validation fold with the best checkpoint of a run, and choose the examples."""
     dataset = data.dataset("validation")
-    checkpoint = load_checkpoint(str(run))
+    checkpoint = read_checkpoint(run / BEST)
     network, scenes = checkpoint.build(), checkpoint.scenes
-    predictions = predict(network, window_loader(dataset, ConsecutiveWindows(dataset.steps, 32), workers=0), device)
-    reports = {
-        head: score(log_probabilities, predictions.scene).report(scenes)
-        for head, log_probabilities in predictions.log_probabilities.items()
-    }
-    answer = predictions.log_probabilities[network.head_names[-1]]
+    found = predict(network, window_loader(dataset, ConsecutiveWindows(dataset.steps, 32), num_workers=0), device)
+    answer = found.log_probabilities[network.head_names[-1]]
+    predicted = answer.argmax(-1).tolist()
+    examples = []
+    for index in _extremes(log_losses(answer, found.scene), found.scene):
+        clip, second = data.folds.validation[found.clip[index]], int(found.window[index])
+        probability = float(answer[index, predicted[index]].exp())
+        caption = f"{clip.id}, second {second}: {clip.scene}, predicted {scenes[predicted[index]]} ({probability:.2f})"
+        examples.append(_example(data, clip, second, caption))
     return Showcase(
         epoch=epoch,
         scenes=scenes,
-        true=predictions.scene.tolist(),
-        predicted=answer.argmax(-1).tolist(),
-        reports=reports,
-        examples=[
-            _example(data, scenes, predictions, answer, index)
-            for index in _extremes(log_losses(answer, predictions.scene), predictions.scene)
-        ],
+        true=found.scene.tolist(),
+        predicted=predicted,
+        reports={head: score(values, found.scene).report(scenes) for head, values in found.log_probabilities.items()},
+        examples=examples,
     )
 
 
 def _extremes(losses: Tensor, scene: Tensor) -> Iterator[int]:
-    """Indices of the windows of the least and of the greatest loss of every scene that there is."""
+    """Indices of the windows of the least and of the greatest loss of every scene that occurs."""
     for one in sorted(set(scene.tolist())):
         own = torch.nonzero(scene == one).flatten()
         order = own[losses[own].argsort(stable=True)]
         yield from dict.fromkeys((int(order[0]), int(order[-1])))
 
 
-def _example(
-    data: SceneDataModule, scenes: tuple[str, ...], predictions: Predictions, answer: Tensor, index: int
-) -> Example:
-    place, second = int(predictions.clip[index]), int(predictions.window[index])
-    clip, step = data.folds.validation[place], second * STEPS_PER_SECOND
-    panels = strip = sound = None
+def _example(data: SceneDataModule, clip: Clip, second: int, caption: str) -> Example:
+    step = second * STEPS_PER_SECOND
+    panels = strip = audio = None
     sample_rate = 0
-    if "spectrogram" in data.features:
-        feature: Any = data.features["spectrogram"]
-        panels = see_sound(feature, data.store.read(clip.audio, feature), [Window(place, step)])
-        sound, sample_rate = read_second(clip, second)
-    if "frames" in data.features:
-        frames = read_frames(data.features["frames"], clip, data.store)[step : step + STEPS_PER_WINDOW]
-        strip = FrameStrip(frames=frames.permute(0, 2, 3, 1).numpy(), aspect_ratio=aspect_ratio(clip.video))
-    likeliest = int(answer[index].argmax())
-    return Example(
-        clip=clip.id,
-        second=second,
-        scene=clip.scene,
-        predicted=scenes[likeliest],
-        probability=float(answer[index, likeliest].exp()),
-        panels=panels,
-        strip=strip,
-        sound=sound,
-        sample_rate=sample_rate,
-    )
-
-
-def read_second(clip: Clip, second: int) -> tuple[NDArray[np.floating], int]:
-    """One second of a clip's sound: (sample, 2) in [-1, 1], and its sample rate in Hz."""
-    with open_sound(clip.audio) as sound:
-        rate = sound.sample_rate
-        pieces = (block.T for block in sound.blocks())
-        return beginning(pieces, (second + 1) * rate)[second * rate :].clip(-1, 1), rate
+    for feature in data.features.values():
+        if isinstance(feature, Spectrogram):
+            panels = spectrogram_panels(feature, read_values(feature, clip, data.store), [Window(0, step)])
+        if isinstance(feature, Frames):
+            frames = read_values(feature, clip, data.store, step, STEPS_PER_WINDOW)
+            strip = FrameStrip(frames=frames, aspect_ratio=aspect_ratio(clip.video))
+        if feature.track == "audio":
+            with open_audio(clip.audio) as file:
+                sample_rate = file.sample_rate
+                samples = beginning((block.T for block in file.blocks()), (second + 1) * sample_rate)
+                audio = samples[second * sample_rate :].clip(-1, 1)
+    return Example(caption, draw_inputs(caption, second, second + 1, panels, strip), audio, sample_rate)

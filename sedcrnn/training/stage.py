@@ -1,75 +1,84 @@
-"""Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint.
+"""Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint."""
 
-python -m sedcrnn.train experiment=audio
-"""
-
-from collections.abc import Mapping
+import logging
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
-from sedcrnn.datasets.protocols import check_selection
-from sedcrnn.evaluation.metrics import CHECKPOINT_MONITOR, PLATEAU_MONITOR
+from sedcrnn.datasets.folds import check_selection
+from sedcrnn.errors import SedcrnnError
+from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision
-from sedcrnn.pretrained.encoder_weights import EncoderWeights
-from sedcrnn.runs.checkpoints import BEST, LAST, Checkpoint, check_resumable
-from sedcrnn.runs.differences import told
-from sedcrnn.runs.run_folder import Run, say
+from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
+from sedcrnn.runs.records import in_words
+from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep
+from sedcrnn.training import init_from
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
-from sedcrnn.training.init_from import check_initial, complete_network, load_encoder, load_initial, load_weights
+from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.showcase import ShowValidation
 
+log = logging.getLogger(__name__)
 
-def train(config: TrainConfig) -> Path:
+_PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+
+
+def train(config: TrainConfig) -> Path | None:
     """Train one stage, or find it trained; a run that was killed goes on after its last whole epoch.
 
     Returns:
-        The run folder.
+        The run folder; None with trainer.fast_dev_run, which leaves none.
 
     Raises:
         SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
     check_sweep(config.trainer)
-    config = with_used_features(with_chosen_precision(config))
+    network, kind_of_module = network_class(config.model["network"]), resolve(config.model["_target_"], "module")
+    precision = choose_precision(config.trainer["precision"], config.trainer["accelerator"])  # results depend on it
+    config = with_used_features(replace(config, trainer={**config.trainer, "precision": precision}))
+    kind_of_module.check_recipe(asdict(config.recipe), network)
     check_loggers(config.logger)
+    callbacks: list[Callback] = [build(node, "callback") for node in config.callbacks.values() if node is not None]
     if config.recipe.cache_frozen:
-        check_cacheable(
-            config.recipe, resolve(config.model["network"]["_target_"], "network"), config.trainer["precision"]
-        )
-    starts, encoder = load_initial(config), load_encoder(config)
+        check_cacheable(config.recipe, network, precision)
+    starts, encoder = init_from.load_initial(config), init_from.load_encoder(config)
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
+    datamodule.setup()
     for clip in datamodule.skipped:
-        say(f"Skipped {clip.clip}: {clip.message}")
+        log.warning("Skipped %s: %s", clip.clip, clip.message)
     scenes = datamodule.manifest.scenes
-    check_initial(config, starts, scenes, datamodule.folds)
+    init_from.check_initial(config, starts, scenes, datamodule.folds)
     selection = check_selection(datamodule.folds, config.data.selection)
     learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
-    run = Run(config, inputs=_describe_inputs(datamodule, starts, encoder))
-    with run.locked():
-        if run.finished:
-            say(f"{config.name}: nothing has changed since it was trained; reusing {run.folder}")
+    # Digests only, so that moved files stay the same input.
+    digests = {part: start.digest for part, start in starts.items()} | ({"encoder": encoder.digest} if encoder else {})
+    run = Run(config, inputs={"data": datamodule.identity, "init_from": digests})
+    is_trial = bool(config.trainer.get("fast_dev_run"))
+    with nullcontext() if is_trial else run.locked():
+        if run.finished and not is_trial:
+            log.info("%s: nothing has changed since it was trained; reusing %s", config.name, run.folder)
             return run.folder
-        if not run.begun and (earlier := run.nearest_earlier()) is not None:
-            say(f"{config.name}: trained anew, for it differs from {earlier[0]} in {told(earlier[1])}")
-        run.start()
+        if not run.begun and not is_trial and (earlier := run.nearest_earlier()) is not None:
+            log.info("%s: trained anew, for it differs from %s in %s", config.name, earlier[0], in_words(earlier[1]))
         seed_everything(config.seed, workers=True, verbose=False)
         if encoder is not None:
-            say(f"{config.name}: {encoder.backbone} trained on {encoder.trained_on} (licence: {encoder.licence})")
-        module: SceneModule = build(
-            {"_target_": config.model["_target_"]},
-            "module",
-            network=complete_network(config.model["network"], starts, datamodule.dimensions),
+            origin = f"{encoder.backbone} trained on {encoder.trained_on} (licence: {encoder.licence})"
+            log.info("%s: %s", config.name, origin)
+        module: SceneModule = kind_of_module(
+            network=init_from.complete_network(config.model["network"], starts, datamodule.dimensions),
             recipe=asdict(config.recipe),
             scenes=list(scenes),
             features=_used(config.features),
@@ -77,67 +86,95 @@ def train(config: TrainConfig) -> Path:
             locations=sorted(learnt_from),
             seed=config.seed,
         )
-        load_weights(module.network, starts, encoder)
-        _fit(config, run, module, datamodule, selection)
+        init_from.load_weights(module.network, starts, encoder)
+        if is_trial:
+            _try_out(config, module, datamodule, callbacks)
+            return None
+        run.start()
+        _fit(config, run, module, datamodule, selection, callbacks)
     return run.folder
+
+
+def with_used_features(config: TrainConfig) -> TrainConfig:
+    """The config without the features that its network does not take, on which its result cannot depend."""
+    inputs = network_class(config.model["network"]).inputs
+    used = {name: node if name in inputs else None for name, node in asdict(config.features).items()}
+    return replace(config, features=FeaturesConfig(**used))
+
+
+def _used(features: FeaturesConfig) -> dict[str, Any]:
+    return {name: node for name, node in asdict(features).items() if node is not None}
 
 
 def make_datamodule(config: TrainConfig) -> SceneDataModule:
     """The data of a stage: the features that its config still names, in the store that it names."""
     features = {name: build(node, "feature") for name, node in _used(config.features).items()}
-    store = FeatureStore(Path(config.store))
     augmentations = {
         name: build(node, "augmentation") for name, node in vars(config.recipe.augmentation).items() if node is not None
     }
+    store = FeatureStore(Path(config.store))
     return SceneDataModule(config.data, features, store, config.recipe.batch_size, config.seed, augmentations)
 
 
+def _try_out(config: TrainConfig, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]) -> None:
+    """Run a few batches of each fold, and keep nothing."""
+    trainer: Trainer = build(config.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
+    datamodule = _encoded(config, trainer, module, datamodule)
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        trainer.fit(module, datamodule=datamodule)
+    else:
+        trainer.validate(module, datamodule=datamodule, verbose=False)
+    trainer.test(module, datamodule=datamodule, verbose=False)
+
+
 def _fit(
-    config: TrainConfig, run: Run, module: SceneModule, datamodule: SceneDataModule, selection: dict[str, object]
+    config: TrainConfig,
+    run: Run,
+    module: SceneModule,
+    datamodule: SceneDataModule,
+    selection: dict[str, object],
+    callbacks: list[Callback],
 ) -> None:
-    best = ModelCheckpoint(
-        run.folder / BEST.parent,
-        filename=BEST.stem,
-        monitor=CHECKPOINT_MONITOR,
-        mode="max",
-        save_weights_only=True,
-        enable_version_counter=False,
-    )
+    checkpoint = partial(ModelCheckpoint, run.folder / BEST.parent, enable_version_counter=False)
+    best = checkpoint(filename=BEST.stem, monitor=CHECKPOINT_MONITOR, mode="max", save_weights_only=True)
     # At the very end of the epoch, when the module has stepped its schedule: a resumed run misses nothing.
-    last = ModelCheckpoint(
-        run.folder / LAST.parent,
-        filename=LAST.stem,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[Callback] = [
-        EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0),
-        best,
-        last,
-        ShowValidation(),
-    ]
-    loggers = make_loggers(config.logger, run.folder)
+    last = checkpoint(filename=LAST.stem, save_on_train_epoch_end=True)
+    node = dict(config.trainer)
+    limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
+    if (profiler := node.get("profiler")) is not None:
+        node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
+    early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
     trainer: Trainer = build(
-        config.trainer, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=str(run.folder)
+        node,
+        "trainer",
+        callbacks=[early_stopping, best, last, ShowValidation(), *limits, *callbacks],
+        logger=make_loggers(config.logger, run.folder),
+        default_root_dir=str(run.folder),
     )
-    if config.recipe.cache_frozen:
-        node, features = module.hparams["network"], datamodule.features
-        device, precision = trainer.strategy.root_device, str(trainer.precision)
-        datamodule.encoder = FrozenEncoder(module.network, node, features, precision, device)
+    datamodule = _encoded(config, trainer, module, datamodule)
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
     if resume is not None:
         check_resumable(resume, module.hparams)
     if any(parameter.requires_grad for parameter in module.parameters()):
-        say(f"{config.name}: {'resuming' if resume else 'training'} in {run.folder}")
+        log.info("%s: %s in %s", config.name, "resuming" if resume else "training", run.folder)
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         score = best.best_model_score
     else:  # an average of the predictions of frozen subnetworks
-        say(f"{config.name}: nothing to train; scoring the network as it is in {run.folder}")
+        log.info("%s: nothing to train; scoring the network as it is in %s", config.name, run.folder)
         trainer.validate(module, datamodule=datamodule, verbose=False)
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
         score = trainer.callback_metrics[CHECKPOINT_MONITOR]
     if trainer.interrupted:
         raise KeyboardInterrupt
+    timers = [each for each in (*limits, *callbacks) if isinstance(each, Timer)]
+    if trainer.current_epoch < (trainer.max_epochs or 0) and any((each.time_remaining() or 0) <= 0 for each in timers):
+        raise SedcrnnError(
+            f"The time of {config.name} was over after {trainer.current_epoch} epochs",
+            "A run is finished after trainer.max_epochs, or when the validation loss stays",
+            "Give the same command again to go on",
+        )
+    for file in run.folder.glob("*profile*"):
+        log.info("%s: where the time went is in %s", config.name, file)
     assert score is not None
     run.finish(
         epochs=trainer.current_epoch,
@@ -150,28 +187,27 @@ def _fit(
     trainer.strategy.barrier()  # the other processes may read the record from here on
 
 
-def with_chosen_precision(config: TrainConfig) -> TrainConfig:
-    """The config with the precision that `auto` means here, on which its result depends."""
-    precision = choose_precision(config.trainer["precision"], config.trainer["accelerator"])
-    return replace(config, trainer={**config.trainer, "precision": precision})
+def _encoded(
+    config: TrainConfig, trainer: Trainer, module: SceneModule, datamodule: SceneDataModule
+) -> SceneDataModule:
+    """The data, of which the frozen parts are computed once where the recipe says so."""
+    if not config.recipe.cache_frozen:
+        return datamodule
+    device, precision = trainer.strategy.root_device, str(trainer.precision)
+    return datamodule.encoded_by(
+        FrozenEncoder(module.network, module.hparams["network"], datamodule.features, precision, device)
+    )
 
 
-def with_used_features(config: TrainConfig) -> TrainConfig:
-    """The config without the features that its network does not take, on which its result cannot depend."""
-    inputs = resolve(config.model["network"]["_target_"], "network").inputs
-    used = {name: node if name in inputs else None for name, node in asdict(config.features).items()}
-    return replace(config, features=FeaturesConfig(**used))
+class TimeLimit(Timer):
+    """Ends a training after an epoch, when this command has taken its time; the same command goes on from there.
 
+    Lightning's own stops in the middle of an epoch, and counts the time of earlier commands too.
+    """
 
-def _used(features: FeaturesConfig) -> dict[str, Any]:
-    return {name: node for name, node in asdict(features).items() if node is not None}
+    def __init__(self, duration: str | dict[str, int]) -> None:
+        super().__init__(duration, interval="epoch")
 
-
-def _describe_inputs(
-    datamodule: SceneDataModule, starts: Mapping[str, Checkpoint], encoder: EncoderWeights | None
-) -> dict[str, Any]:
-    """What a run depends on beside its config; digests only, so that moved files stay the same input."""
-    digests = {part: start.digest for part, start in starts.items()}
-    if encoder is not None:
-        digests["encoder"] = encoder.digest
-    return {"data": datamodule.identity, "init_from": digests}
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to go on with."""
+        return {}

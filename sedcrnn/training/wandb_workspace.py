@@ -1,32 +1,29 @@
-"""Runs of a W&B project -> a workspace that compares them: curves, best scores by experiment, scenes, configs.
+"""Runs of a W&B project -> a workspace that compares them: curves, best scores by experiment, scenes, configs."""
 
-python -m sedcrnn.workspace entity=<user or team>
-"""
-
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from sedcrnn.datasets.scenes import TAU_SCENES
-from sedcrnn.errors import import_extra
-from sedcrnn.evaluation.metrics import (
-    ACCURACY,
-    CHECKPOINT_MONITOR,
-    EPOCH,
-    MACRO_ACCURACY,
-    MACRO_LOG_LOSS,
-    PLATEAU_MONITOR,
-    TRAIN_LOSS,
-)
-from sedcrnn.runs.files import write_text
-from sedcrnn.training.loggers import check_key, import_wandb
-from sedcrnn.training.showcase import BEST_SCORES, CLASS_WISE, CONFUSION, EXAMPLES_HEARD, EXAMPLES_SEEN
+from sedcrnn.datasets.clips import TAU_SCENES
+from sedcrnn.errors import ConfigError, import_extra
+from sedcrnn.evaluation import result_names as names
 
-GROUP = "Group"
-"""W&B's name of a run's group, which is its experiment; seeds of an experiment share it."""
 
-NEEDING = "The workspace needs"
+def check_key(wandb: Any, otherwise: str) -> None:
+    """Make sure that the package wandb knows who its user is.
+
+    Raises:
+        ConfigError: no key, and no terminal on which to ask for one; it says what to do `otherwise`.
+    """
+    try:
+        known = wandb.login(verify=False)
+    except wandb.errors.UsageError:
+        known = False
+    if not known:
+        raise ConfigError(
+            "Weights & Biases has no API key",
+            "What is sent to it needs one, in WANDB_API_KEY or from `wandb login`",
+            f"Log in, or {otherwise}",
+        )
 
 
 def build_workspace(entity: str, project: str, name: str, scenes: Sequence[str]) -> Any:
@@ -35,70 +32,60 @@ def build_workspace(entity: str, project: str, name: str, scenes: Sequence[str])
     Raises:
         MissingExtraError: wandb-workspaces is not installed.
     """
-    workspaces = import_extra("wandb_workspaces.workspaces", "wandb", NEEDING)
-    panels = import_extra("wandb_workspaces.reports.v2", "wandb", NEEDING)
-    accuracy, log_loss = f"{BEST_SCORES}/{MACRO_ACCURACY}", f"{BEST_SCORES}/{MACRO_LOG_LOSS}"
-    accuracies = [f"{BEST_SCORES}/{ACCURACY}/{scene}" for scene in scenes]
+    workspaces = import_extra("wandb_workspaces.workspaces", "wandb", "The workspace needs")
+    panels = import_extra("wandb_workspaces.reports.v2", "wandb", "The workspace needs")
+    accuracy, log_loss = f"{names.BEST_SCORES}/{names.MACRO_ACCURACY}", f"{names.BEST_SCORES}/{names.MACRO_LOG_LOSS}"
+    accuracies = [f"{names.BEST_SCORES}/{names.ACCURACY}/{scene}" for scene in scenes]
+    # W&B calls a run's group "Group"; it is its experiment, which its seeds share.
+    spread = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 
     def curve(title: str, metric: str) -> Any:
-        spread = {"groupby": GROUP, "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-        return panels.LinePlot(title=title, x=EPOCH, y=[metric], **spread)
+        return panels.LinePlot(title=title, x=names.EPOCH, y=[metric], **spread)
 
     def bars(title: str, *metrics: str) -> Any:
-        spread = {"groupby": GROUP, "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
         return panels.BarPlot(title=title, metrics=list(metrics), **spread)
 
-    summary = panels.SummaryMetric
+    best = panels.ScatterPlot(
+        title="Accuracy against log loss", x=panels.SummaryMetric(log_loss), y=panels.SummaryMetric(accuracy)
+    )
     sections = {
         "Validation curves, mean over seeds": [
-            curve("Macro accuracy", CHECKPOINT_MONITOR),
-            curve("Log loss", PLATEAU_MONITOR),
-            curve("Macro log loss", f"validation/{MACRO_LOG_LOSS}"),
-            curve("Training loss", TRAIN_LOSS),
+            curve("Macro accuracy", names.CHECKPOINT_MONITOR),
+            curve("Log loss", names.PLATEAU_MONITOR),
+            curve("Macro log loss", f"validation/{names.MACRO_LOG_LOSS}"),
+            curve("Training loss", names.TRAIN_LOSS),
             curve("Learning rate", "train/learning_rate"),
         ],
-        "Best checkpoint, by experiment": [
-            bars("Macro accuracy", accuracy),
-            bars("Macro log loss", log_loss),
-            panels.ScatterPlot(title="Accuracy against log loss", x=summary(log_loss), y=summary(accuracy)),
-        ],
+        "Best checkpoint, by experiment": [bars("Macro accuracy", accuracy), bars("Macro log loss", log_loss), best],
         "Scenes": [
             bars("Accuracy by scene", *accuracies),
-            panels.WeavePanelSummaryTable(table_name=CLASS_WISE),
-            panels.WeavePanelSummaryTable(table_name=f"{CONFUSION}_table"),
+            panels.WeavePanelSummaryTable(table_name=names.CLASS_WISE),
+            panels.WeavePanelSummaryTable(table_name=f"{names.CONFUSION}_table"),
         ],
         "Configs": [panels.RunComparer(diff_only="split")],
-        "Examples": [panels.MediaBrowser(media_keys=[EXAMPLES_SEEN]), panels.MediaBrowser(media_keys=[EXAMPLES_HEARD])],
+        "Examples": [panels.MediaBrowser(media_keys=[key]) for key in names.EXAMPLES],
     }
     return workspaces.Workspace(
         entity=entity,
         project=project,
         name=name,
         sections=[workspaces.Section(name=name, panels=own, is_open=True) for name, own in sections.items()],
-        settings=workspaces.WorkspaceSettings(x_axis=EPOCH),
+        settings=workspaces.WorkspaceSettings(x_axis=names.EPOCH),
         runset_settings=workspaces.RunsetSettings(
-            groupby=[workspaces.Metric(GROUP)],
+            groupby=[workspaces.Metric("Group")],
             pinned_columns=[f"summary:{accuracy}", f"summary:{log_loss}"],
         ),
     )
 
 
-def workspace_json(workspace: Any) -> str:
-    """What W&B would be sent."""
-    view = workspace._to_model()  # the package has no public way to see it
-    return json.dumps(view.model_dump(mode="json", by_alias=True, exclude_none=True), indent=2) + "\n"
-
-
-def make_workspace(entity: str, project: str, name: str, scenes: Sequence[str] | None, output: str | None) -> str:
-    """Save the workspace on W&B, or write its JSON, and say where it is.
+def make_workspace(entity: str, project: str, name: str, scenes: Sequence[str] | None) -> str:
+    """Save the workspace on W&B; its address.
 
     Raises:
         MissingExtraError: a package is not installed.
-        ConfigError: it is to be saved, and W&B has no key.
+        ConfigError: W&B has no key.
     """
     workspace = build_workspace(entity, project, name, scenes or TAU_SCENES)
-    if output is not None:
-        write_text(Path(output), workspace_json(workspace))
-        return output
-    check_key(import_wandb(NEEDING), "write it to a file: output=workspace.json")
+    wandb = import_extra("wandb", "wandb", "The workspace needs")
+    check_key(wandb, "look at the runs with another logger, such as logger=tensorboard")
     return str(workspace.save().url)

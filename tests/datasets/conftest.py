@@ -1,5 +1,7 @@
-"""A web server on this machine that serves files, with the faults that a test asks for; and archives for it."""
+"""A web server on this machine that serves files, with the faults that a test asks for; archives for it; and names as
+in the official lists of TAU 2021."""
 
+import csv
 import hashlib
 import io
 import threading
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sedcrnn.datasets import fetch
-from sedcrnn.datasets.archives import Archive
+from sedcrnn.datasets.download import Archive
 
 
 @dataclass
@@ -134,3 +136,14 @@ def write_list() -> Callable[[Path, list[Archive]], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tau2021_names() -> dict[str, list[str]]:
+    """Fold -> names of clips like those of the official lists: as many of every scene at every location."""
+    names: dict[str, list[str]] = {"train": [], "test": []}
+    with Path(__file__).with_name("tau2021_locations.csv").open() as file:
+        for row in csv.DictReader(file):
+            made = (f"{row['scene']}-{row['location']}-{segment}" for segment in range(int(row["clips"])))
+            names[row["fold"]] += made
+    return names

@@ -32,7 +32,7 @@ def changed(manifest: Manifest, change: Callable[[Clip], Clip], scenes: tuple[st
     return Manifest("made", scenes, tuple(change(clip) for clip in manifest.clips))
 
 
-def test_a_sound_set_has_no_findings_and_fits_a_screen(tau_root: Path) -> None:
+def test_a_whole_set_has_no_findings_and_fits_a_screen(tau_root: Path) -> None:
     report = checked(manifest_of(tau_root))
     assert (report.errors, report.warnings) == ([], [])
     lines = str(report).splitlines()
@@ -43,8 +43,8 @@ def test_a_sound_set_has_no_findings_and_fits_a_screen(tau_root: Path) -> None:
         ["all", "12", "4", "12+4"],
     ]
     assert lines[-2:] == [
-        "  sound   16 readable, 2 s: 48,000 Hz, 2 channel(s), PCM_24 (16)",
-        "  picture 16 readable, 2 s: 64x48, 10 frames/s, h264 (16)",
+        "  audio   16 readable, 2 s: 48,000 Hz, 2 channel(s), PCM_24 (16)",
+        "  video   16 readable, 2 s: 64x48, 10 frames/s, h264 (16)",
     ]
     assert max(map(len, lines)) <= 100
 
@@ -54,8 +54,8 @@ def test_missing_and_unreadable_media_are_errors(root: Path) -> None:
         (root / "audio" / f"bus-lisbon-{number}-{1000 + number}.wav").unlink()
     (root / "video" / "park-lisbon-1-1001.mp4").write_bytes(b"no video")
     report = checked(manifest_of(root))
-    assert report.errors[0] == ("sound missing: 4 (bus-lisbon-0-1000, bus-lisbon-2-1002, bus-lisbon-4-1004, ...)")
-    assert report.errors[1] == "picture unreadable: 1 (park-lisbon-1-1001)"
+    assert report.errors[0] == ("audio missing: 4 (bus-lisbon-0-1000, bus-lisbon-2-1002, bus-lisbon-4-1004, ...)")
+    assert report.errors[1] == "video unreadable: 1 (park-lisbon-1-1001)"
     assert "park-lisbon-1-1001.mp4' cannot be read" in report.errors[2]
     assert len(report.errors) == 3
     assert "12 readable" in report.media[0]
@@ -73,10 +73,10 @@ def test_a_known_fault_is_a_warning_and_only_where_it_is(root: Path) -> None:
         assert report.warnings[0].startswith("park-lisbon-1-1001: reported to have no usable video, and so it is here")
 
 
-def test_a_known_fault_of_the_picture_excuses_no_other(root: Path) -> None:
+def test_a_known_fault_of_the_video_excuses_no_other(root: Path) -> None:
     (root / "audio" / "park-lisbon-1-1001.wav").unlink()
     report = checked(manifest_of(root), {"park-lisbon-1-1001": "reported to have no usable video"})
-    assert report.errors == ["sound missing: 1 (park-lisbon-1-1001)"]
+    assert report.errors == ["audio missing: 1 (park-lisbon-1-1001)"]
 
 
 def test_the_clip_that_is_reported_without_video_is_known() -> None:
@@ -88,7 +88,7 @@ def write(root: Path, clip: str, samples: int = 96000, rate: int = 48000, channe
 
 
 @pytest.mark.parametrize(
-    ("sound", "warning"),
+    ("audio", "warning"),
     [
         (
             {"rate": 44100, "samples": 88200},
@@ -97,27 +97,27 @@ def write(root: Path, clip: str, samples: int = 96000, rate: int = 48000, channe
         ({"channels": 1}, "number of channels other than the usual 2: 1 (bus-lisbon-0-1000 with 1)"),
     ],
 )
-def test_odd_rates_and_channels_are_warnings(root: Path, sound: dict[str, int], warning: str) -> None:
-    write(root, "bus-lisbon-0-1000", **sound)
+def test_odd_rates_and_channels_are_warnings(root: Path, audio: dict[str, int], warning: str) -> None:
+    write(root, "bus-lisbon-0-1000", **audio)
     report = checked(manifest_of(root))
     assert report.errors == []
     assert report.warnings[0] == warning
 
 
-def test_too_short_sounds_are_errors(root: Path) -> None:
+def test_too_short_audio_is_an_error(root: Path) -> None:
     write(root, "bus-lisbon-0-1000", samples=40000)
-    assert checked(manifest_of(root)).errors == ["sound shorter than 1 s: 1 (bus-lisbon-0-1000)"]
+    assert checked(manifest_of(root)).errors == ["audio shorter than 1 s: 1 (bus-lisbon-0-1000)"]
 
 
 def test_odd_lengths_are_warnings_but_one_sample_is_none(root: Path) -> None:
     write(root, "bus-lisbon-0-1000", samples=96001)
     write(root, "bus-lisbon-2-1002", samples=96003)
     assert checked(manifest_of(root)).warnings == [
-        "sound length in samples other than the usual 96,000: 1 (bus-lisbon-2-1002 with 96,003)"
+        "audio length in samples other than the usual 96,000: 1 (bus-lisbon-2-1002 with 96,003)"
     ]
     write(root, "bus-lisbon-2-1002", samples=144000)
     assert checked(manifest_of(root)).warnings[1] == (
-        "sound and picture differ by more than 0.5 s in length: 1 (bus-lisbon-2-1002)"
+        "audio and video differ by more than 0.5 s in length: 1 (bus-lisbon-2-1002)"
     )
 
 
@@ -141,8 +141,8 @@ def test_labels_that_differ_in_case_are_an_error(tau_root: Path) -> None:
         lambda clip: replace(clip, scene="Bus") if clip.scene == "bus" and int(clip.id[-1]) > 3 else clip,
         scenes,
     )
-    errors = checked(manifest).errors
-    assert errors == ["labels that differ only in case or space: 'Bus', 'bus'"]
+    (error,) = checked(manifest).errors
+    assert error.startswith("The labels 'Bus' and 'bus' differ only in case, in space or in how a letter is encoded")
 
 
 def test_scenes_that_cannot_be_trained_validated_or_tested_are_told(tau_root: Path) -> None:

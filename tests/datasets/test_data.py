@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from sedcrnn import data
 from sedcrnn.config.checking import checked
-from sedcrnn.config.composition import CONF
-from sedcrnn.datasets.archives import Archive
+from sedcrnn.config.composition import compose
+from sedcrnn.config.targets import build
+from sedcrnn.datasets.download import Archive
 from sedcrnn.datasets.tau2021 import Tau2021
 
 Command = Callable[..., int]
@@ -60,18 +60,21 @@ def published(
     return path
 
 
-def paragraph(told: str) -> str:
-    assert "Traceback" not in told
-    return told[told.index("Error: ") :].strip()
+def paragraph(shown: str) -> str:
+    assert "Traceback" not in shown
+    return shown[shown.index("Error: ") :].strip()
 
 
 def test_download_then_check(command: Command, published: Path, server, tmp_path: Path, capsys) -> None:
     root = tmp_path / "tau"
-    assert command("download", "data=tau2021", f"root={root}", f"url={server.url}", "jobs=2") == 0
+    assert command("download", "data=tau2021", f"data.root={root}", f"url={server.url}", "jobs=2") == 0
+    shown = capsys.readouterr().out
+    assert f"4 archive(s) are unpacked in {root}: meta, audio, video of the development set(s)." in shown
+    assert shown.endswith(f"Next: sedcrnn data check data=tau2021 data.root='{root}'\n")
     assert len(list((root / "audio").glob("*.wav"))) == len(list((root / "video").glob("*.mp4"))) == 16
     assert not (root / "evaluation").exists()
     # Only two of the ten scenes are there.
-    assert command("check", "data=tau2021", f"root={root}", "data.validation_fraction=0.3") == 1
+    assert command("check", "data=tau2021", f"data.root={root}", "data.validation_fraction=0.3") == 1
     captured = capsys.readouterr()
     assert "16 readable" in captured.out
     assert "scenes without clips in the train fold: 8" in captured.out
@@ -81,42 +84,44 @@ def test_download_then_check(command: Command, published: Path, server, tmp_path
 @pytest.mark.parametrize("only", ["only=meta,audio", "only=[meta,audio]"])
 def test_parts_and_sets_are_selected(command: Command, published: Path, server, tmp_path: Path, only: str) -> None:
     root = tmp_path / "tau"
-    assert command("download", f"root={root}", f"url={server.url}", only, "set=both", "remove_archives=true") == 0
+    assert command("download", f"data.root={root}", f"url={server.url}", only, "set=both", "remove_archives=true") == 0
     assert sorted(path.name for path in root.iterdir()) == ["archives", "audio", "evaluation", "evaluation_setup"]
     assert not list((root / "archives").glob("*.zip"))
 
 
 def test_check_takes_any_data_set(command: Command, tau_root: Path, tmp_path: Path, capsys) -> None:
-    assert command("check", "data=synthetic_tiny", f"root={tmp_path / 'none'}") == 1
+    assert command("check", "data=synthetic_tiny", f"data.root={tmp_path / 'none'}") == 1
     assert "does not exist" in paragraph(capsys.readouterr().err)
     assert not (tmp_path / "none").exists()
     options = ["data.source.cities=2", "data.source.locations=2", "data.source.test_locations=1"]
     size = ["data.source.clip_seconds=1", "data.source.height=32", "data.source.width=32", "data.source.workers=0"]
     render(f"data.root={tmp_path / 'made'}", *options, *size)
-    assert command("check", "data=synthetic_tiny", f"root={tmp_path / 'made'}", *options, *size) == 0
-    assert capsys.readouterr().out.endswith("All is well.\n")
+    assert command("check", "data=synthetic_tiny", f"data.root={tmp_path / 'made'}", *options, *size) == 0
+    *_, verdict, following = capsys.readouterr().out.splitlines()
+    assert verdict == "All is well."
+    assert following.startswith(f"Next: sedcrnn extract data=synthetic_tiny data.root='{tmp_path / 'made'}'")
 
 
 def render(*overrides: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = checked(compose("data", ["data=synthetic_tiny", "action=check", *overrides]), data.DataCommandConfig)
+    config = checked(compose("data", ["data=synthetic_tiny", "action=check", *overrides]), data.DataOptions)
     build(config.data.source, "data_source").prepare()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "No action is given. It is one of download, check"),
-        (["chek"], "The action is 'chek'"),
+        ([], "'action' is not set"),
+        (["chek"], "action is 'chek'. It should be 'download' or 'check'"),
         (["check", "download"], "The command line holds 'download'"),
-        (["check"], "'data.root' is not set"),
-        (["check", "rot=x"], "There is no config key 'rot'. The nearest valid key is 'root'"),
-        (["download", "root=x", "only=vidoe"], "only=vidoe. The nearest is 'video'"),
-        (["download", "root=x", "jobs=many"], "jobs"),
-        (["download", "root=x", "jobs=0"], "jobs=0. At least one"),
-        (["check", "root=x", "jobs=0"], "jobs=0. At least one"),
-        (["download", "root=x", "url=zenodo.org"], "url=zenodo.org. It begins with https://"),
-        (["download", "data=synthetic", "root=x"], "Synthetic has no archives to download"),
+        (["check"], "The folder of the data set is not given"),
+        (["check", "data.rot=x"], "There is no config key 'data.rot'. The nearest valid key is 'data.root'"),
+        (["download", "data.root=x", "only=vidoe"], "only=vidoe. The nearest is 'video'"),
+        (["download", "data.root=x", "set=developmnt"], "set is 'developmnt'. It should be 'development',"),
+        (["download", "data.root=x", "jobs=many"], "jobs is 'many'"),
+        (["download", "data.root=x", "jobs=0"], "jobs is 0. It should be greater than or equal to 1"),
+        (["check", "data.root=x", "jobs=0"], "jobs is 0. It should be greater than or equal to 1"),
+        (["download", "data.root=x", "url=zenodo.org"], "url is 'zenodo.org'"),
+        (["download", "data=synthetic", "data.root=x"], "Synthetic has no archives to download"),
     ],
 )
 def test_misuse_ends_with_one_paragraph(
@@ -129,9 +134,9 @@ def test_misuse_ends_with_one_paragraph(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert command(*arguments) == 1
-    told = paragraph(capsys.readouterr().err)
-    assert message in told
-    assert "\n" not in told
+    shown = paragraph(capsys.readouterr().err)
+    assert message in shown
+    assert "\n" not in shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,17 +144,17 @@ def test_a_server_that_fails_ends_with_one_paragraph(
     command: Command, published: Path, server, faults, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.faults["/7/files/TAU-2021-development.video.1.zip"] = faults(answers=[404])
-    assert command("download", f"root={tmp_path / 'tau'}", f"url={server.url}") == 1
+    assert command("download", f"data.root={tmp_path / 'tau'}", f"url={server.url}") == 1
     assert "answers 404 Not Found for" in paragraph(capsys.readouterr().err)
-    assert command("download", f"root={tmp_path / 'tau'}", f"url={server.url}") == 0
+    assert command("download", f"data.root={tmp_path / 'tau'}", f"url={server.url}") == 0
 
 
-def test_a_label_in_another_case_is_told(command: Command, tmp_path: Path, capsys) -> None:
+def test_a_label_in_another_case_is_named(command: Command, tmp_path: Path, capsys) -> None:
     (tmp_path / "evaluation_setup").mkdir()
     row = "audio/bus-lisbon-1-1.wav\tvideo/bus-lisbon-1-1.mp4\tBus"
     for name in ("fold1_train.csv", "fold1_evaluate.csv"):
         (tmp_path / "evaluation_setup" / name).write_text(f"filename_audio\tfilename_video\tscene_label\n{row}\n")
-    assert command("check", f"root={tmp_path}") == 1
+    assert command("check", f"data.root={tmp_path}") == 1
     assert "has the label 'Bus'" in paragraph(capsys.readouterr().err)
 
 
@@ -171,6 +176,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_killed_download_goes_on_where_it_was(
     signum: signal.Signals, code: int, publish, write_list, server, faults, command: Command, tmp_path, monkeypatch
@@ -182,15 +188,15 @@ def test_a_killed_download_goes_on_where_it_was(
     server.faults[address] = faults(stalls_after=3_000_000)
     root = tmp_path / "tau"
     part = root / "archives" / f"{archive.name}.part"
-    arguments = ["download", f"root={root}", f"url={server.url}"]
+    arguments = ["download", f"data.root={root}", f"url={server.url}"]
     process = started(published, *arguments)
     wait_until(lambda: part.exists() and part.stat().st_size == 3_000_000)
     os.kill(process.pid, signum)
     if signum == signal.SIGINT:
         server.released.set()
-    _, told = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert b"Traceback" not in told
+    assert b"Traceback" not in errors
     assert part.stat().st_size == 3_000_000
     assert not (root / "audio").exists()
 

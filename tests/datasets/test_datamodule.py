@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.config.targets import build
 from sedcrnn.datasets.datamodule import SceneDataModule
+from sedcrnn.datasets.scene_data import choose_num_workers
 from sedcrnn.errors import ClipError, ConfigError, DataError
 from sedcrnn.features.spectrogram import scale_window
 from sedcrnn.training.init_from import complete_network
@@ -20,13 +22,14 @@ from sedcrnn.training.stage import make_datamodule
 def data(stage: Callable[..., TrainConfig]) -> SceneDataModule:
     datamodule = make_datamodule(stage("fusion"))
     datamodule.prepare_data()
+    datamodule.setup()
     return datamodule
 
 
 def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> None:
     loader = data.train_dataloader()
     dataset = data.dataset("train")
-    windows = next(iter(loader.sampler))
+    windows = next(iter(loader.batch_sampler))
     batch = next(iter(loader))
     assert {name: (tuple(value.shape), value.dtype) for name, value in batch.items()} == {
         "spectrogram": ((4, 3, 64, 50), torch.float32),
@@ -35,30 +38,31 @@ def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> 
         "clip": ((4,), torch.int64),
         "window": ((4,), torch.int64),
     }
-    for place, window in enumerate(windows):
+    for index, window in enumerate(windows):
         clip = dataset.clips[window.clip]
         frames, spectrogram = data.features["frames"], data.features["spectrogram"]
         stored = np.asarray(data.store.read(clip.video, frames))[window.step : window.step + 5]
-        assert np.array_equal(batch["frames"][place].permute(0, 2, 3, 1).numpy(), stored)
+        assert np.array_equal(batch["frames"][index].permute(0, 2, 3, 1).numpy(), stored)
         columns = np.asarray(data.store.read(clip.audio, spectrogram))[10 * window.step : 10 * window.step + 50]
         expected = scale_window(spectrogram.decode(columns.transpose(1, 2, 0)))
-        assert np.array_equal(batch["spectrogram"][place].numpy(), expected)
-        assert batch["spectrogram"][place].min() == -1
-        assert batch["spectrogram"][place].max() == 1
-        assert data.manifest.scenes[batch["scene"][place]] == clip.scene
+        assert np.array_equal(batch["spectrogram"][index].numpy(), expected)
+        assert batch["spectrogram"][index].min() == -1
+        assert batch["spectrogram"][index].max() == 1
+        assert data.manifest.scenes[batch["scene"][index]] == clip.scene
 
 
 def test_jpeg_frames_are_cut_first_and_then_decoded(stage: Callable[..., TrainConfig], data: SceneDataModule) -> None:
     coded = make_datamodule(stage("fusion", "features.frames.storage=jpeg"))
     coded.prepare_data()
+    coded.setup()
     frames = coded.features["frames"]
-    windows = next(iter(coded.train_dataloader().sampler))
+    windows = next(iter(coded.train_dataloader().batch_sampler))
     raw, batch = next(iter(data.train_dataloader())), next(iter(coded.train_dataloader()))
     assert batch["frames"].shape == (4, 5, 3, 32, 32)
-    for place, window in enumerate(windows):
+    for index, window in enumerate(windows):
         clip = coded.dataset("train").clips[window.clip]
         expected = frames.decode(frames.extract(clip.video))[window.step : window.step + 5]
-        assert np.array_equal(batch["frames"][place].permute(0, 2, 3, 1).numpy(), expected)
+        assert np.array_equal(batch["frames"][index].permute(0, 2, 3, 1).numpy(), expected)
     assert torch.equal(batch["spectrogram"], raw["spectrogram"])
     assert not torch.equal(batch["frames"], raw["frames"])
     assert (batch["frames"].float() - raw["frames"].float()).abs().mean() < 3
@@ -69,6 +73,7 @@ def test_frames_that_are_not_stored_are_not_made_and_cannot_be_read(
 ) -> None:
     datamodule = make_datamodule(stage("fusion", "features.frames.storage=none", f"store={tmp_path}"))
     datamodule.prepare_data()
+    datamodule.setup()
     assert {path.name.partition("-")[0] for path in tmp_path.iterdir() if path.is_dir() and path.name != "runs"} == {
         "spectrogram"
     }
@@ -94,15 +99,17 @@ def test_only_what_the_network_takes_is_read(stage: Callable[..., TrainConfig]) 
     config = stage("audio")
     datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
     datamodule.prepare_data()
+    datamodule.setup()
     assert "frames" not in next(iter(datamodule.val_dataloader()))
 
 
-def test_identity_follows_content_and_labels_not_place(
+def test_identity_follows_content_and_labels_not_path(
     stage: Callable[..., TrainConfig], make_tau_root: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     def identity(root: Path) -> object:
         datamodule = make_datamodule(stage("audio", f"data.root={root}"))
         datamodule.prepare_data()
+        datamodule.setup()
         return datamodule.identity
 
     root = make_tau_root(tmp_path / "copy")
@@ -126,6 +133,7 @@ def test_an_unreadable_clip_stops_the_run_or_is_skipped_and_listed(
         make_datamodule(stage("fusion", *overrides)).prepare_data()
     datamodule = make_datamodule(stage("fusion", *overrides, "data.unreadable=skip"))
     datamodule.prepare_data()
+    datamodule.setup()
     assert [skipped.clip for skipped in datamodule.skipped] == ["bus-lisbon-0-1000", "park-lisbon-1-1001"]
     assert "absent" in datamodule.skipped[1].message
     left = {clip.id for clip in datamodule.manifest.clips}
@@ -136,6 +144,7 @@ def test_an_unreadable_clip_stops_the_run_or_is_skipped_and_listed(
             path.unlink()
     emptied = make_datamodule(stage("fusion", *overrides, "data.unreadable=skip"))
     emptied.prepare_data()
+    emptied.setup()
     with pytest.raises(DataError, match=r"test fold .* has no clips \(6 clips were skipped"):
         emptied.test_dataloader()
 
@@ -158,6 +167,7 @@ def test_every_spectrogram_is_one_override_away_and_fits_the_network(
     config = stage("audio", override)
     datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
     datamodule.prepare_data()
+    datamodule.setup()
     batch = next(iter(datamodule.train_dataloader()))
     assert batch["spectrogram"].shape[1:] == shape
     assert (batch["spectrogram"].amin((1, 2, 3)) == -1).all()
@@ -176,6 +186,7 @@ def test_only_training_windows_are_augmented_alike_in_every_process_and_order(
     )
     for datamodule in (plain, augmented):
         datamodule.prepare_data()
+        datamodule.setup()
     for fold in ("validation", "test"):
         for one, two in zip(plain.evaluation_loader(fold), augmented.evaluation_loader(fold), strict=True):
             assert torch.equal(one["spectrogram"], two["spectrogram"])
@@ -184,15 +195,17 @@ def test_only_training_windows_are_augmented_alike_in_every_process_and_order(
     assert not torch.equal(batch["spectrogram"], other["spectrogram"])
     assert (other["spectrogram"].amax((1, 2, 3)) == 1).all()
     torch.manual_seed(99)
-    windows = next(iter(augmented.train_dataloader().sampler))
-    again = augmented.dataset("train")[windows[::-1]]
+    windows = next(iter(augmented.train_dataloader().batch_sampler))
+    again = augmented.dataset("train").batch(windows[::-1])
     assert torch.equal(again["spectrogram"].flip(0), other["spectrogram"])
     next_epoch = augmented.train_dataloader()
-    next_epoch.sampler.set_epoch(1)
-    assert {window.draw for window in windows}.isdisjoint(window.draw for window in next(iter(next_epoch.sampler)))
+    next_epoch.batch_sampler.set_epoch(1)
+    assert {window.draw for window in windows}.isdisjoint(
+        window.draw for window in next(iter(next_epoch.batch_sampler))
+    )
 
 
-def test_pictures_of_training_windows_alone_are_augmented_by_their_draws(stage: Callable[..., TrainConfig]) -> None:
+def test_frames_of_training_windows_alone_are_augmented_by_their_draws(stage: Callable[..., TrainConfig]) -> None:
     mirrored = ["recipe.augmentation.frames.flip=1"]
     plain, augmented = (
         make_datamodule(replace(config, features=replace(config.features, spectrogram=None)))
@@ -200,6 +213,7 @@ def test_pictures_of_training_windows_alone_are_augmented_by_their_draws(stage: 
     )
     for datamodule in (plain, augmented):
         datamodule.prepare_data()
+        datamodule.setup()
     batch, other = (next(iter(datamodule.train_dataloader())) for datamodule in (plain, augmented))
     assert torch.equal(batch["frames"].flip(-1), other["frames"])
     assert not torch.equal(batch["frames"], other["frames"])
@@ -213,3 +227,30 @@ def test_an_augmentation_that_does_not_fit_is_refused_before_anything_is_made(
     swap = "recipe.augmentation.spectrogram.swap=0.5"
     with pytest.raises(ConfigError, match="mid and side, which do not change"):
         make_datamodule(stage("audio", swap, "features.spectrogram.channels=mid_side"))
+
+
+def test_prepare_data_writes_and_setup_sets_and_both_may_be_called_again(
+    stage: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    datamodule = make_datamodule(stage("audio", f"store={tmp_path / 'store'}"))
+    for _ in range(2):
+        datamodule.prepare_data()
+        assert not {"manifest", "folds", "skipped"} & vars(datamodule).keys()
+    entries = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.npy")}
+    datamodule.setup("fit")
+    folds, dataset = datamodule.folds, datamodule.dataset("train")
+    datamodule.prepare_data()
+    datamodule.setup("test")
+    assert datamodule.folds is folds
+    assert datamodule.dataset("train") is dataset
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.npy")} == entries
+    assert len(entries) == 2 * 16  # features and clips
+
+
+def test_processes_that_load_are_chosen_by_cores_and_by_what_is_read() -> None:
+    assert choose_num_workers(3, slow=False, cores=2) == 3
+    for cores in (1, 2, 16):
+        assert choose_num_workers("auto", slow=False, cores=cores) == 0
+    chosen = {cores: choose_num_workers("auto", slow=True, cores=cores) for cores in (1, 2, 4, 8, 64)}
+    assert chosen == {1: 0, 2: 0, 4: 2, 8: 4, 64: 8}
+    assert choose_num_workers("auto", slow=True, processes=4, cores=16) == 2

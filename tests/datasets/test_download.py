@@ -1,4 +1,4 @@
-"""Archives from a real server become the data set's files, whatever happens on the way."""
+"""The published list, and archives from a real server that become the data set's files, whatever happens."""
 
 import fcntl
 import json
@@ -9,22 +9,24 @@ import numpy as np
 import pytest
 
 from sedcrnn.datasets import download as downloading
-from sedcrnn.datasets.archives import Archive
-from sedcrnn.datasets.download import download
+from sedcrnn.datasets.download import Archive, download, read_archives, select
 from sedcrnn.datasets.fetch import DiskError
-from sedcrnn.errors import DataError
+from sedcrnn.datasets.tau2021 import Tau2021
+from sedcrnn.errors import ConfigError, DataError
 
-SOUND, PICTURE = np.random.default_rng(0).bytes(300_000), np.random.default_rng(1).bytes(400_000)
-FILES = {"meta.csv": b"names", "audio/a.wav": SOUND, "audio/b.wav": SOUND[::-1], "video/a.mp4": PICTURE}
+ARCHIVES = read_archives(Tau2021.archives)
+
+AUDIO, VIDEO = np.random.default_rng(0).bytes(300_000), np.random.default_rng(1).bytes(400_000)
+FILES = {"meta.csv": b"names", "audio/a.wav": AUDIO, "audio/b.wav": AUDIO[::-1], "video/a.mp4": VIDEO}
 
 
 @pytest.fixture
 def archives(publish: Callable[..., Archive]) -> list[Archive]:
     return [
         publish("meta", {"meta.csv": FILES["meta.csv"]}),
-        publish("audio.1", {"audio/a.wav": SOUND}),
-        publish("audio.2", {"audio/b.wav": SOUND[::-1]}),
-        publish("video.1", {"video/a.mp4": PICTURE}),
+        publish("audio.1", {"audio/a.wav": AUDIO}),
+        publish("audio.2", {"audio/b.wav": AUDIO[::-1]}),
+        publish("video.1", {"video/a.mp4": VIDEO}),
     ]
 
 
@@ -74,14 +76,15 @@ def test_removing_later_fetches_nothing(server, fetched: Callable[..., None], ro
 
 @pytest.mark.parametrize("remove", [False, True])
 def test_what_is_there_is_recognised_without_the_server_and_without_reading_it(
-    server, fetched: Callable[..., None], remove: bool, capsys: pytest.CaptureFixture[str], monkeypatch
+    server, fetched: Callable[..., None], remove: bool, caplog: pytest.LogCaptureFixture, monkeypatch
 ) -> None:
     fetched(remove_archives=remove)
     server.requests.clear()
+    caplog.set_level("INFO", "sedcrnn")
     monkeypatch.setattr(downloading, "unpack", None)
     fetched(remove_archives=remove)
     assert server.requests == []
-    assert "4 of 4 archives are unpacked" in capsys.readouterr().out
+    assert "4 of 4 archives are unpacked" in caplog.text
 
 
 def test_a_lost_file_is_unpacked_again_from_its_archive(server, fetched: Callable[..., None], root: Path) -> None:
@@ -138,7 +141,7 @@ def test_the_evaluation_set_has_its_own_folder(
 
 
 def test_a_failure_does_not_keep_the_others_from_being_completed(
-    server, faults, fetched: Callable[..., None], archives: list[Archive], root: Path, capsys
+    server, faults, fetched: Callable[..., None], archives: list[Archive], root: Path
 ) -> None:
     server.faults["/7/files/TAU-2021-development.audio.1.zip"] = faults(answers=[404])
     with pytest.raises(DataError, match=r"answers 404 .*audio\.1\.zip"):
@@ -148,16 +151,15 @@ def test_a_failure_does_not_keep_the_others_from_being_completed(
     assert files_in(root) == FILES
 
 
-def test_several_failures_are_all_told(
-    server, faults, fetched: Callable[..., None], root: Path, capsys: pytest.CaptureFixture[str]
+def test_several_failures_are_all_named(
+    server, faults, fetched: Callable[..., None], root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("audio.1", "video.1"):
         server.faults[f"/7/files/TAU-2021-development.{name}.zip"] = faults(answers=[404])
     with pytest.raises(DataError, match=r"2 of 4 archives could not be fetched or unpacked"):
         fetched()
-    told = capsys.readouterr().err
-    assert "audio.1.zip" in told
-    assert "video.1.zip" in told
+    assert "audio.1.zip" in caplog.text
+    assert "video.1.zip" in caplog.text
 
 
 def test_an_archive_that_would_leave_the_root_is_refused(
@@ -180,7 +182,7 @@ def test_an_archive_that_would_leave_the_root_is_refused(
 def test_space_is_checked_before_anything_is_fetched(
     server, fetched: Callable[..., None], monkeypatch: pytest.MonkeyPatch, free: int, options, fits: bool, root: Path
 ) -> None:
-    # 1.0 MB of archives; 0.6 MB of sound is expected to grow by a fifth: 1.12 MB of files.
+    # 1.0 MB of archives; 0.6 MB of audio is expected to grow by a fifth: 1.12 MB of files.
     root.mkdir(parents=True)
     usage = downloading.shutil.disk_usage(root)
     monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _: usage._replace(free=free))
@@ -225,7 +227,38 @@ def test_records_name_the_files_and_their_sizes(
     assert record == {"md5": archives[1].md5, "files": {"audio/a.wav": 300_000}}
 
 
-def test_a_root_that_cannot_be_made_is_told(archives: list[Archive], tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_made_is_named(archives: list[Archive], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/tau cannot be made or written to"):
         download(archives, tmp_path / "file" / "tau", "http://localhost")
+
+
+def test_the_list_has_both_records_in_full() -> None:
+    development, evaluation = select(ARCHIVES, "development", None), select(ARCHIVES, "evaluation", None)
+    assert (len(development), len(evaluation)) == (27, 16)
+    assert select(ARCHIVES, "both", None) == ARCHIVES == development + evaluation
+    assert {a.record for a in development} == {"4477542"}
+    assert {a.record for a in evaluation} == {"4767103"}
+    assert round(sum(a.bytes for a in development) / 1e9, 1) == 107.7
+    assert round(sum(a.bytes for a in evaluation) / 1e9, 1) == 61.2
+    assert all(len(a.md5) == 32 and a.name.endswith(".zip") for a in ARCHIVES)
+    assert {a.folder for a in development} == {""}
+    assert {a.folder for a in evaluation} == {"evaluation"}
+
+
+def test_parts_are_selected_by_name() -> None:
+    parts = [archive.part for archive in select(ARCHIVES, "development", ["meta", "audio"])]
+    assert parts == ["meta"] + 8 * ["audio"]
+    assert len(select(ARCHIVES, "development", ["video"])) == 16
+
+
+@pytest.mark.parametrize(
+    ("wanted", "only", "message"),
+    [
+        ("development", ["meta", "vidoe"], "only=vidoe.*'video'.*doc, meta, examples, audio, video"),
+        ("evaluation", ["examples"], "only=examples.*set=evaluation has the parts doc, meta, audio, video"),
+    ],
+)
+def test_other_names_are_refused(wanted: str, only: list[str] | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        select(ARCHIVES, wanted, only)

@@ -22,9 +22,8 @@ NAME = "/7/files/a.zip"
 class Fetched:
     """Fetches the file from a server; notes what was said and counted."""
 
-    def __init__(self, server, path: Path) -> None:
-        self.url, self.path, self.part = server.url + NAME, path, partial_path(path)
-        self.said: list[str] = []
+    def __init__(self, server, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        self.url, self.path, self.part, self.caplog = server.url + NAME, path, partial_path(path), caplog
         self.counted = 0
         self.stop = threading.Event()
 
@@ -32,13 +31,17 @@ class Fetched:
         def received(count: int) -> None:
             self.counted += count
 
-        fetch.fetch(self.url, self.path, size, md5, received, self.said.append, self.stop)
+        fetch.fetch(self.url, self.path, size, md5, received, self.stop)
+
+    @property
+    def said(self) -> list[str]:
+        return self.caplog.messages
 
 
 @pytest.fixture
-def fetched(server, tmp_path: Path) -> Fetched:
+def fetched(server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Fetched:
     server.files[NAME] = CONTENT
-    return Fetched(server, tmp_path / "a.zip")
+    return Fetched(server, tmp_path / "a.zip", caplog)
 
 
 def assert_whole(fetched: Fetched) -> None:
@@ -109,7 +112,7 @@ def test_a_wrong_md5_removes_the_file_and_the_next_call_fetches_it_anew(server, 
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_refusal_is_told_at_once(server, faults, fetched: Fetched, status: int) -> None:
+def test_a_refusal_is_reported_at_once(server, faults, fetched: Fetched, status: int) -> None:
     server.faults[NAME] = faults(answers=[status])
     with pytest.raises(DataError, match=f"answers {status} .* for {fetched.url}"):
         fetched()
@@ -171,7 +174,7 @@ def test_a_part_longer_than_the_file_starts_over(server, fetched: Fetched) -> No
     assert_whole(fetched)
 
 
-def test_a_full_disk_is_told_and_what_has_arrived_is_gone_on_with(
+def test_a_full_disk_is_reported_and_what_has_arrived_is_gone_on_with(
     server, fetched: Fetched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class SmallDisk(io.FileIO):
@@ -192,22 +195,14 @@ def test_a_full_disk_is_told_and_what_has_arrived_is_gone_on_with(
     assert server.ranges_of("a.zip")[-1] == "bytes=1234567-"
 
 
-def test_a_stopped_download_keeps_what_has_arrived(server, faults, fetched: Fetched) -> None:
+def test_a_stopped_download_keeps_what_has_arrived(
+    server, faults, fetched: Fetched, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.faults[NAME] = faults(breaks=[1_000_000])
-    fetched.said = Stopping(fetched.stop)
+    monkeypatch.setattr(fetch.log, "warning", lambda _: fetched.stop.set())
     with pytest.raises(Stopped):
         fetched()
     assert fetched.part.read_bytes() == CONTENT[:1_000_000]
-
-
-class Stopping(list):
-    """Asks to stop as soon as something is said."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self.stop = stop
-
-    def append(self, text: str) -> None:
-        self.stop.set()
 
 
 def test_progress_is_counted_once_wherever_the_connection_breaks(server, faults, fetched: Fetched) -> None:

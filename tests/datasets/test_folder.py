@@ -20,7 +20,7 @@ def many(*folders: str, count: int = 3, suffix: str = "mp4") -> list[str]:
     return [f"{folder}/{n}.{suffix}" for folder in folders for n in range(count)]
 
 
-def test_sound_and_picture_in_one_file_or_side_by_side(tmp_path: Path) -> None:
+def test_audio_and_video_in_one_file_or_side_by_side(tmp_path: Path) -> None:
     files = [*many("park"), "bus/a.wav", "bus/a.MP4", "bus/b.mkv", "bus/c.flac", "bus/c.webm", "bus/d.v2.mp3"]
     manifest = make(tmp_path, *files).manifest()
     clips = {clip.id: clip for clip in manifest.clips}
@@ -55,15 +55,16 @@ def test_train_and_test_around_class_folders_are_folds(tmp_path: Path) -> None:
     assert make(tmp_path / "rail", *many("train", "tram")).manifest().scenes == ("train", "tram")
 
 
-def test_files_that_are_not_media_are_ignored_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_not_media_are_ignored_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     (tmp_path / "bus").mkdir()
     (tmp_path / "bus" / "README").touch()
     others = ["notes.txt", ".DS_Store", "bus/._0.mp4", "bus/list.txt", "bus/.cache/x.mp4", ".git/y.mp4"]
     manifest = make(tmp_path, *many("bus", "park"), *others).manifest()
     assert len(manifest.clips) == 6
-    told = capsys.readouterr().err
-    assert told.startswith(f"{tmp_path} (without 5 files that are not media: 2 .txt, 2 hidden, 1 without suffix): ")
-    assert "2 scenes, 4 clips to train and 2 to test, drawn with data.source.test_seed=0" in told
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path} (without 5 files that are not media: 2 .txt, 2 hidden, 1 without suffix): ")
+    assert "2 scenes, 4 clips to train and 2 to test, drawn with data.source.test_seed=0" in message
 
 
 def test_linked_folders_are_followed(tmp_path: Path) -> None:

@@ -38,12 +38,13 @@ def test_one_file_per_clip(tmp_path: Path, delimiter: str, name: str, newline: s
     assert manifest.scenes == ("bus", "park")
     assert [clip.id for clip in manifest.clips] == [row.split(",")[0] for row in ROWS]
     clip = manifest.clips[4]
-    assert clip.audio == clip.video == tmp_path / "park" / "1.mp4"  # the sound is that of the video
+    assert clip.audio == clip.video == tmp_path / "park" / "1.mp4"  # the audio is that of the video
     assert (clip.scene, clip.location, clip.city) == ("park", "park/1.mp4", "")
     assert {c.scene for c in manifest.fold("test")} == {"bus", "park"}
 
 
-def test_all_columns_by_their_own_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_columns_by_their_own_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     rows = ["wav,mp4,scene_label,room,part,note"]
     for scene in ("bus", "park"):
         rows += [f'{scene}/{n}.wav,{scene}/{n}.mp4, {scene} ,"{scene}, {n // 2}",{part},x' for n, part in
@@ -60,13 +61,15 @@ def test_all_columns_by_their_own_names(tmp_path: Path, capsys: pytest.CaptureFi
         ("bus/0b.mp4", "bus/0b.mp4", "test"),
     ]
     assert manifest.clips[0].audio == tmp_path / "bus" / "0.wav"
-    told = capsys.readouterr().err
-    assert "video from 'mp4', audio from 'wav', label from 'scene_label', group from 'room', fold from 'part'" in told
-    assert "not used: 'note'" in told
-    assert "6 clips to train and 3 to test, as given" in told
+    (message,) = caplog.messages
+    assert (
+        "video from 'mp4', audio from 'wav', label from 'scene_label', group from 'room', fold from 'part'" in message
+    )
+    assert "not used: 'note'" in message
+    assert "6 clips to train and 3 to test, as given" in message
 
 
-def test_sound_alone_and_a_table_elsewhere(tmp_path: Path) -> None:
+def test_audio_alone_and_a_table_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     write(tmp_path, ["audio,label", *ROWS], "lists/sound.csv")
     manifest = listed(tmp_path, str(tmp_path / "lists" / "sound.csv"), scenes=["park", "bus"]).manifest()
@@ -115,7 +118,7 @@ def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch
         (["video,label", *ROWS], {"scenes": ["park", "Bus"]}, "names Bus, of which there are no clips"),
         (["video,label", *ROWS, "x/1.mp4,tram"], {"scenes": ["park", "bus"]}, "has the label 'tram'"),
         (["video,label,fold", *(f"{row},train" for row in ROWS)], {}, "test fold has no clips of: bus, park"),
-        (["video,label", "x/0.mp4,bus", "x/1.mp4,park"], {}, r"None of the files .* exists: .*x/0\.mp4.*data\.source"),
+        (["video,label", "x/0.mp4,bus", "x/1.mp4,park"], {}, r"None of the files .* exists: .*x/0\.mp4.*data\.root"),
         (["video,label", ROWS[0], ROWS[3]], {}, r"'bus' has 1 location\(s\).*'park' has 1 location\(s\)"),
     ],
 )

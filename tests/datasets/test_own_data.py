@@ -18,7 +18,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.fold_scores import evaluate
-from sedcrnn.reporting.results_tables import results_table
+from sedcrnn.reporting.run_grids import heads_grid
 from sedcrnn.training.stage import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
@@ -30,6 +30,7 @@ SECONDS_OF_SOUND = (1, 2, 7, 2, 4)
 def prepared(config: TrainConfig) -> SceneDataModule:
     datamodule = make_datamodule(config)
     datamodule.prepare_data()
+    datamodule.setup()
     return datamodule
 
 
@@ -40,7 +41,7 @@ def manifest_of(root: Path, path: Path) -> Path:
     return path
 
 
-def test_every_whole_second_that_sound_and_picture_share_is_a_window(own_stage: Stage, own_root: Path) -> None:
+def test_every_whole_second_that_audio_and_video_share_is_a_window(own_stage: Stage, own_root: Path) -> None:
     data = prepared(own_stage("fusion", "data=folder", f"data.root={own_root}"))
     assert data.manifest.scenes == tuple(SCENES)
     seen: Counter[str] = Counter()
@@ -54,7 +55,7 @@ def test_every_whole_second_that_sound_and_picture_share_is_a_window(own_stage: 
     assert seen == {f"{scene}/{n}": WINDOWS[n] for scene in SCENES for n in range(5)}
     # training draws one window of each clip and epoch, within what sound and picture share
     steps = data.dataset("train").steps
-    sampler = data.train_dataloader().sampler
+    sampler = data.train_dataloader().batch_sampler
     ends = set()
     for epoch in range(100):
         sampler.set_epoch(epoch)
@@ -80,7 +81,7 @@ def put_together(sound: Path, picture: Path, path: Path) -> None:
         target.mux(track.encode(None))
 
 
-def test_sound_inside_the_video_is_the_sound_beside_it(own_stage: Stage, own_root: Path, tmp_path: Path) -> None:
+def test_audio_inside_the_video_is_the_audio_beside_it(own_stage: Stage, own_root: Path, tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     for path in sorted(own_root.rglob("*.mp4")):
         (inside / path.parent.name).mkdir(parents=True, exist_ok=True)
@@ -134,8 +135,8 @@ def test_three_scenes_from_training_to_the_table(
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["clip", "location", "window", "label", "head", *SCENES]
     assert {row["clip"] for row in rows} == {clip.id for clip in tested}
-    table = results_table([metrics])
-    assert "this run: folder, test fold" in table
+    table = heads_grid([[metrics]]).text()
+    assert table.startswith("folder, test fold")
     assert "ublished" not in table
     # the data set lies elsewhere now
     moved = shutil.copytree(own_root, tmp_path / "moved")
@@ -143,6 +144,7 @@ def test_three_scenes_from_training_to_the_table(
     assert json.loads(again.read_text())["of"] == report["of"]
 
 
+@pytest.mark.slow
 def test_a_set_that_has_grown_is_not_scored_by_what_has_seen_its_new_test_fold(
     own_stage: Stage, own_root: Path, shared_store: Path, tmp_path: Path
 ) -> None:
@@ -161,7 +163,7 @@ def test_a_set_that_has_grown_is_not_scored_by_what_has_seen_its_new_test_fold(
     evaluate(str(train(own_stage("audio", *data))), workers=0, store=str(shared_store))
 
 
-def test_sound_alone_is_enough_for_the_audio_subnetwork(
+def test_audio_alone_is_enough_for_the_audio_subnetwork(
     own_stage: Stage, own_root: Path, shared_store: Path, tmp_path: Path
 ) -> None:
     for scene in SCENES:
@@ -179,9 +181,9 @@ def test_sound_alone_is_enough_for_the_audio_subnetwork(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["data=folder"], ["data.root"]),
+        (["data=folder"], ["The folder of the data set is not given"]),
         (["data=folder", "data.root=nowhere"], ["does not exist: nowhere", "Set data.root=<folder>"]),
-        (["data=folder", "data.source.rot=x"], ["'data.source.rot'", "'data.root'"]),
+        (["data=folder", "data.source.rot=x"], ["'data.source.rot'", "'data.source.root'"]),
         (["data=folder", "data.root={own}", "data.source.scenes=[bus,Park,beach]"], ["names Park"]),
         (["data=manifest", "data.root={own}"], ["manifest.csv does not exist", "data.source.manifest=<file>"]),
         (["data=manifest", "data.root={own}", "data.source.lable_column=x"], ["data.source.label_column"]),
@@ -196,12 +198,12 @@ def test_misuse_ends_the_command_with_one_paragraph(
     own_root: Path,
 ) -> None:
     given = [argument.format(own=own_root) for argument in arguments]
-    monkeypatch.setattr(sys, "argv", ["sedcrnn.train", *smaller, *given])
+    monkeypatch.setattr(sys, "argv", ["sedcrnn.train", "experiment=audio", *smaller, *given])
     with pytest.raises(SystemExit) as stopped:
         train_command.main()
     assert stopped.value.code == 1
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    paragraph = told[told.index("Error: ") :]
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    paragraph = shown[shown.index("Error: ") :]
     assert "\n" not in paragraph.strip()
     assert all(words in paragraph for words in expected), paragraph

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.config.checking import checked
+from sedcrnn.config.composition import compose
+from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.datasets.synthetic import Synthetic
 from sedcrnn.datasets.synthetic import corpus as corpus_module
-from sedcrnn.errors import DataError
+from sedcrnn.errors import ConfigError, DataError
 
 SMALL = {
     "seed": 3,
@@ -95,7 +97,7 @@ def test_manifest_reads_what_was_written(root):
     assert all(clip.audio.exists() and clip.video.exists() for clip in manifest.clips)
 
 
-def test_sound_files_are_48_khz_24_bit_stereo_and_vary_by_a_sample(root):
+def test_audio_files_are_48_khz_24_bit_stereo_and_vary_by_a_sample(root):
     lengths = set()
     for path in (root / "audio").iterdir():
         info = soundfile.info(path)
@@ -106,7 +108,7 @@ def test_sound_files_are_48_khz_24_bit_stereo_and_vary_by_a_sample(root):
     assert lengths == {47_999, 48_000, 48_001}
 
 
-def test_pictures_are_silent_h264_that_moves(root):
+def test_videos_are_silent_h264_that_moves(root):
     for path in (root / "video").iterdir():
         with av.open(str(path)) as container:
             assert [stream.type for stream in container.streams] == ["video"]
@@ -118,6 +120,7 @@ def test_pictures_are_silent_h264_that_moves(root):
         assert np.abs(frames[5] - frames[0]).max() > 20
 
 
+@pytest.mark.slow
 def test_the_same_parameters_render_the_same_media_in_any_number_of_processes(root, tmp_path):
     build(tmp_path / "set", workers=2).prepare()
     for ours, other in zip(media(root), media(tmp_path / "set"), strict=True):
@@ -129,7 +132,7 @@ def test_the_same_parameters_render_the_same_media_in_any_number_of_processes(ro
 
 
 def test_another_seed_renders_other_media(root, tmp_path):
-    corpus_module.render(str(tmp_path), {**build(tmp_path).parameters, "seed": 4}, build(root)._plans()[0])
+    corpus_module.render(build(tmp_path, seed=4), build(root)._plans()[0])
     assert all(path.read_bytes() != (root / path.relative_to(tmp_path)).read_bytes() for path in media(tmp_path))
 
 
@@ -137,11 +140,11 @@ def test_an_interrupted_rendering_is_resumed(tmp_path, monkeypatch):
     source, rendered = build(tmp_path, locations=1), []
     real = corpus_module.render
 
-    def killed(root, parameters, plan):
+    def killed(source, plan):
         if len(rendered) == 5:
             raise KeyboardInterrupt
         rendered.append(plan.id)
-        real(root, parameters, plan)
+        real(source, plan)
 
     monkeypatch.setattr(corpus_module, "render", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -197,8 +200,10 @@ def test_a_folder_of_another_set_is_refused(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"cities": 11}, {"height": 47}, {"segments": 0}, {"clip_seconds": 0.5}, {"workers": -1}]
+    "wrong",
+    ["cities=11", "segments=0", "clip_seconds=0.5", "workers=-1", "frame_rate=0", "height=47", "width=30"],
 )
-def test_parameters_that_cannot_be_rendered_are_refused(tmp_path, wrong):
-    with pytest.raises(DataError, match="cannot be rendered"):
-        build(tmp_path, **wrong)
+def test_parameters_that_cannot_be_rendered_are_refused_by_the_config(wrong):
+    key, _, value = wrong.partition("=")
+    with pytest.raises(ConfigError, match=rf"data\.source\.{key} is {value}.*(than or equal|multiple of 2)"):
+        checked(compose("train", ["experiment=audio", "data=synthetic_tiny", f"data.source.{wrong}"]))

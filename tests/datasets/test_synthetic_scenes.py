@@ -1,5 +1,6 @@
-"""What is rendered: look and sound name the scene only together; sources and pictures are what they claim."""
+"""What is rendered: look and ambience name the scene only together; sources and sprites are what they claim."""
 
+from collections import Counter
 from itertools import combinations, pairwise
 from math import dist
 from statistics import NormalDist
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.datasets.synthetic.audio_rendering import record
 from sedcrnn.datasets.synthetic.drawing import paste
 from sedcrnn.datasets.synthetic.scene_definitions import RECIPES, draw_cues, generator
@@ -16,24 +17,19 @@ from sedcrnn.datasets.synthetic.video_rendering import film
 from sedcrnn.datasets.synthetic.waves import noise, panned, scatter, tone
 
 
-def test_look_and_sound_together_name_the_scene_and_neither_does_alone():
+def test_look_and_ambience_together_name_the_scene_and_neither_does_alone():
     assert tuple(RECIPES) == TAU_SCENES
-    assert len({(recipe.look, recipe.sound) for recipe in RECIPES.values()}) == len(TAU_SCENES)
+    assert len({(recipe.look, recipe.ambience) for recipe in RECIPES.values()}) == len(TAU_SCENES)
     for one, other in combinations(RECIPES.values(), 2):
-        for kind, cues in (("look", "looks"), ("sound", "sounds")):
+        for kind, cues in (("look", "look_cues"), ("ambience", "ambience_cues")):
             if getattr(one, kind) == getattr(other, kind):
                 means = getattr(one, cues), getattr(other, cues)
                 assert means[0].keys() == means[1].keys()
                 # Unit variances: the best possible guess between two scenes of a group is right this often.
                 apart = dist(means[0].values(), [means[1][cue] for cue in means[0]])
                 assert 0.75 < NormalDist().cdf(apart / 2) < 0.93
-    assert [sum(r.look == look for r in RECIPES.values()) for look in ("cabin", "hall", "street", "green")] == [
-        3,
-        3,
-        3,
-        1,
-    ]
-    assert all(sum(r.sound == recipe.sound for r in RECIPES.values()) == 2 for recipe in RECIPES.values())
+    assert Counter(recipe.look for recipe in RECIPES.values()) == {"cabin": 3, "hall": 3, "street": 3, "green": 1}
+    assert all(sum(r.ambience == recipe.ambience for r in RECIPES.values()) == 2 for recipe in RECIPES.values())
 
 
 def test_cues_have_unit_variance_of_which_a_location_shares_a_fifth():
@@ -48,7 +44,10 @@ def test_cues_have_unit_variance_of_which_a_location_shares_a_fifth():
     assert np.cov(values.T)[0, 1] == pytest.approx(0.2, abs=0.07)
 
 
-def sound_of(recipe, *rngs) -> np.ndarray:
+DRAWN = {"ambience": "sound", "look": "look"}  # part of the random draws
+
+
+def audio_of(recipe, *rngs) -> np.ndarray:
     """Shape of the spectrum, and how unsteady it is, in bands of a third of an octave or wider, whatever the level."""
     wave = record(recipe, *rngs, 48_000).mean(0)
     blocks = np.abs(np.fft.rfft(wave.reshape(50, 960) * np.hanning(960), axis=1)) ** 2
@@ -57,7 +56,7 @@ def sound_of(recipe, *rngs) -> np.ndarray:
     return np.concatenate([bands.mean(1) - bands.mean(), bands.std(1), np.abs(np.diff(bands)).mean(1)])
 
 
-def picture_of(recipe, *rngs) -> np.ndarray:
+def video_of(recipe, *rngs) -> np.ndarray:
     """Brightness, colour and texture in twelve rows."""
     stripes = film(recipe, *rngs, (48, 64), 5, 2).reshape(2, 12, 4, 64, 3) / 255
     colours = stripes.mean((0, 2, 3))
@@ -65,12 +64,12 @@ def picture_of(recipe, *rngs) -> np.ndarray:
     return np.concatenate([colours.ravel(), (colours - colours.mean(1, keepdims=True)).ravel(), 4 * edges])
 
 
-@pytest.mark.parametrize(("describe", "kind"), [(sound_of, "sound"), (picture_of, "look")])
+@pytest.mark.parametrize(("describe", "kind"), [(audio_of, "ambience"), (video_of, "look")])
 def test_unseen_places_show_their_group_clearly_and_their_scene_dimly(describe, kind):
     scenes, groups, features = [], [], []
     for scene, recipe in RECIPES.items():
         for place in range(18):
-            key = (kind, scene, place)
+            key = (DRAWN[kind], scene, place)
             rngs = generator(0, "city", place % 3), generator(0, "location", *key), generator(0, "clip", *key)
             features.append(describe(recipe, *rngs))
             scenes.append(scene)
@@ -92,7 +91,7 @@ def test_unseen_places_show_their_group_clearly_and_their_scene_dimly(describe, 
     assert 0.4 < accuracy(scenes) < 0.85
 
 
-def test_sources_sound_as_asked():
+def test_sources_are_as_asked():
     rng = np.random.default_rng(0)
     frequency, power = welch(noise(rng, 48_000 * 4, slope=1.0)[0], 48_000, nperseg=4096)
     octaves = [power[(frequency >= low) & (frequency < 2 * low)].mean() for low in (250, 500, 1000, 2000, 4000)]

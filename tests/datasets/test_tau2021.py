@@ -1,14 +1,16 @@
-"""Lists in TAU layout: what is read, and what is refused."""
+"""Lists in TAU layout, and the numbered clips of the evaluation set: what is read, and what is refused."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from sedcrnn.datasets.tau2021 import Tau2021
+from sedcrnn.datasets.clips import TAU_SCENES, UNLABELLED, Manifest
+from sedcrnn.datasets.tau2021 import EVALUATION_FILES, Tau2021, Tau2021Evaluation
 from sedcrnn.errors import DataError
-
-TAU_META = Path(__file__).parents[2] / "../shared/reference/tau_meta"
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.frames import Frames
+from sedcrnn.features.spectrogram import Spectrogram
 
 HEADER = "filename_audio\tfilename_video\tscene_label"
 ROW = "audio/{0}.wav\tvideo/{0}.mp4\t{1}"
@@ -67,7 +69,7 @@ def test_broken_lists_are_refused(tmp_path: Path, train: list[str], test: list[s
 
 
 def test_a_missing_root_and_missing_lists_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"does not exist: .*nowhere.*data\.source\.root"):
+    with pytest.raises(DataError, match=r"does not exist: .*nowhere.*data\.root"):
         Tau2021(str(tmp_path / "nowhere")).manifest()
     with pytest.raises(DataError, match="no evaluation_setup folder"):
         Tau2021(str(tmp_path)).manifest()
@@ -76,14 +78,16 @@ def test_a_missing_root_and_missing_lists_are_refused(tmp_path: Path) -> None:
         Tau2021(str(tmp_path)).manifest()
 
 
-@pytest.mark.skipif(not TAU_META.is_dir(), reason="the real file lists are not here")
-def test_the_real_lists_have_the_published_counts(tmp_path: Path) -> None:
-    """The official baseline's copies: rows of its lists as they are, with a column more; the test names with CRLF."""
-    header, *train = (TAU_META / "train.csv").read_text().splitlines()
-    train += (TAU_META / "val.csv").read_text().splitlines()[1:]
-    names = [line.removesuffix(".wav") for line in (TAU_META / "test.csv").read_text().splitlines()[1:]]
-    write_lists(tmp_path, [], [ROW.format(name, name.split("-")[0]) for name in names], "\r\n")
-    (tmp_path / "evaluation_setup" / "fold1_train.csv").write_text("\n".join([header, *train]))
+def test_the_official_lists_have_the_published_counts(tmp_path: Path, tau2021_names: dict[str, list[str]]) -> None:
+    """As in the official baseline's copies: separated by commas, with a column more, in CRLF."""
+    rows = {
+        fold: [f"audio/{name}.wav,video/{name}.mp4,{name.split('-')[0]},{name.split('-')[2]}" for name in names]
+        for fold, names in tau2021_names.items()
+    }
+    write_lists(tmp_path, [], [])
+    for file, fold in (("fold1_train.csv", "train"), ("fold1_evaluate.csv", "test")):
+        text = "\r\n".join(["filename_audio,filename_video,scene_label,location_id", *rows[fold]])
+        (tmp_path / "evaluation_setup" / file).write_bytes(text.encode())
     manifest = Tau2021(str(tmp_path)).manifest()
     counts = {fold: Counter(clip.scene for clip in manifest.fold(fold)) for fold in ("train", "test")}
     assert (counts["train"].total(), counts["test"].total()) == (8646, 3645)
@@ -99,7 +103,53 @@ def test_the_real_lists_have_the_published_counts(tmp_path: Path) -> None:
         "street_traffic": (985, 402),
         "tram": (763, 308),
     }
-    train_places, test_places = ({clip.location for clip in manifest.fold(fold)} for fold in ("train", "test"))
-    assert (len(train_places), len(test_places), len(train_places & test_places)) == (305, 126, 0)
+    train_locations, test_locations = ({clip.location for clip in manifest.fold(fold)} for fold in ("train", "test"))
+    assert (len(train_locations), len(test_locations), len(train_locations & test_locations)) == (305, 126, 0)
     assert len({clip.city for clip in manifest.clips}) == 10
-    assert {clip.id for clip in manifest.clips} >= set(Tau2021.known_faults)
+    faulty = {clip.rsplit("-", 1)[0] for clip in Tau2021.known_faults}
+    assert {clip.id.rsplit("-", 1)[0] for clip in manifest.clips} >= faulty
+
+
+SPECTROGRAM, FRAMES = Spectrogram(bank=RecursiveGammatone()), Frames(height=32, width=32)
+
+
+def make_set(root: Path, files: int, kinds: tuple[str, ...] = ("audio", "video")) -> Path:
+    for kind in kinds:
+        (root / kind).mkdir(parents=True)
+        for number in range(files):
+            (root / kind / f"{number}{'.wav' if kind == 'audio' else '.mp4'}").touch()
+    return root
+
+
+@pytest.mark.parametrize("inner", ["", "TAU-urban-audio-visual-scenes-2021-evaluation"])
+def test_clips_are_numbered_and_unlabelled_in_the_root_or_in_a_folder_inside(tmp_path: Path, inner: str) -> None:
+    make_set(tmp_path / inner, 12)
+    clips = Tau2021Evaluation(str(tmp_path), files=12).clips([SPECTROGRAM, FRAMES])
+    assert [clip.id for clip in clips] == [str(number) for number in range(12)]
+    assert (clips[11].audio, clips[2].video) == (
+        tmp_path / inner / "audio" / "11.wav",
+        tmp_path / inner / "video" / "2.mp4",
+    )
+    assert {clip.scene for clip in clips} == {UNLABELLED}
+    assert EVALUATION_FILES == 72_000
+
+
+def test_the_video_may_be_missing_for_a_system_that_takes_audio_alone(tmp_path: Path) -> None:
+    make_set(tmp_path, 3, kinds=("audio",))
+    assert len(Tau2021Evaluation(str(tmp_path), files=3).clips([SPECTROGRAM])) == 3
+    with pytest.raises(DataError, match=r"3 of 6 files .* are missing: .*video/0\.mp4, .*1\.mp4, .*2\.mp4\."):
+        Tau2021Evaluation(str(tmp_path), files=3).clips([SPECTROGRAM, FRAMES])
+
+
+def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+    make_set(tmp_path, 12)
+    with pytest.raises(DataError, match=r"1,988 of 2,000 files .*12\.wav, .*13\.wav, .*14\.wav and more\. .*0 to 1999"):
+        Tau2021Evaluation(str(tmp_path), files=2000).clips([SPECTROGRAM])
+    with pytest.raises(DataError, match=r"does not exist: .*nowhere.*Set data\.root="):
+        Tau2021Evaluation(str(tmp_path / "nowhere")).clips([SPECTROGRAM])
+
+
+def test_unlabelled_clips_are_in_no_manifest(tmp_path: Path) -> None:
+    clips = Tau2021Evaluation(str(make_set(tmp_path, 1)), files=1).clips([SPECTROGRAM])
+    with pytest.raises(DataError, match="has the label ''"):
+        Manifest("evaluation", TAU_SCENES, clips)

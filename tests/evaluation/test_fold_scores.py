@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.datasets.synthetic import Synthetic
+from sedcrnn.errors import CheckpointError, ConfigError, DataError, TrustError
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.metrics import SceneScores
 from sedcrnn.evaluation.predictions import read_predictions
 from sedcrnn.networks.profile import count_multiply_accumulates
 from sedcrnn.reporting.collection import collect
 from sedcrnn.reporting.page import build_page
-from sedcrnn.reporting.results_tables import intervals_table, results_table
-from sedcrnn.reporting.rows import make_tables
-from sedcrnn.reporting.rows_file import RowSpec, TableSpec
+from sedcrnn.reporting.run_grids import heads_grid
+from sedcrnn.reporting.tables import RowSpec, TableSpec, make_tables
 from sedcrnn.runs.checkpoints import BEST, load_checkpoint
 from sedcrnn.training.stage import train
 
@@ -29,9 +31,16 @@ Stage = Callable[..., TrainConfig]
 
 
 @pytest.fixture
-def fusion_run(stage: Stage) -> Path:
-    starts = [f"init_from.{kind}={train(stage(kind, 'trainer.max_epochs=2'))}" for kind in ("audio", "visual")]
-    return train(stage("fusion", *starts))
+def fusion_run(trained_fusion: tuple[Path, TrainConfig]) -> Path:
+    return trained_fusion[0]
+
+
+@pytest.fixture
+def audio_run(fusion_parts: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of a trained audio network's run, not evaluated yet."""
+    run = tmp_path / "runs" / fusion_parts["audio"].name
+    shutil.copytree(fusion_parts["audio"], run, ignore=shutil.ignore_patterns("evaluation"))
+    return run
 
 
 def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
@@ -69,15 +78,14 @@ def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
             for name in ("macro_accuracy", "macro_log_loss"):
                 assert drawn[name][0] <= level[name] <= drawn[name][1]
             assert published["accuracy"][0] <= level["accuracy"] <= published["accuracy"][1]
-    table = results_table([metrics])
-    assert "not comparable" in table
-    assert "late fusion" in table
-    assert f"{100 * report['heads']['late']['window']['macro_accuracy']:.1f}" in table
-    assert "late fusion, per clip" in intervals_table(metrics)
+    grid = heads_grid([[metrics]])
+    assert "published, other data: accuracy %" not in grid.columns  # whose scenes are not TAU's ten
+    assert [row[0] for row in grid.rows] == ["audio", "visual", "early fusion", "late fusion"]
+    assert grid.rows[-1][1].startswith(f"{100 * report['heads']['late']['window']['macro_accuracy']:.1f}\n")
 
 
 def test_cost_and_latency_are_recorded_and_predictions_can_be_read_back(stage: Stage, shared_store: Path) -> None:
-    run = train(stage("visual", "recipe.frozen=[encoder]"))
+    run = train(stage("visual", "recipe.frozen=[encoder]", "trainer.max_epochs=1"))
     metrics = evaluate(str(run), workers=0, store=str(shared_store))
     report = json.loads(metrics.read_text())
     cost, parameters = report["cost"], report["heads"]["visual"]["parameters"]
@@ -104,17 +112,17 @@ def test_cost_and_latency_are_recorded_and_predictions_can_be_read_back(stage: S
     assert scores.compute()["macro_log_loss"].item() == pytest.approx(window["macro_log_loss"], rel=1e-7)
 
 
-def test_what_evaluation_writes_is_what_the_report_reads(stage: Stage, shared_store: Path) -> None:
-    run = train(stage("audio"))
+def test_what_evaluation_writes_is_what_the_report_reads(audio_run: Path, shared_store: Path) -> None:
+    run = audio_run
     for fold in ("validation", "test"):
         evaluate(str(run), fold=fold, workers=0, store=str(shared_store))
-    runs = collect(run.parent, "test")
+    runs = collect(run.parent)
     (table,) = make_tables(runs, [TableSpec(title="Networks", rows=[RowSpec("audio", "Audio")])])
     (scored,) = table.rows[0].runs.values()
-    told = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())["heads"]["audio"]
+    stored = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())["heads"]["audio"]
     for level in ("window", "clip"):
-        assert scored.levels[level].scores["macro_accuracy"] == pytest.approx(told[level]["macro_accuracy"])
-        interval = told[level]["intervals"]["locations"]["macro_accuracy"]
+        assert scored.levels[level].scores["macro_accuracy"] == pytest.approx(stored[level]["macro_accuracy"])
+        interval = stored[level]["intervals"]["locations"]["macro_accuracy"]
         assert table.rows[0].interval(level, "macro_accuracy") == pytest.approx(interval)
     assert scored.temperature is not None
     assert "4 clips from 4 locations" in build_page([table], runs)
@@ -137,24 +145,49 @@ def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(
     assert probabilities(second) == pytest.approx(probabilities(first), abs=2e-6)
 
 
-def test_scores_are_reused_until_the_weights_or_the_data_change(stage: Stage, shared_store: Path) -> None:
-    run = train(stage("audio"))
+def test_scores_are_reused_until_the_weights_or_the_data_change(audio_run: Path, shared_store: Path) -> None:
+    run = audio_run
     metrics = evaluate(str(run), workers=0, store=str(shared_store))
     written = metrics.stat().st_mtime_ns
     assert evaluate(str(run), workers=0, store=str(shared_store)).stat().st_mtime_ns == written
     report = json.loads(metrics.read_text())
-    metrics.write_text(json.dumps({**report, "of": {**report["of"], "form": 1}}))
+    metrics.write_text(json.dumps({**report, "of": {**report["of"], "schema_version": 3}}))
     assert json.loads(evaluate(str(run), workers=0, store=str(shared_store)).read_text()) == report
     other = evaluate(str(run), fold="validation", workers=0, store=str(shared_store))
     assert json.loads(other.read_text())["of"]["fold"] == "validation"
 
 
+def test_a_set_that_would_be_generated_again_is_announced(
+    trained_fusion: tuple[Path, TrainConfig],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Synthetic, "prepare", lambda _: None)  # which would take minutes
+    data = compose("train", ["experiment=audio", "data=synthetic_tiny", f"data.root={tmp_path / 'gone'}"]).data
+    checkpoint = torch.load(trained_fusion[0] / BEST, weights_only=True)
+    source = OmegaConf.to_container(data.source, resolve=True)
+    checkpoint["hyper_parameters"]["data"]["source"] = source
+    torch.save(checkpoint, tmp_path / "moved.ckpt")
+    with caplog.at_level("INFO", logger="sedcrnn"), pytest.raises(DataError):
+        evaluate(str(tmp_path / "moved.ckpt"), workers=0, store=str(tmp_path / "store"))
+    assert "gone, is missing. The set is generated again" in caplog.text
+
+
+def test_data_sources_of_packages_that_are_not_trusted_are_refused(
+    trained_fusion: tuple[Path, TrainConfig], tmp_path: Path
+) -> None:
+    checkpoint = torch.load(trained_fusion[0] / BEST, weights_only=True)
+    checkpoint["hyper_parameters"]["data"]["source"] = {"_target_": "stranger.Source"}
+    torch.save(checkpoint, tmp_path / "strange.ckpt")
+    with pytest.raises(TrustError, match="stranger"):
+        evaluate(str(tmp_path / "strange.ckpt"))
+
+
 def test_what_cannot_be_evaluated_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="There is no checkpoint"):
-        evaluate(str(tmp_path))
-    with pytest.raises(ConfigError, match="fold is 'tset'"):
+    with pytest.raises(CheckpointError, match="gone"):
+        evaluate(str(tmp_path / "gone"))
+    with pytest.raises(ConfigError, match="The fold is 'tset'"):
         evaluate(str(tmp_path), fold="tset")
-    with pytest.raises(ConfigError, match="batch_size is 0"):
-        evaluate(str(tmp_path), batch_size=0)
-    with pytest.raises(ConfigError, match="device is 'cuda:99'"):
+    with pytest.raises(ConfigError, match="cuda:99"):
         evaluate(str(tmp_path), device="cuda:99")

@@ -39,15 +39,16 @@ def test_report_has_class_wise_values_and_confusion_with_true_rows() -> None:
     assert report["examples"] == 5
 
 
-def test_scores_of_all_examples_at_once_ask_no_other_process() -> None:
+def test_scores_of_all_examples_at_once_ask_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
     values, scene = torch.tensor([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]]).log(), torch.tensor([0, 1, 1])
     batches = SceneScores(2)
     for part in (slice(0, 2), slice(2, 3)):
         batches.update(values[part], scene[part])
-    scores = score(values, scene)
-    assert scores.compute() == batches.compute()
-    assert scores.sync_on_compute is False
-    assert batches.sync_on_compute is True
+    expected = batches.over_processes().compute()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)  # asking the others would fail
+    assert score(values, scene).compute() == expected
+    with pytest.raises(ValueError, match="process group"):
+        batches.over_processes()
 
 
 def test_a_sure_mistake_costs_a_finite_loss() -> None:

@@ -1,13 +1,12 @@
 """Scores of trained networks under worse conditions, against the network asked by hand."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from sedcrnn.augmentation.modality_dropout import without
+from sedcrnn.augmentation.batch_augmentation import without
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError
 from sedcrnn.evaluation.conditions import CONDITIONS
@@ -15,9 +14,8 @@ from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.metrics import SceneScores
 from sedcrnn.evaluation.robustness_scores import robustness
 from sedcrnn.runs.checkpoints import load_checkpoint
-from sedcrnn.training.stage import make_datamodule, train
+from sedcrnn.training.stage import make_datamodule
 
-Stage = Callable[..., TrainConfig]
 BOTH = ("macro_accuracy", "macro_log_loss")
 
 
@@ -25,29 +23,23 @@ def tried(run: Path, config: TrainConfig, fold: str = "test") -> Path:
     return robustness(str(run), fold, batch_size=3, workers=0, store=config.store)
 
 
-@pytest.fixture
-def fusion(stage: Stage) -> tuple[Path, TrainConfig]:
-    parts = [f"init_from.{kind}={train(stage(kind))}" for kind in ("audio", "visual")]
-    config = stage("fusion", *parts)
-    return train(config), config
-
-
-def test_a_fusion_network_is_scored_under_every_condition(fusion: tuple[Path, TrainConfig]) -> None:
-    run, config = fusion
+def test_a_fusion_network_is_scored_under_every_condition(trained_fusion: tuple[Path, TrainConfig]) -> None:
+    run, config = trained_fusion
     path = tried(run, config)
-    told = json.loads(path.read_text())
+    report = json.loads(path.read_text())
     assert path == run / "evaluation" / "test" / "robustness.json"
-    assert list(told["conditions"]) == list(CONDITIONS)
+    assert list(report["conditions"]) == list(CONDITIONS)
     metrics = json.loads(evaluate(str(run), store=config.store, workers=0).read_text())
-    for head, scores in told["conditions"]["complete"].items():
+    for head, scores in report["conditions"]["complete"].items():
         assert scores == pytest.approx({name: metrics["heads"][head]["window"][name] for name in BOTH}, abs=1e-5)
     # where a track is missing, the other's subnetwork answers for all heads
-    for condition, head in (("sound missing", "visual"), ("picture missing", "audio")):
-        expected = told["conditions"]["complete"][head]
-        assert all(scores == expected for scores in told["conditions"][condition].values())
-    assert told["batch_invariance"]["largest_difference"] < 1e-5
+    for condition, head in (("audio missing", "visual"), ("video missing", "audio")):
+        expected = report["conditions"]["complete"][head]
+        assert all(scores == expected for scores in report["conditions"][condition].values())
+    assert report["batch_invariance"]["largest_difference"] < 1e-5
     data = make_datamodule(config)
     data.prepare_data()
+    data.setup()
     network = load_checkpoint(str(run)).build()
     (silent, complete) = (SceneScores(10), SceneScores(10))
     rises = []
@@ -57,37 +49,38 @@ def test_a_fusion_network_is_scored_under_every_condition(fusion: tuple[Path, Tr
         complete.update(heads[1].detach(), batch["scene"])
         rises.append(heads[0].amax(-1) > heads[1].amax(-1))
     expected = {name: silent.compute()[name].item() for name in BOTH}
-    assert told["conditions"]["silence"]["late"] == pytest.approx(expected, abs=1e-5)
-    assert told["confidence_rises"]["silence"]["late"] == torch.cat(rises).double().mean().item()
-    assert told["conditions"]["silence"]["late"] != told["conditions"]["complete"]["late"]
+    assert report["conditions"]["silence"]["late"] == pytest.approx(expected, abs=1e-5)
+    assert report["confidence_rises"]["silence"]["late"] == torch.cat(rises).double().mean().item()
+    assert report["conditions"]["silence"]["late"] != report["conditions"]["complete"]["late"]
 
 
 def test_it_is_done_once_for_the_same_weights_and_data(
-    fusion: tuple[Path, TrainConfig], monkeypatch: pytest.MonkeyPatch
+    trained_fusion: tuple[Path, TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, config = fusion
+    run, config = trained_fusion
     path = tried(run, config)
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr("sedcrnn.robustness._encode", None)
+    monkeypatch.setattr("sedcrnn.evaluation.robustness_scores._encode", None)
     assert tried(run, config) == path
     assert path.stat().st_mtime_ns == before
 
 
-def test_a_misspelt_fold_is_an_error(fusion: tuple[Path, TrainConfig]) -> None:
-    with pytest.raises(ConfigError, match=r"fold is 'tset'.*train, validation, test"):
-        tried(*fusion, fold="tset")
+def test_a_misspelt_fold_is_an_error(trained_fusion: tuple[Path, TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"The fold is 'tset'.*train, validation, test.*nearest is 'test'"):
+        tried(*trained_fusion, fold="tset")
 
 
 @pytest.mark.parametrize(
     ("kind", "conditions"),
     [
-        ("audio", [c for c, (_, picture) in CONDITIONS.items() if picture == "as it is" and "missing" not in c]),
-        ("visual", [c for c, (sound, _) in CONDITIONS.items() if sound == "as it is" and "missing" not in c]),
+        ("audio", [c for c, (_, video) in CONDITIONS.items() if video == "as it is" and "missing" not in c]),
+        ("visual", [c for c, (audio, _) in CONDITIONS.items() if audio == "as it is" and "missing" not in c]),
     ],
 )
-def test_a_single_network_is_scored_where_its_input_changes(stage: Stage, kind: str, conditions: list[str]) -> None:
-    config = stage(kind, "trainer.max_epochs=1")
-    told = json.loads(tried(train(config), config).read_text())
-    assert list(told["conditions"]) == conditions
+def test_a_single_network_is_scored_where_its_input_changes(
+    fusion_parts: dict[str, Path], trained_fusion: tuple[Path, TrainConfig], kind: str, conditions: list[str]
+) -> None:
+    report = json.loads(tried(fusion_parts[kind], trained_fusion[1]).read_text())
+    assert list(report["conditions"]) == conditions
     assert len(conditions) >= 4
-    assert all(list(heads) == [kind] for heads in told["conditions"].values())
+    assert all(list(heads) == [kind] for heads in report["conditions"].values())

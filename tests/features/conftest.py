@@ -1,4 +1,5 @@
-"""Writers of real media: every video frame shows its own number, so that a test can read which frame it got."""
+"""Writers of real media: every video frame shows its own number, so that a test can read which frame it got; and media
+that naive readers fail on, some of them shipped in media/."""
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -81,7 +82,7 @@ def write_video() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def write_sound() -> Callable[..., Path]:
+def write_audio() -> Callable[..., Path]:
     """Write noise (or a given (channel, sample) waveform) as a wav file."""
 
     def write(
@@ -100,8 +101,98 @@ def write_sound() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def write_media() -> Callable[..., Path]:
+    """Write a (channel, sample) waveform, with so many seconds of grey video; the audio begins at `audio_at`."""
+
+    def write(
+        path: Path,
+        waveform: np.ndarray,
+        rate: int = 48000,
+        codec: str = "aac",
+        video: float = 0.0,
+        audio_at: float = 0.0,
+        muxer: Mapping[str, str] | None = None,
+        title: str | None = None,
+    ) -> Path:
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(waveform)]
+        with av.open(str(path), "w", options=dict(muxer or {})) as container:
+            if title:
+                container.metadata["title"] = title
+            audio = container.add_stream(codec, rate=rate, layout=layout)
+            if video:
+                film = container.add_stream("libvpx" if path.suffix == ".webm" else "libx264", rate=10)
+                film.width = film.height = 64
+                film.pix_fmt = "yuv420p"
+                for _ in range(round(video * 10)):
+                    frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+                    container.mux(film.encode(frame))
+                container.mux(film.encode(None))
+            packed = waveform.T.reshape(1, -1).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
+            frame.rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = round(audio_at * rate)
+            resampler = av.AudioResampler(format=audio.format.name, layout=layout, rate=rate, frame_size=1024)
+            for part in [*resampler.resample(frame), *resampler.resample(None)]:
+                container.mux(audio.encode(part))
+            container.mux(audio.encode(None))
+        return path
+
+    return write
+
+
+MEDIA = Path(__file__).with_name("media")
+
+
+@pytest.fixture(scope="session")
+def awkward(
+    tmp_path_factory: pytest.TempPathFactory, write_media: Callable[..., Path], write_video: Callable[..., Path]
+) -> Callable[[str], Path]:
+    """Name -> a file that naive readers fail on, or read wrongly."""
+    folder = tmp_path_factory.mktemp("awkward")
+    noise = 0.1 * np.random.default_rng(0).standard_normal((6, 5 * 48000))
+    two = noise[:2, : 2 * 48000]
+
+    path = write_media(folder / "not_utf8.mp4", two, video=2, title="nicht UTF8")
+    path.write_bytes(path.read_bytes().replace(b"nicht UTF8", b"nicht \xff\xfe\xfd!"))
+    write_media(folder / "six_channels.mp4", noise[:, : 2 * 48000], video=2)
+    write_media(folder / "no_duration.webm", noise[:2], codec="libopus", video=5, muxer={"live": "1"})
+    write_media(folder / "short_audio.mp4", noise[:2, :36000], video=1.2)
+    soundfile.write(folder / "mono_s32.wav", noise[0, :32000], 8000, subtype="PCM_32")
+    soundfile.write(folder / "empty.wav", np.zeros((0, 2)), 48000)
+    write_video(folder / "video_only.mp4", rate=25, count=27)
+    free = MEDIA.joinpath("corrupted.mp4").read_bytes()
+    (folder / "malformed_free_box.mp4").write_bytes(free[:32] + b"\0\0\0\3free" + free[32:])
+
+    whole = write_media(folder / "whole.m4a", noise[:2], muxer={"movflags": "faststart"}).read_bytes()
+    (folder / "cut_after_moov.m4a").write_bytes(whole[: whole.index(b"mdat") + 4])
+
+    # Mono audio, video of a variable rate that is to be turned upside down.
+    times = np.random.default_rng(1).integers(48, 61, 21).cumsum()
+    film = write_video(folder / "film.mp4", count=21, times=[0, *times[:-1].tolist()])
+    turn = bytearray(film.read_bytes())
+    matrix = turn.index(b"tkhd") + 44
+    for place in (0, 16):  # a and d of the display matrix, in 1/65536
+        turn[matrix + place : matrix + place + 4] = (-65536).to_bytes(4, "big", signed=True)
+    film.write_bytes(turn)
+    with av.open(str(film)) as source, av.open(str(folder / "irregular.mp4"), "w") as target:
+        picture = target.add_stream_from_template(source.streams.video[0])
+        track = target.add_stream("aac", rate=48000, layout="mono")
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = picture
+                target.mux(packet)
+        frame = av.AudioFrame.from_ndarray(two[:1].astype(np.float32), format="fltp", layout="mono")
+        frame.rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 0
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=48000, frame_size=1024)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            target.mux(track.encode(part))
+        target.mux(track.encode(None))
+    return lambda name: MEDIA / name if (MEDIA / name).exists() else folder / name
+
+
 @pytest.fixture
-def make_clips(tmp_path: Path, write_sound: Callable[..., Path]) -> Callable[..., list[Clip]]:
+def make_clips(tmp_path: Path, write_audio: Callable[..., Path]) -> Callable[..., list[Clip]]:
     """Clips with different sounds; their videos do not exist."""
 
     def make(count: int, seconds: float = 1) -> list[Clip]:
@@ -110,7 +201,7 @@ def make_clips(tmp_path: Path, write_sound: Callable[..., Path]) -> Callable[...
         return [
             Clip(
                 f"clip{number}",
-                write_sound(folder / f"clip{number}.wav", seconds, seed=number),
+                write_audio(folder / f"clip{number}.wav", seconds, seed=number),
                 folder / f"clip{number}.mp4",
                 "bus",
                 "lisbon",

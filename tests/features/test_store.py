@@ -49,9 +49,9 @@ def test_the_folder_says_what_is_in_it(store, source):
     "other",
     [
         {"channels": "mono"},
-        {"analysis_rate": 32000},
+        {"sample_rate": 32000},
         {"hop": 0.01},
-        {"floor": 1e-6},
+        {"amin": 1e-6},
         {"bank": RecursiveGammatone(bands=32)},
         {"bank": RecursiveGammatone(window=0.06)},
         {"bank": RecursiveGammatone(low_hz=20.0)},

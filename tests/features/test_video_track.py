@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import PictureType
 
 from sedcrnn.errors import ClipError
-from sedcrnn.features.frames import read_frames
+from sedcrnn.features.frames import Frames
 from sedcrnn.features.video_track import aspect_ratio
 
 SAME = {"height": 64, "width": 64}  # the size of the test videos: no resizing
@@ -29,6 +29,10 @@ FORMATS = [  # encoder, container, B-frames
 ]
 
 
+def read_frames(path, **size):
+    return Frames(**size).extract(path)
+
+
 def authors(fps, frames):
     return [int(float(fps) * i / 5 + 1e-5) for i in range(frames)]
 
@@ -42,8 +46,8 @@ def patch_matrix(path, *abcd):
     path.write_bytes(content)
 
 
-def with_sound(path, picture, sound, muxer=None):
-    """A film with pictures and sound of so many seconds, interleaved."""
+def film(path, video_seconds, audio_seconds, muxer=None):
+    """Video and audio of so many seconds, interleaved."""
     video_codec, audio_codec = {"webm": ("libvpx-vp9", "libopus"), "avi": ("mpeg4", "libmp3lame")}.get(
         path.suffix[1:], ("libx264", "aac")
     )
@@ -53,12 +57,12 @@ def with_sound(path, picture, sound, muxer=None):
         video.height, video.width, video.pix_fmt = 64, 64, "yuv420p"
         video.codec_context.max_b_frames = 0
         audio = container.add_stream(audio_codec, rate=48000, layout="mono")
-        pictures, samples = 0, 0
-        while pictures < 25 * picture or samples < 48000 * sound:
-            if samples >= 48000 * sound or (pictures < 25 * picture and pictures * 1920 <= samples):
+        frames, samples = 0, 0
+        while frames < 25 * video_seconds or samples < 48000 * audio_seconds:
+            if samples >= 48000 * audio_seconds or (frames < 25 * video_seconds and frames * 1920 <= samples):
                 pixels = rng.integers(0, 256, (64, 64, 3), np.uint8)
-                frame, stream, count = av.VideoFrame.from_ndarray(pixels, format="rgb24"), video, pictures
-                frame.time_base, pictures = Fraction(1, 25), pictures + 1
+                frame, stream, count = av.VideoFrame.from_ndarray(pixels, format="rgb24"), video, frames
+                frame.time_base, frames = Fraction(1, 25), frames + 1
             else:
                 wave = rng.uniform(-0.1, 0.1, (1, 1024)).astype(np.float32)
                 frame, stream, count = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono"), audio, samples
@@ -184,7 +188,7 @@ def test_rotation_by_other_angles_is_refused(tmp_path, write_video):
 @pytest.mark.parametrize("between", [False, True])
 def test_truncated_files_are_told_even_where_a_packet_ends(tmp_path, suffix, between):
     muxer = {"movflags": "faststart"} if suffix in ("mp4", "mov") else {}
-    whole = with_sound(tmp_path / f"whole.{suffix}", 3, 3, muxer)
+    whole = film(tmp_path / f"whole.{suffix}", 3, 3, muxer)
     assert len(read_frames(whole, **SAME)) == 15
     content = whole.read_bytes()
     end = len(content) // 2
@@ -198,10 +202,10 @@ def test_truncated_files_are_told_even_where_a_packet_ends(tmp_path, suffix, bet
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "ts"])
-@pytest.mark.parametrize(("picture", "sound"), [(2, 3.2), (3.2, 2)])
-def test_a_picture_that_ends_before_or_after_the_sound_is_whole(tmp_path, suffix, picture, sound):
-    path = with_sound(tmp_path / f"a.{suffix}", picture, sound)
-    assert len(read_frames(path, **SAME)) == round(5 * picture)
+@pytest.mark.parametrize(("video", "audio"), [(2, 3.2), (3.2, 2)])
+def test_a_video_that_ends_before_or_after_the_audio_is_whole(tmp_path, suffix, video, audio):
+    path = film(tmp_path / f"a.{suffix}", video, audio)
+    assert len(read_frames(path, **SAME)) == round(5 * video)
 
 
 def test_a_file_without_frames_is_told(tmp_path):

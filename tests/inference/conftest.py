@@ -9,13 +9,14 @@ import av
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from sedcrnn.config.checking import checked
-from sedcrnn.config.composition import CONF
-from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.config.composition import compose
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.config.targets import build
+from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.inference.onnx_export import export
-from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION, load_checkpoint
 from sedcrnn.training.init_from import complete_network
 
 NETWORKS = {
@@ -36,8 +37,7 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         if file.is_file():
             return runs / kind
         common = ["data=tau2021", f"data.root={tau_root}", "data.validation_fraction=0.3", "features=small"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = checked(compose("train", [f"experiment={kind}", *common, *NETWORKS[kind]]))
+        config: TrainConfig = checked(compose("train", [f"experiment={kind}", *common, *NETWORKS[kind]]))
         starts = {part: load_checkpoint(str(make(part))) for part in ("audio", "visual")} if kind == "fusion" else {}
         node = complete_network(config.model["network"], starts, {"scenes": len(TAU_SCENES), "channels": 3})
         torch.manual_seed(0)
@@ -51,7 +51,8 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         file.parent.mkdir(parents=True)
         state = {f"network.{name}": values for name, values in network.state_dict().items()}
         described |= {"recipe": asdict(config.recipe), "locations": [], "seed": 0}
-        torch.save({"hyper_parameters": described, "state_dict": state}, file)
+        schema = {SCHEMA_KEY: SCHEMA_VERSION, KIND_KEY: kind}
+        torch.save({"hyper_parameters": described, "state_dict": state, **schema}, file)
         return runs / kind
 
     return make
@@ -68,33 +69,33 @@ def exported(make_checkpoint: Callable[[str], Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def write_media() -> Callable[..., Path]:
-    """Write a file with so many seconds of picture and of sound, either of which may be none; both change with time."""
+    """Write a file with so many seconds of video and of audio, either of which may be none; both change with time."""
 
-    def write(path: Path, picture: float = 3, sound: float = 3, seed: int = 0) -> Path:
+    def write(path: Path, video: float = 3, audio: float = 3, seed: int = 0) -> Path:
         colours, noise = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
         with av.open(str(path), "w") as container:
-            video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"}) if picture else None
-            audio = container.add_stream("aac", rate=RATE, layout="stereo") if sound else None
-            if video is not None:
-                video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-                for number in range(round(picture * FPS)):
+            images = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"}) if video else None
+            wave = container.add_stream("aac", rate=RATE, layout="stereo") if audio else None
+            if images is not None:
+                images.width, images.height, images.pix_fmt = 64, 48, "yuv420p"
+                for number in range(round(video * FPS)):
                     if number % FPS == 0:
                         image = np.kron(colours.integers(0, 256, (3, 4, 3)), np.ones((16, 16, 1))).astype(np.uint8)
-                    container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-                container.mux(video.encode(None))
-            if audio is not None:
-                resampler = av.AudioResampler(format=audio.format.name, layout="stereo", rate=RATE, frame_size=1024)
-                for second in range(int(np.ceil(sound))):
-                    length = round(min(1, sound - second) * RATE)
+                    container.mux(images.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                container.mux(images.encode(None))
+            if wave is not None:
+                resampler = av.AudioResampler(format=wave.format.name, layout="stereo", rate=RATE, frame_size=1024)
+                for second in range(int(np.ceil(audio))):
+                    length = round(min(1, audio - second) * RATE)
                     tone = np.sin(2 * np.pi * noise.uniform(100, 5000) / RATE * np.arange(length))
-                    wave = 0.3 * tone + noise.uniform(0.01, 0.1) * noise.standard_normal((2, length))
-                    frame = av.AudioFrame.from_ndarray(wave.astype(np.float32), format="fltp", layout="stereo")
+                    samples = 0.3 * tone + noise.uniform(0.01, 0.1) * noise.standard_normal((2, length))
+                    frame = av.AudioFrame.from_ndarray(samples.astype(np.float32), format="fltp", layout="stereo")
                     frame.rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), second * RATE
                     for part in resampler.resample(frame):
-                        container.mux(audio.encode(part))
+                        container.mux(wave.encode(part))
                 for part in resampler.resample(None):
-                    container.mux(audio.encode(part))
-                container.mux(audio.encode(None))
+                    container.mux(wave.encode(part))
+                container.mux(wave.encode(None))
         return path
 
     return write

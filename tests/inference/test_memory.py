@@ -1,4 +1,4 @@
-"""Ten minutes of sound and picture need no more memory than twenty seconds."""
+"""Ten minutes of audio and video need no more memory than twenty seconds."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 import soundfile
 
 SCRIPT = """
@@ -13,12 +14,13 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from sedcrnn.inference.predictor import Predictor
+from sedcrnn.inference.scene_models import SceneModel
 
-class Even:  # in place of a network, whose memory is that of one batch
+class Even(SceneModel):  # in place of a network, whose memory is that of one batch
     path, scenes, heads = Path("even"), ("a", "b"), {"late": ("spectrogram", "frames")}
     bank = {"_target_": "sedcrnn.features.filterbanks.gammatone_recursive.RecursiveGammatone", "bands": 8}
     features = {
-        "spectrogram": {"_target_": "sedcrnn.features.spectrogram.Spectrogram", "bank": bank, "analysis_rate": 16000},
+        "spectrogram": {"_target_": "sedcrnn.features.spectrogram.Spectrogram", "bank": bank, "sample_rate": 16000},
         "frames": {"_target_": "sedcrnn.features.frames.Frames", "height": 128, "width": 128},
     }
     def probabilities(self, inputs):
@@ -36,16 +38,17 @@ def write(folder: Path, seconds: int) -> None:
         stream = container.add_stream("libx264", rate=5, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(5 * seconds):
-            picture = np.full((48, 64, 3), number % 256, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.full((48, 64, 3), number % 256, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
 
 
+@pytest.mark.slow
 def test_ten_minutes_need_little_more_memory_than_twenty_seconds(tmp_path):
     for seconds in (20, 600):
         write(tmp_path, seconds)
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True)
     (short, peak_of_short), (long, peak_of_long) = (map(float, line.split()) for line in done.stdout.splitlines())
     assert (short, long) == (20, 600)
-    # All frames of ten minutes would be 147 MB, the sound as float64 stereo 154 MB.
+    # All frames of ten minutes would be 147 MB, the audio as float64 stereo 154 MB.
     assert peak_of_long - peak_of_short < 50

@@ -13,9 +13,11 @@ import torch
 from PIL import Image
 
 import sedcrnn
-from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.errors import CheckpointError, ClipError, ConfigError, MissingTrackError
 from sedcrnn.evaluation.fold_scores import evaluate
+from sedcrnn.inference.predictor import Predictor
+from sedcrnn.inference.scene_models import SceneModel
 
 HEADS = ["audio", "visual", "early", "late"]
 
@@ -44,7 +46,7 @@ def test_predictions_equal_those_of_the_evaluation(fusion, make_checkpoint, tau_
 def test_every_whole_second_is_predicted_and_the_rest_is_not(fusion, write_media, tmp_path):
     found = fusion.predict(write_media(tmp_path / "a.mp4", 3.6, 3.6))
     assert found.seconds.tolist() == [0, 1, 2]
-    assert (found.head, found.scenes, found.tracks) == ("late", TAU_SCENES, {"sound": 3, "picture": 3})
+    assert (found.head, found.scenes, found.tracks) == ("late", TAU_SCENES, {"audio": 3, "video": 3})
     for values in found.probabilities.values():
         assert (values.shape, values.dtype) == ((3, 10), np.float64)
         np.testing.assert_allclose(values.sum(1), 1, atol=1e-6)
@@ -66,44 +68,45 @@ def test_the_answer_does_not_depend_on_the_batch(fusion, write_media, tmp_path):
         np.testing.assert_allclose(one[head], many[head], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "kept"), [("audio", "sound"), ("visual", "picture")])
+@pytest.mark.parametrize(("kind", "kept"), [("audio", "audio"), ("visual", "video")])
 def test_with_one_track_the_subnetwork_answers_as_it_does_alone(fusion, write_media, tmp_path, kind, kept):
-    path = write_media(tmp_path / "a.mkv", **{"picture": 0, "sound": 0, kept: 2})
+    path = write_media(tmp_path / "a.mkv", **{"video": 0, "audio": 0, kept: 2})
     found = fusion.predict(path)
     assert (found.head, list(found.probabilities), list(found.tracks)) == (kind, [kind], [kept])
+    assert found.absent == ({"audio": "video", "video": "audio"}[kept],)
     both = fusion.predict(write_media(tmp_path / "both.mkv", 2, 2))
     assert list(both.probabilities) == HEADS
     np.testing.assert_allclose(found.probabilities[kind], both.probabilities[kind], rtol=0, atol=1e-6)
-    other = {"sound": "picture", "picture": "sound"}[kept]
-    with pytest.raises(ClipError, match=rf"a\.mkv' has no {other}.*The head 'late' takes sound and picture"):
+    other = {"audio": "video", "video": "audio"}[kept]
+    with pytest.raises(ClipError, match=rf"a\.mkv' has no {other}.*The head 'late' takes audio and video"):
         fusion.predict(path, head="late")
 
 
 def test_single_networks_take_their_track_alone(make_checkpoint, write_media, tmp_path):
     both, silent = write_media(tmp_path / "both.mp4", 2, 3), write_media(tmp_path / "silent.mp4", 2, 0)
     audio, visual = (sedcrnn.load(make_checkpoint(kind)) for kind in ("audio", "visual"))
-    assert audio.predict(both).tracks == {"sound": 3}
+    assert audio.predict(both).tracks == {"audio": 3}
     assert visual.predict(silent).head == "visual"
-    with pytest.raises(ClipError, match=r"silent\.mp4' has no sound"):
+    with pytest.raises(ClipError, match=r"silent\.mp4' has no audio"):
         audio.predict(silent)
 
 
 def test_what_has_no_counterpart_is_left_out(fusion, write_media, tmp_path):
     found = fusion.predict(write_media(tmp_path / "a.mp4", 2, 4))
-    assert (len(found.seconds), found.tracks) == (2, {"sound": 4, "picture": 2})
+    assert (len(found.seconds), found.tracks) == (2, {"audio": 4, "video": 2})
 
 
-def test_the_cover_of_a_piece_of_music_is_not_a_picture(fusion, write_media, tmp_path):
+def test_the_cover_of_a_piece_of_music_is_not_a_video(fusion, write_media, tmp_path):
     Image.new("RGB", (32, 32), (200, 0, 0)).save(tmp_path / "cover.png")
     plain = write_media(tmp_path / "plain.m4a", 0, 2)
     with (
-        av.open(str(plain)) as sound,
+        av.open(str(plain)) as music,
         av.open(str(tmp_path / "cover.png")) as cover,
         av.open(str(tmp_path / "music.m4a"), "w", format="mp4") as target,
     ):
-        streams = [(source.streams[0], target.add_stream_from_template(source.streams[0])) for source in (sound, cover)]
+        streams = [(source.streams[0], target.add_stream_from_template(source.streams[0])) for source in (music, cover)]
         streams[1][1].disposition = av.stream.Disposition.attached_pic
-        for (source, stream), container in zip(streams, (sound, cover), strict=True):
+        for (source, stream), container in zip(streams, (music, cover), strict=True):
             for packet in container.demux(source):
                 if packet.dts is not None:
                     packet.stream = stream
@@ -120,20 +123,20 @@ def test_damage_is_not_taken_for_absence(fusion, write_media, tmp_path):
         fusion.predict(tmp_path / "cut.mp4")
     assert not isinstance(refusal.value, MissingTrackError)
     wave = np.zeros((20 * 48000, 2), np.float32)
-    wave[-1] = np.nan  # long after the end of the picture
+    wave[-1] = np.nan  # long after the end of the video
     soundfile.write(tmp_path / "late.wav", wave, 48000, subtype="FLOAT")
     with pytest.raises(ClipError, match=r"late\.wav' holds 2 samples that are not finite"):
-        fusion.predict(write_media(tmp_path / "picture.mp4", 2, 0), tmp_path / "late.wav")
+        fusion.predict(write_media(tmp_path / "silent.mp4", 2, 0), tmp_path / "late.wav")
     with pytest.raises(ClipError, match=r"short\.mp4' lasts 0\.[56]\d s"):
         fusion.predict(write_media(tmp_path / "short.mp4", 0.5, 0.5))
 
 
-def test_misuse_is_told(fusion, make_checkpoint, tmp_path):
-    with pytest.raises(ConfigError, match=r"head=lat\. .*nearest is 'late'"):
+def test_misuse_is_refused(fusion, make_checkpoint, tmp_path):
+    with pytest.raises(ConfigError, match=r"The head is 'lat'\. .*nearest is 'late'"):
         fusion.predict("a.mp4", head="lat")
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         sedcrnn.load(tmp_path / "no-run")
-    with pytest.raises(ConfigError, match="device=cuda:99"):
+    with pytest.raises(ConfigError, match="device is 'cuda:99'"):
         sedcrnn.load(make_checkpoint("audio"), device="cuda:99")
     with pytest.raises(ClipError, match=r"There is no file '.*gone\.mp4'"):
         fusion.predict(tmp_path / "gone.mp4")
@@ -150,3 +153,43 @@ def test_a_checkpoint_that_does_not_describe_its_features_is_refused(make_checkp
 def test_the_package_loads_without_torch():
     check = "import sys, sedcrnn; sys.exit('torch' in sys.modules or 'av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_feature_of_a_users_own_is_predicted_from(write_media, tmp_path, monkeypatch):
+    (tmp_path / "own_loudness.py").write_text(
+        "import numpy as np\n"
+        "from sedcrnn.features.audio_file import open_audio\n"
+        "from sedcrnn.features.feature import Feature\n"
+        "class Loudness(Feature):\n"
+        "    name, track, per_step = 'loudness', 'audio', 1\n"
+        "    def parameters(self):\n"
+        "        return {'version': 1}\n"
+        "    def extract(self, path):\n"
+        "        with open_audio(path) as audio:\n"
+        "            wave = np.concatenate(list(audio.blocks()), axis=1)[0]\n"
+        "        return np.sqrt((wave[: len(wave) // 9600 * 9600].reshape(-1, 9600) ** 2).mean(1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("SEDCRNN_TRUST", "own_loudness")
+
+    class Loudest(SceneModel):
+        path, scenes = tmp_path / "own", ("quiet", "loud")
+
+        def __init__(self):
+            self.heads = {"answer": ("loudness",)}
+            self.features = {"loudness": {"_target_": "own_loudness.Loudness"}}
+
+        def probabilities(self, inputs):
+            loud = inputs["loudness"].mean(1)
+            return {"answer": np.stack([1 - loud, loud], axis=1)}
+
+    wave = np.repeat([0.25, 0.5, 0.75], 48000)
+    soundfile.write(tmp_path / "a.wav", np.concatenate([wave, wave[:20000]]), 48000)
+    found = Predictor(Loudest()).predict(tmp_path / "a.wav")
+    np.testing.assert_allclose(found.probabilities["answer"][:, 1], [0.25, 0.5, 0.75], atol=1e-4)
+    assert (found.tracks, found.absent) == ({"audio": 3}, ())
+    with pytest.raises(ClipError, match="has no audio"):
+        Predictor(Loudest()).predict(write_media(tmp_path / "silent.mp4", 2, 0))
+    soundfile.write(tmp_path / "short.wav", wave[:30000], 48000)
+    with pytest.raises(ClipError, match=r"short\.wav' lasts less than one second"):
+        Predictor(Loudest()).predict(tmp_path / "short.wav")

@@ -6,8 +6,7 @@ import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from sedcrnn.errors import ConfigError, WeightsError
-from sedcrnn.networks.backbones import FrameEncoder, build_backbone
-from sedcrnn.networks.normalisation import find_normalisation
+from sedcrnn.networks.backbones import FrameEncoder, build_backbone, find_normalisation
 from sedcrnn.networks.profile import count_parameters
 
 VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)

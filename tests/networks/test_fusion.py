@@ -54,7 +54,7 @@ def test_heads_forward_and_encoded_values_agree(small_network, one_second):
 
 
 def from_maps(network, audio_map, visual_steps):
-    return network.decode(**network.encode_sound(audio_map), **network.encode_picture(visual_steps))
+    return network.decode(**network.encode_audio(audio_map), **network.encode_video(visual_steps))
 
 
 @torch.no_grad()
@@ -167,10 +167,10 @@ def test_learned_late_fusion_without_early_reads_audio_and_visual(place):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("open_to", "bias"), [("sound", 100.0), ("picture", -100.0)])
-def test_a_gate_lets_pass_sound_or_picture(open_to, bias):
+@pytest.mark.parametrize(("open_to", "bias"), [("audio", 100.0), ("visual", -100.0)])
+def test_a_gate_lets_pass_audio_or_video(open_to, bias):
     fusion = GatedFusion(audio=3, visual=4, hidden=2, scenes=5)
-    steps = {"sound": torch.rand(2, 6, 3) + 0.5, "picture": torch.rand(2, 6, 4) + 0.5}
+    steps = {"audio": torch.rand(2, 6, 3) + 0.5, "visual": torch.rand(2, 6, 4) + 0.5}
     fusion.gate.weight.fill_(bias)  # all steps are positive
     layer = getattr(fusion, open_to)
     expected = torch.tanh(steps[open_to] @ layer.weight.T).mean(1) @ fusion.dense.weight.T
@@ -180,8 +180,8 @@ def test_a_gate_lets_pass_sound_or_picture(open_to, bias):
 @torch.no_grad()
 def test_a_half_open_gate_by_arithmetic():
     fusion = GatedFusion(audio=1, visual=1, hidden=1, scenes=1)
-    fusion.sound.weight.copy_(torch.tensor([[1.0], [0.0]]))
-    fusion.picture.weight.copy_(torch.tensor([[0.0], [2.0]]))
+    fusion.audio.weight.copy_(torch.tensor([[1.0], [0.0]]))
+    fusion.visual.weight.copy_(torch.tensor([[0.0], [2.0]]))
     fusion.gate.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
     fusion.dense.weight.copy_(torch.tensor([[10.0, 1.0]]))
     # Step 1: tanh(1) * sigmoid(1) and tanh(2) * sigmoid(1); step 2, of zeros: 0.
@@ -207,12 +207,14 @@ def attended_by_hand(layer, queries, keys):
 def test_cross_attention_by_hand():
     torch.manual_seed(1)
     fusion = CrossAttentionFusion(audio=3, visual=6, hidden=4, scenes=5)
-    heard, seen = torch.randn(1, 4, 3), torch.randn(1, 2, 6)  # its steps need not be as many
-    sound, picture = heard[0] @ fusion.sound.weight.T, seen[0] @ fusion.picture.weight.T
-    new_sound = sound + attended_by_hand(fusion.to_picture, sound, picture)
-    new_picture = picture + attended_by_hand(fusion.to_sound, picture, sound)
-    means = [functional.layer_norm(steps, (8,)).mean(0) for steps in (new_sound, new_picture)]
-    torch.testing.assert_close(fusion(heard, seen)[0], torch.cat(means) @ fusion.dense.weight.T, atol=1e-5, rtol=1e-5)
+    audio_steps, visual_steps = torch.randn(1, 4, 3), torch.randn(1, 2, 6)  # they need not be as many
+    audio, visual = audio_steps[0] @ fusion.audio.weight.T, visual_steps[0] @ fusion.visual.weight.T
+    new_audio = audio + attended_by_hand(fusion.to_visual, audio, visual)
+    new_visual = visual + attended_by_hand(fusion.to_audio, visual, audio)
+    means = [functional.layer_norm(steps, (8,)).mean(0) for steps in (new_audio, new_visual)]
+    torch.testing.assert_close(
+        fusion(audio_steps, visual_steps)[0], torch.cat(means) @ fusion.dense.weight.T, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("fusion", [{"early": "gated"}, {"early": "cross_attention"}, {"early": "none"}])

@@ -48,7 +48,7 @@ def test_audio_network_gives_keras_numbers():
 def test_fusion_heads_give_keras_numbers():
     network = parity_network()
     sound, picture = 2 * wave((2, 6, 5, 8), 0.3), wave((2, 3, 512), 0.9)
-    heads = network.decode(**network.encode_sound(sound), **network.encode_picture(picture))
+    heads = network.decode(**network.encode_audio(sound), **network.encode_video(picture))
     for name, expected in KERAS_HEADS.items():
         torch.testing.assert_close(heads[name].softmax(-1), torch.tensor(expected), atol=2e-6, rtol=0)
     assert tuple(heads) == tuple(KERAS_HEADS)

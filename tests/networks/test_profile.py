@@ -4,7 +4,7 @@ import torch
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.freezing import freeze
 from sedcrnn.networks.fusion import FusionNetwork
-from sedcrnn.networks.profile import count_by_modality, count_multiply_accumulates, count_parameters, layer_table
+from sedcrnn.networks.profile import count_multiply_accumulates, count_parameters, layer_table
 from sedcrnn.networks.visual import VisualNetwork
 
 
@@ -30,21 +30,6 @@ def test_frozen_parameters_are_not_trainable(small_network):
     assert count_parameters(small_network) == (whole.total, whole.total - audio.total, whole.keras)
 
 
-@pytest.mark.parametrize(
-    ("head", "audio", "visual"),
-    [
-        ("late", 323_274, 14_820_170),
-        ("early", 323_274 - 1_290, 14_714_688),  # without the subnetworks' classifiers
-        ("audio", 323_274, 0),
-        ("visual", 0, 14_820_170),
-    ],
-)
-def test_parameters_by_modality_are_the_papers(paper_network, head, audio, visual):
-    assert count_by_modality(paper_network, head) == {"audio": audio, "visual": visual}
-    if head in ("audio", "visual"):  # the subnetwork as a network of its own
-        assert count_by_modality(getattr(paper_network, head), head) == {"audio": audio, "visual": visual}
-
-
 def test_layers_stand_in_the_order_in_which_they_run(paper_table):
     names = list(rows(paper_table))
     assert names[0] == "audio.blocks.block1.conv_shortcut"
@@ -62,6 +47,21 @@ def test_rows_give_shape_and_keras_parameters(paper_table):
     assert (shapes["visual.gru"], parameters["visual.gru"]) == ("1 x 5 x 64", 104_832)
     assert parameters["audio.blocks.block3.norm2"] == 4 * 128
     assert sum(parameters.values()) == 15_416_148
+
+
+def test_parts_have_subtotals_of_parameters_and_cost(paper_table, paper_network, seconds):
+    lines = paper_table.split("Parts:\n")[1].split("\n\n")[0].splitlines()
+    subtotals = {line.split()[0]: (line.split()[1], line.split()[3]) for line in lines}
+    assert {part: parameters for part, (parameters, _) in subtotals.items()} == {
+        "audio": "323,274",
+        "visual": "14,820,170",
+        "early": "272,394",
+        "late": "310",
+    }
+    for part in ("audio", "visual"):
+        cost = count_multiply_accumulates(getattr(paper_network, part), seconds)
+        assert subtotals[part][1] == f"{cost / 1e9:.3f}"
+    assert subtotals["early"][1] == f"{(5 * 2 * 192 * (640 + 64) + 128 * 10) / 1e9:.3f}"
 
 
 def test_foot_gives_totals_and_cost(paper_table):
@@ -90,7 +90,7 @@ def test_attention_and_parameters_outside_layers_are_counted():
     table = {name: row.split() for name, row in rows(layer_table(network, inputs)).items()}
     parameters = {name: int(row[-1].replace(",", "")) for name, row in table.items()}
     assert sum(parameters.values()) == count_parameters(network).keras
-    assert parameters["early.to_picture"] == 4 * 12 * 12 + 4 * 12
+    assert parameters["early.to_visual"] == 4 * 12 * 12 + 4 * 12
     assert parameters["visual.encoder"] == (1 + 5) * 64  # class token and positions
     # Patches, then in each of 6 blocks four projections, scores and weighted sums over 5 tokens, and two dense layers.
     block = 5 * 64 * 64 * (4 + 2 * 3) + 2 * 5 * 5 * 64

@@ -5,18 +5,18 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from sedcrnn.features.filterbanks.gammatone import centre_frequencies
-from sedcrnn.plotting.input_figure import DPI, LONGEST_TITLE, FrameStrip, SoundPanels, band_ticks, draw_inputs
+from sedcrnn.plotting.input_figure import DPI, LONGEST_TITLE, FrameStrip, SpectrogramPanels, band_ticks, draw_inputs
 
 CENTRES = centre_frequencies(22050, 64, 0)
 
 
-def sound(seconds=3, channels=3, bands=64):
+def spectrograms(seconds=3, channels=3, bands=64):
     values = np.random.default_rng(0).uniform(-1, 1, (channels, bands, 50 * seconds)).astype(np.float32)
     names = ("left", "right", "difference")[:channels]
-    return SoundPanels(values=values, names=names, centres=CENTRES, columns_per_second=50)
+    return SpectrogramPanels(values=values, names=names, centres=CENTRES, columns_per_second=50)
 
 
-def picture(seconds=3, aspect_ratio=1.0):
+def strip(seconds=3, aspect_ratio=1.0):
     """Frames that show their own number."""
     frames = np.broadcast_to(np.arange(5 * seconds, dtype=np.uint8)[:, None, None, None], (5 * seconds, 8, 8, 3))
     return FrameStrip(frames=frames, aspect_ratio=aspect_ratio)
@@ -38,7 +38,7 @@ def test_ticks_lie_on_the_bands_of_their_frequencies():
 
 
 def test_spectrograms_lie_on_the_time_axis_highest_band_on_top():
-    given = sound()
+    given = spectrograms()
     axes = draw_inputs("a", 4, 7, given, None).axes
     assert [axis.get_title(loc="left") for axis in axes[:3]] == ["left", "right", "difference"]
     assert len(axes) == 4  # and the colour bar
@@ -65,7 +65,7 @@ def test_spectrograms_lie_on_the_time_axis_highest_band_on_top():
     ],
 )
 def test_as_many_frames_as_fit_lie_at_their_times(seconds, aspect_ratio, shown):
-    axis = draw_inputs("a", 2, 2 + seconds, None, picture(seconds, aspect_ratio)).axes[0]
+    axis = draw_inputs("a", 2, 2 + seconds, None, strip(seconds, aspect_ratio)).axes[0]
     assert [int(np.asarray(image.get_array())[0, 0, 0]) for image in axis.images] == shown
     starts = [left for left, _, _, _ in extents(axis)]
     np.testing.assert_allclose(starts, [2 + number / 5 for number in shown])
@@ -76,8 +76,8 @@ def test_as_many_frames_as_fit_lie_at_their_times(seconds, aspect_ratio, shown):
 
 @pytest.mark.parametrize("aspect_ratio", [9 / 16, 1, 16 / 9, 3])
 @pytest.mark.parametrize("seconds", [1, 10, 100])
-def test_thumbnails_have_the_pictures_proportions(aspect_ratio, seconds):
-    figure = draw_inputs("a", 0, seconds, sound(seconds), picture(seconds, aspect_ratio))
+def test_thumbnails_have_the_videos_proportions(aspect_ratio, seconds):
+    figure = draw_inputs("a", 0, seconds, spectrograms(seconds), strip(seconds, aspect_ratio))
     axis = figure.axes[3]
     left, right, _, _ = extents(axis)[0]
     box = axis.get_window_extent()
@@ -89,23 +89,25 @@ def test_thumbnails_have_the_pictures_proportions(aspect_ratio, seconds):
 
 
 def test_what_no_window_covers_is_hatched():
-    figure = draw_inputs("a", 0, 3.4, sound(3), picture(3))
+    figure = draw_inputs("a", 0, 3.4, spectrograms(3), strip(3))
     for axis in figure.axes[:4]:
         (hatched,) = [patch for patch in axis.patches if patch.get_hatch()]
         assert (hatched.get_x(), hatched.get_width()) == (3, pytest.approx(0.4))
         assert axis.get_xlim() == (0, 3.4)
     assert any("hatched" in text.get_text() for text in figure.texts)
-    whole = draw_inputs("a", 0, 3, sound(3), picture(3))
+    whole = draw_inputs("a", 0, 3, spectrograms(3), strip(3))
     assert not any(patch.get_hatch() for axis in whole.axes for patch in axis.patches)
     assert not any("hatched" in text.get_text() for text in whole.texts)
 
 
 @pytest.mark.parametrize(
-    ("channels", "with_picture", "end"), [(3, True, 3.4), (3, False, 3), (1, True, 3), (1, False, 3), (0, True, 3)]
+    ("channels", "with_frames", "end"), [(3, True, 3.4), (3, False, 3), (1, True, 3), (1, False, 3), (0, True, 3)]
 )
-def test_texts_neither_overlap_nor_leave_the_figure(channels, with_picture, end):
+def test_texts_neither_overlap_nor_leave_the_figure(channels, with_frames, end):
     title = "a $strange_ name\n" + 20 * "longer "
-    figure = draw_inputs(title, 0, end, sound(3, channels) if channels else None, picture() if with_picture else None)
+    figure = draw_inputs(
+        title, 0, end, spectrograms(3, channels) if channels else None, strip() if with_frames else None
+    )
     assert len(figure.texts[0].get_text()) <= LONGEST_TITLE + 1
     FigureCanvasAgg(figure).draw()
     width, height = figure.canvas.get_width_height()

@@ -1,6 +1,5 @@
 """VGG16 with known numbers, as files of every kind that people have."""
 
-import struct
 from pathlib import Path
 
 import h5py
@@ -52,29 +51,17 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def new_blob(array):
+def blob(array):
     shape = b"".join(map(varint, array.shape))
     return field(7, field(1, shape)) + field(5, array.astype("<f4").tobytes())
 
 
-def old_blob(array):
-    """Before 2014: always four dimensions, and here the numbers unpacked where they are few."""
-    shape = (1,) * (4 - array.ndim) + array.shape
-    data = b"".join(field(number, size) for number, size in enumerate(shape, 1))
-    if array.size > 1000:
-        return data + field(5, array.astype("<f4").tobytes())
-    return data + b"".join(varint(5 << 3 | 5) + struct.pack("<f", number) for number in array.ravel())
-
-
-def _write_caffe(path: Path, layers, old=False):
+def _write_caffe(path: Path, layers):
     """`layers`: name -> arrays. Between the fields that matter stand others, of every wire type."""
     data = field(1, b"VGG16") + field(5, 1) + varint(9 << 3 | 5) + b"\0" * 4 + varint(10 << 3 | 1) + b"\0" * 8
     for name, arrays in layers.items():
-        blobs = [field(6 if old else 7, old_blob(array) if old else new_blob(array)) for array in arrays]
-        if old:
-            data += field(2, field(2, b"below") + field(4, name.encode()) + field(5, 4) + b"".join(blobs))
-        else:
-            data += field(100, field(1, name.encode()) + field(2, b"Convolution") + b"".join(blobs))
+        blobs = b"".join(field(7, blob(array)) for array in arrays)
+        data += field(100, field(1, name.encode()) + field(2, b"Convolution") + blobs)
         data += field(100, field(1, b"relu") + field(2, b"ReLU"))
     path.write_bytes(data)
     return path
@@ -128,7 +115,6 @@ def files(vgg16, timm_state, tmp_path_factory):
     head = {"classifier.6.weight": torch.ones(365, 4), "classifier.6.bias": torch.ones(365)}
     paths = {
         "caffe": _write_caffe(folder / "vgg16.caffemodel", _caffe_layers(vgg16, 365)),
-        "old caffe": _write_caffe(folder / "old.caffemodel", _caffe_layers(vgg16, 365), old=True),
         "keras": _write_keras(folder / "vgg16.h5", _keras_layers(vgg16, 365)),
         "keras notop": _write_keras(folder / "vgg16_notop.h5", _keras_layers(vgg16)),
         "keras model": _write_keras(folder / "model.hdf5", _keras_layers(vgg16), below="model_weights/"),

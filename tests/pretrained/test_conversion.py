@@ -11,7 +11,7 @@ from sedcrnn.networks.backbones import FrameEncoder, build_backbone
 from sedcrnn.pretrained.encoder_weights import convert, load_encoder_weights
 from sedcrnn.pretrained.origins import ORIGINS, identify
 
-KINDS = ["caffe", "old caffe", "keras", "keras notop", "keras model", "torch", "torch checkpoint", "safetensors"]
+KINDS = ["caffe", "keras", "keras notop", "keras model", "torch", "torch checkpoint", "safetensors"]
 
 
 def converted(path, backbone="vgg16", trained_on="places365_caffe"):
@@ -27,11 +27,11 @@ def test_every_kind_of_file_gives_the_same_numbers(files, timm_state, kind):
     assert (weights.backbone, weights.normalisation, weights.source) == ("vgg16", "places365", files[kind].name)
 
 
-def convolved_by_hand(vgg16, picture):
-    """VGG16's last map in NumPy: `picture` (height, width, RGB) of 0-255, as Caffe's Places365 networks take it."""
-    maps = picture[..., ::-1].astype(np.float64) - np.array([104.0510, 112.5145, 116.6760])
-    for (block, place), (kernel, bias) in vgg16.items():
-        if place == 1 and block > 1:
+def convolved_by_hand(vgg16, image):
+    """VGG16's last map in NumPy: `image` (height, width, RGB) of 0-255, as Caffe's Places365 networks take it."""
+    maps = image[..., ::-1].astype(np.float64) - np.array([104.0510, 112.5145, 116.6760])
+    for (block, number), (kernel, bias) in vgg16.items():
+        if number == 1 and block > 1:
             height, width, channels = maps.shape
             maps = maps.reshape(height // 2, 2, width // 2, 2, channels).max((1, 3))
         padded = np.pad(maps, ((1, 1), (1, 1), (0, 0)))
@@ -42,18 +42,18 @@ def convolved_by_hand(vgg16, picture):
 
 
 @pytest.mark.parametrize("kind", ["caffe", "keras"])
-def test_a_converted_network_sees_a_picture_as_numpy_does(files, vgg16, kind):
-    picture = np.random.default_rng(1).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+def test_a_converted_network_sees_an_image_as_numpy_does(files, vgg16, kind):
+    image = np.random.default_rng(1).integers(0, 256, (32, 64, 3), dtype=np.uint8)
     weights = converted(files[kind])
     encoder = FrameEncoder("vgg16", "max", weights.normalisation).eval()
     encoder.backbone.load_state_dict(weights.weights)
     with torch.no_grad():
-        given = encoder(torch.from_numpy(picture).permute(2, 0, 1)[None, None])[0, 0]
-    expected = convolved_by_hand(vgg16, picture).max((0, 1))
+        given = encoder(torch.from_numpy(image).permute(2, 0, 1)[None, None])[0, 0]
+    expected = convolved_by_hand(vgg16, image).max((0, 1))
     assert expected.std() > 10
     np.testing.assert_allclose(given.numpy(), expected, rtol=1e-3, atol=1e-3 * expected.max())
     # the test would see a wrong channel order
-    assert np.abs(convolved_by_hand(vgg16, picture[..., ::-1]).max((0, 1)) - expected).max() > 0.05 * expected.max()
+    assert np.abs(convolved_by_hand(vgg16, image[..., ::-1]).max((0, 1)) - expected).max() > 0.05 * expected.max()
 
 
 def test_the_converted_file_says_what_it_holds(files, timm_state, tmp_path):
@@ -89,8 +89,6 @@ def test_an_origin_is_known_by_the_md5_or_said():
         identify("0" * 32, None)
     with pytest.raises(WeightsError, match=r"published file of 'places365_keras'"):
         identify(notop, "imagenet")
-    with pytest.raises(WeightsError, match=r"trained_on is 'imagnet'.*nearest is 'imagenet'"):
-        identify(notop, "imagnet")
 
 
 def write_state(path, state):
@@ -138,12 +136,12 @@ def test_numbers_that_are_not_finite_are_refused(timm_state, tmp_path, number):
         converted(path)
 
 
-@pytest.mark.parametrize("kind", ["caffe", "old caffe", "keras", "torch", "torch checkpoint", "safetensors"])
-@pytest.mark.parametrize("share", [0.0, 0.7])
-def test_a_file_that_is_cut_off_is_refused(files, tmp_path, kind, share):
+@pytest.mark.parametrize("kind", ["caffe", "keras", "torch", "torch checkpoint", "safetensors"])
+@pytest.mark.parametrize("part", [0.0, 0.7])
+def test_a_file_that_is_cut_off_is_refused(files, tmp_path, kind, part):
     data = files[kind].read_bytes()
     path = tmp_path / files[kind].name
-    path.write_bytes(data[: int(share * len(data))])
+    path.write_bytes(data[: int(part * len(data))])
     with pytest.raises(WeightsError, match=r"cannot be read as"):
         converted(path)
 
@@ -153,6 +151,9 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
         (tmp_path / name).write_text("<!DOCTYPE html><title>404</title>" * 9)
         with pytest.raises(WeightsError, match=rf"{name} cannot be read as .*list` says where"):
             converted(tmp_path / name)
+    (tmp_path / "old.caffemodel").write_bytes(b"\x12\x02\x22\x00")  # a layer as Caffe wrote them before 2015
+    with pytest.raises(WeightsError, match="load it with a newer Caffe and save it"):
+        converted(tmp_path / "old.caffemodel")
     torch.save(build_backbone("test_resnet"), tmp_path / "model.pth")
     with pytest.raises(WeightsError, match="not a pickled model"):
         converted(tmp_path / "model.pth")

@@ -1,9 +1,11 @@
 """The weights command as a user types it: what it writes, says, and exits with."""
 
 import hashlib
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import get_args, get_type_hints
 
 import huggingface_hub.constants
 import pytest
@@ -11,8 +13,9 @@ import timm
 import torch
 
 from sedcrnn import weights
-from sedcrnn.networks.backbones import FrameEncoder
+from sedcrnn.networks.backbones import NORMALISATIONS, FrameEncoder
 from sedcrnn.pretrained.encoder_weights import load_encoder_weights
+from sedcrnn.pretrained.importing import in_words
 from sedcrnn.pretrained.origins import ORIGINS
 
 
@@ -28,53 +31,63 @@ def command(monkeypatch, tmp_path, capsys):
             weights.main()
         except SystemExit as stopped:
             code = int(stopped.code or 0)
-        told = capsys.readouterr()
-        assert "Traceback" not in told.err
-        paragraph = told.err.rpartition("\nError: ")[2].strip()
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+        paragraph = shown.err.rpartition("\nError: ")[2].strip()
         assert "\n" not in paragraph
-        return code, told.out, paragraph
+        return code, shown.out, paragraph
 
     return run
 
 
 def test_import_writes_a_file_and_says_what_it_was(command, files, timm_state, tmp_path):
-    code, told, _ = command("import", files["caffe"], "trained_on=places365_caffe")
+    code, shown, _ = command("import", files["caffe"], "trained_on=places365_caffe")
     assert code == 0
     loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-places365.safetensors")
     assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())
-    assert f"{hashlib.md5(files['caffe'].read_bytes()).hexdigest()} of vgg16.caffemodel: none of the known" in told
-    assert "CC BY" in told
-    assert "BGR, 0-255 less (104.051, 112.5145, 116.676)" in told
-    assert "26 arrays, 14,714,688 numbers" in told
-    assert "init_from.encoder=weights/vgg16-places365.safetensors" in told
+    assert f"{hashlib.md5(files['caffe'].read_bytes()).hexdigest()} of vgg16.caffemodel: none of the known" in shown
+    assert "CC BY" in shown
+    assert "BGR, 0-255 less (104.051, 112.5145, 116.676)" in shown
+    assert "26 arrays, 14,714,688 numbers" in shown
+    assert "init_from.encoder=weights/vgg16-places365.safetensors" in shown
 
 
 def test_a_published_file_is_known_by_its_md5(command, files, monkeypatch, tmp_path):
     md5 = hashlib.md5(files["keras notop"].read_bytes()).hexdigest()
     monkeypatch.setitem(ORIGINS["places365_keras"].md5, "the_notop.h5", md5)
-    code, told, _ = command("import", files["keras notop"], f"output={tmp_path / 'mine.safetensors'}")
+    code, shown, _ = command("import", files["keras notop"], f"output={tmp_path / 'mine.safetensors'}")
     assert code == 0
-    assert f"{md5} of vgg16_notop.h5: the published the_notop.h5" in told
-    assert "GPL-3.0" in told
+    assert f"{md5} of vgg16_notop.h5: the published the_notop.h5" in shown
+    assert "GPL-3.0" in shown
     assert load_encoder_weights(tmp_path / "mine.safetensors").trained_on == "places365_keras"
 
 
 def test_list_names_origins_licences_and_the_md5_of_the_originals(command):
-    code, told, _ = command("list")
+    code, shown, _ = command("list")
     assert code == 0
     for words in (*ORIGINS, "CC BY", "GPL-3.0", "BSD-3-Clause", "vgg16_places365.caffemodel"):
-        assert words in told
-    assert "7944d606893ead4c74336c354045d248 vgg16-places365_weights_tf_dim_ordering_tf_kernels.h5" in told
-    assert "d5f7340fd4cb346f59500788ee97b087 vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5" in told
+        assert words in shown
+    assert "7944d606893ead4c74336c354045d248 vgg16-places365_weights_tf_dim_ordering_tf_kernels.h5" in shown
+    assert "d5f7340fd4cb346f59500788ee97b087 vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5" in shown
+
+
+def test_what_is_known_needs_neither_torch_nor_timm_and_agrees_with_the_networks():
+    code = "import sys; from sedcrnn.pretrained import origins; print({'torch', 'timm', 'wandb'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    for origin in ORIGINS.values():
+        assert origin.frames == in_words(NORMALISATIONS[origin.normalisation])
+    choices = get_args(get_type_hints(weights.WeightsOptions)["trained_on"])[0]
+    assert get_args(choices) == tuple(ORIGINS)
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "No action is given"),
-        (["inport", "x.h5"], "The action is 'inport'"),
-        (["import"], "0 words follow 'import'"),
-        (["import", "a.h5", "b.h5"], "2 words follow 'import'"),
+        ([], "'action' is not set"),
+        (["inport", "x.h5"], "action is 'inport'"),
+        (["import"], "Nothing follows 'import'"),
+        (["import", "a.h5", "b.h5"], "The command line holds 'b.h5'"),
         (["import", "nowhere.h5"], "There is no file nowhere.h5"),
         (["import", "{torch}"], "trained_on is one of places365_caffe"),
         (["import", "{torch}", "trained_on=places356_caffe"], "nearest is 'places365_caffe'"),
@@ -87,7 +100,7 @@ def test_list_names_origins_licences_and_the_md5_of_the_originals(command):
         (["import", "{torch}", "backbone=vgg16.tv_in1k", "trained_on=imagenet"], "One of the two says"),
     ],
 )
-def test_misuse_is_told_in_one_paragraph_and_leaves_nothing(command, files, tmp_path, arguments, expected):
+def test_misuse_ends_with_one_paragraph_and_leaves_nothing(command, files, tmp_path, arguments, expected):
     code, _, error = command(*(argument.format(torch=files["torch"]) for argument in arguments))
     assert code == 1
     assert expected in error
@@ -99,11 +112,11 @@ def test_timms_weights_of_any_network_come_with_what_timm_knows_of_them(command,
     architecture = name.partition(".")[0]
     published = timm.create_model(architecture)  # with its classifier
     torch.save(published.state_dict(), tmp_path / "model.pth")
-    code, told, error = command("import", "model.pth", f"backbone={name}")
+    code, shown, error = command("import", "model.pth", f"backbone={name}")
     assert code == 0, error
-    assert f"timm's {name}, trained at 160 x 160 pixels" in told
-    assert "RGB, 0-255 less (127.5, 127.5, 127.5), divided by (127.5, 127.5, 127.5)" in told
-    assert f"model.network.backbone={name} model.network.normalisation=timm" in told
+    assert f"timm's {name}, trained at 160 x 160 pixels" in shown
+    assert "RGB, 0-255 less (127.5, 127.5, 127.5), divided by (127.5, 127.5, 127.5)" in shown
+    assert f"model.network.backbone={name} model.network.normalisation=timm" in shown
     loaded = load_encoder_weights(tmp_path / "weights" / f"{architecture}-r160_in1k.safetensors")
     encoder = FrameEncoder(name, "model", "timm", 160, 160).eval()
     encoder.load_published(loaded.weights)
@@ -118,11 +131,11 @@ def test_timms_weights_of_any_network_come_with_what_timm_knows_of_them(command,
 def hub(files, monkeypatch, tmp_path_factory):
     """A server that answers as the hub does, for VGG16's file alone; a cache of its own. Its address."""
     data = files["imagenet"].read_bytes()
-    place = "/timm/vgg16.tv_in1k/resolve/main/model.safetensors"
+    file = "/timm/vgg16.tv_in1k/resolve/main/model.safetensors"
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self):
-            found = self.path == place
+            found = self.path == file
             self.send_response(200 if found else 404)
             self.send_header("Content-Length", str(len(data) if found else 0))
             self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
@@ -131,7 +144,7 @@ def hub(files, monkeypatch, tmp_path_factory):
 
         def do_GET(self):
             self.do_HEAD()
-            if self.path == place:
+            if self.path == file:
                 self.wfile.write(data)
 
         def log_message(self, *_):
@@ -148,17 +161,17 @@ def hub(files, monkeypatch, tmp_path_factory):
 
 
 def test_download_fetches_from_the_hub_and_converts(command, hub, timm_state, tmp_path):
-    code, told, error = command("download", "vgg16.tv_in1k", f"url={hub}")
+    code, shown, error = command("download", "vgg16.tv_in1k", f"url={hub}")
     assert code == 0, error
-    assert "bsd-3-clause" in told
-    assert "RGB, 0-255 less (123.675, 116.28, 103.53)" in told
-    assert "backbone=vgg16 model.network.normalisation=imagenet init_from.encoder=weights/vgg16-tv_in1k" in told
+    assert "bsd-3-clause" in shown
+    assert "RGB, 0-255 less (123.675, 116.28, 103.53)" in shown
+    assert "backbone=vgg16 model.network.normalisation=imagenet init_from.encoder=weights/vgg16-tv_in1k" in shown
     loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-tv_in1k.safetensors")
     assert (loaded.trained_on, loaded.normalisation, loaded.backbone) == ("tv_in1k", "imagenet", "vgg16")
     assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())
 
 
-def test_a_hub_that_does_not_have_it_or_is_not_there_is_told(command, hub, monkeypatch, tmp_path):
+def test_a_hub_that_does_not_have_it_or_is_not_there_is_named(command, hub, monkeypatch, tmp_path):
     code, _, error = command("download", "vgg19.tv_in1k", f"url={hub}")
     assert code == 1
     assert "timm/vgg19.tv_in1k cannot be downloaded" in error

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sedcrnn.evaluation.fold_scores import FORM
+from sedcrnn.evaluation.result_names import SCHEMA_VERSION
 from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.rows import make_tables
-from sedcrnn.reporting.rows_file import RowSpec, TableSpec
+from sedcrnn.reporting.tables import RowSpec, TableSpec, make_tables
 
 SCENES = ("bus", "park")
 CLIPS = (("b1", "oslo-1", "bus"), ("b2", "oslo-2", "bus"), ("p1", "rome-1", "park"), ("p2", "rome-2", "park"))
@@ -128,11 +127,11 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
             json.dumps({"milliseconds": 1.5 + seed, "threads": 2, "device": "A processor"})
         )
         for fold, values in (("validation", VALIDATION), ("test", windows)):
-            place = run / "evaluation" / fold
-            place.mkdir()
-            write_predictions(place / "predictions.csv", dict.fromkeys(HEADS[kind], values))
-            told = {
-                "of": {"checkpoint": f"c{seed}", "data": data, "fold": fold, "form": FORM},
+            folder_of_fold = run / "evaluation" / fold
+            folder_of_fold.mkdir()
+            write_predictions(folder_of_fold / "predictions.csv", dict.fromkeys(HEADS[kind], values))
+            metrics_json = {
+                "of": {"checkpoint": f"c{seed}", "data": data, "fold": fold, "schema_version": SCHEMA_VERSION},
                 "stage": kind,
                 "selection": about["selection"],
                 "skipped_clips": [],
@@ -150,7 +149,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
                 },
                 **(metrics or {}),
             }
-            (place / "metrics.json").write_text(json.dumps(told))
+            (folder_of_fold / "metrics.json").write_text(json.dumps(metrics_json))
         return run
 
     return write
@@ -171,6 +170,6 @@ def runs(tmp_path: Path, write_run: Callable[..., Path]) -> Path:
 @pytest.fixture
 def tables_of() -> Callable[..., list]:
     def make(folder: Path, specs=SPECS, seeds=None, leave_out=()) -> list:
-        return make_tables(collect(folder, "test", leave_out), specs, seeds)
+        return make_tables(collect(folder, leave_out), specs, seeds)
 
     return make

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sedcrnn.reporting.calibration import BINS, brier_score, fit_temperature, reliability, scaled
+from sedcrnn.reporting.scoring import BINS, brier_score, fit_temperature, reliability, scaled
 
 
 def test_the_temperature_makes_confidence_equal_accuracy():
@@ -45,14 +45,14 @@ def test_calibration_error_by_hand():
     log_probabilities = torch.tensor([sure, sure, unsure, unsure]).log()
     curve = reliability(log_probabilities, torch.tensor([0, 1, 0, 0]))
     filled = [
-        (int(n), round(c, 6), a) for n, c, a in zip(curve.count, curve.confidence, curve.accuracy, strict=True) if n
+        (int(n), round(c, 6), a) for n, c, a in zip(curve.number, curve.confidence, curve.accuracy, strict=True) if n
     ]
     assert filled == [(2, 0.62, 1.0), (2, 0.91, 0.5)]
-    assert curve.count.argmax() == int(0.62 * BINS)
+    assert curve.number.argmax() == int(0.62 * BINS)
     assert curve.error == pytest.approx((2 * 0.38 + 2 * 0.41) / 4, abs=1e-6)
 
 
 def test_certainty_is_in_the_last_bin():
     curve = reliability(torch.tensor([[1.0, 0.0]]).log(), torch.tensor([0]))
-    assert curve.count.tolist() == [0] * (BINS - 1) + [1]
+    assert curve.number.tolist() == [0] * (BINS - 1) + [1]
     assert curve.error == 0

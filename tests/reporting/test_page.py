@@ -15,8 +15,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.outputs import write_results
 from sedcrnn.reporting.page import build_page
+from sedcrnn.reporting.report_files import results_text
 from tests.reporting.conftest import AUDIO
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -55,18 +55,17 @@ def shown_table(browser: webdriver.Chrome, title: str) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_page_fits_asks_for_nothing_and_shows_what_the_results_say(runs, tables_of, browser, tmp_path):
     tables = tables_of(runs)
     page = tmp_path / "report.html"
-    page.write_text(build_page(tables, collect(runs, "test")), encoding="utf-8")
-    write_results(tmp_path / "results.csv", tables)
+    page.write_text(build_page(tables, collect(runs)), encoding="utf-8")
     scores = defaultdict(list)
-    with (tmp_path / "results.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            if line["state"] == "evaluated":
-                for score, scale in (("macro_accuracy", 100), ("macro_log_loss", 1)):
-                    scores[line["row"], line["level"], score].append(scale * float(line[score]))
+    for line in csv.DictReader(results_text(tables).splitlines()):
+        if line["state"] == "evaluated":
+            for score, scale in (("macro_accuracy", 100), ("macro_log_loss", 1)):
+                scores[line["row"], line["level"], score].append(scale * float(line[score]))
 
     for width in (1280, 420):
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -114,7 +113,7 @@ def test_the_page_fits_asks_for_nothing_and_shows_what_the_results_say(runs, tab
 
 
 def test_the_page_names_no_address_and_says_how_checkpoints_were_selected(runs, tables_of):
-    text = build_page(tables_of(runs), collect(runs, "test"))
+    text = build_page(tables_of(runs), collect(runs))
     assert not re.search(r"https?://|//\w+\.\w+/|src=\"(?!data:)|@import|url\(", text)
     for encoded in re.findall(r"base64,([^\"]+)", text):
         drawn = base64.b64decode(encoded).decode()
@@ -127,6 +126,6 @@ def test_the_page_names_no_address_and_says_how_checkpoints_were_selected(runs, 
 
 def test_names_cannot_write_markup(write_run, tables_of, tmp_path):
     write_run("audio", 0, AUDIO, name="<script>alert(1)</script>")
-    text = build_page(tables_of(tmp_path / "runs"), collect(tmp_path / "runs", "test"))
+    text = build_page(tables_of(tmp_path / "runs"), collect(tmp_path / "runs"))
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text

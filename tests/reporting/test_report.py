@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sedcrnn import report as report_command
-from sedcrnn.reporting.outputs import BEGIN, END
+from sedcrnn.reporting.report_files import BEGIN, END
+from sedcrnn.reporting.tables import project_tables, read_tables
 from tests.reporting.conftest import AUDIO
 
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ def arguments(tmp_path) -> list[str]:
     readme.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
     return [
         f"runs={tmp_path / 'runs'}",
-        f"rows={HERE / 'rows.yaml'}",
+        f"tables={HERE / 'tables.yaml'}",
         f"results={tmp_path / 'results.csv'}",
         f"readme={readme}",
         f"page={tmp_path / 'report.html'}",
@@ -60,9 +61,8 @@ def run(monkeypatch, arguments: list[str]) -> int:
 
 def test_results_and_readme_are_to_the_letter(runs, arguments, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, arguments) == 0
-    assert capsys.readouterr().out.split() == [
-        str(tmp_path / name) for name in ("results.csv", "report.html", "README.md")
-    ]
+    names = [str(tmp_path / name) for name in ("results.csv", "report.html", "README.md")]
+    assert capsys.readouterr().out.splitlines() == [*names, f"Next: open {tmp_path / 'report.html'} in a browser"]
     assert (tmp_path / "results.csv").read_text() == (HERE / "expected_results.csv").read_text()
     assert (tmp_path / "README.md").read_text() == f"Before.\n{BEGIN}\n\n{TABLE}\n{END}\nAfter.\n"
 
@@ -92,7 +92,7 @@ def test_seeds_that_are_asked_for_are_lines_of_the_results(runs, arguments, tmp_
     ("more", "expected"),
     [
         (["runs=nowhere"], "There are no run folders in nowhere"),
-        (["rows=nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["tables=nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["readme=nowhere.md"], "nowhere.md does not exist"),
         (["leave_out=[audio-s9]"], "leave_out names 'audio-s9'"),
         (["seeds=[7]"], "None of the 6 runs in"),
@@ -119,7 +119,7 @@ def test_a_readme_without_markers_is_refused_and_null_leaves_it_alone(
     write_run("audio", 0, AUDIO)
     (tmp_path / "README.md").write_text("No markers.\n")
     assert run(monkeypatch, arguments) == 1
-    assert "has no place for the table" in capsys.readouterr().err
+    assert "has no place for the tables" in capsys.readouterr().err
     assert run(monkeypatch, [*arguments, "readme=null"]) == 0
     assert (tmp_path / "README.md").read_text() == "No markers.\n"
     assert (tmp_path / "results.csv").exists()
@@ -129,6 +129,7 @@ def test_the_repository_has_a_place_for_the_table_and_names_experiments_that_exi
     experiments = HERE.parents[1] / "experiments"
     assert (experiments / "README.md").read_text().count(BEGIN) == 1
     assert (experiments / "README.md").read_text().count(END) == 1
-    specs = report_command.read_rows(experiments / "rows.yaml")
+    assert project_tables() == experiments / "tables.yaml"
+    specs = read_tables(experiments / "tables.yaml")
     listed = {row.experiment for spec in specs for row in spec.rows}
     assert {"audio", "visual_finetune", "fusion", "demo_audio", "demo_visual", "demo_fusion"} <= listed

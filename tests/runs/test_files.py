@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sedcrnn.runs.files import atomic, atomic_folder, write_json
+from sedcrnn.runs.files import atomic, write_json
 
 
 def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
@@ -30,23 +30,3 @@ def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         first.write_text("1")
         second.write_text("2")
     assert (tmp_path / "a.wav").read_text() == "1"
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "label"
-
-    def make(fails: bool) -> None:
-        with atomic_folder(path) as made:
-            assert made.name == "label"
-            (made / "a.txt").write_text("a")
-            assert made != path
-            if fails:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make(fails=True)
-    assert not list(path.parent.iterdir())
-    make(fails=False)
-    with pytest.raises(OSError, match="not empty"):
-        make(fails=False)
-    assert [file.name for file in tmp_path.rglob("*")] == ["deep", "label", "a.txt"]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sedcrnn.submission.output import check_output, write_output
+from sedcrnn.errors import SubmissionError
+from sedcrnn.submission.output import broken_rules, check_output, write_output
 
 HEADER = (
     "filename\tscene_label\tairport\tbus\tmetro\tmetro_station\tpark\tpublic_square\tshopping_mall\t"
@@ -22,17 +23,12 @@ def test_the_form_to_the_letter(tmp_path: Path) -> None:
     )
 
 
-def output(folder: Path) -> Path:
-    (path,) = folder.glob("*.output.csv")
-    return path
-
-
-def test_a_table_in_any_order_with_any_line_ending_keeps_the_rules(folder: Path) -> None:
-    path = output(folder)
+def test_a_table_in_any_order_with_any_line_ending_keeps_the_rules(table: Path) -> None:
+    path = table
     header, *rows = path.read_text().splitlines()
-    assert list(check_output(path, 12)) == []
+    assert list(broken_rules(path, 12)) == []
     path.write_bytes("\r\n".join([header, *reversed(rows), ""]).encode())
-    assert list(check_output(path, 12)) == []
+    assert list(broken_rules(path, 12)) == []
 
 
 def cell(row: int, column: int, value: str):
@@ -87,29 +83,31 @@ def use_a_lesser_scene(rows: list[list[str]]) -> None:
         (use_a_lesser_scene, "a row is not labelled with the most probable scene: '2.wav'"),
     ],
 )
-def test_each_rule_by_a_table_that_breaks_only_it(folder: Path, change, message: str) -> None:
-    path = output(folder)
+def test_each_rule_by_a_table_that_breaks_only_it(table: Path, change, message: str) -> None:
+    path = table
     rows = [line.split("\t") for line in path.read_text().splitlines()]
     change(rows)
     path.write_text("".join("\t".join(row) + "\n" for row in rows))
-    (broken,) = check_output(path, 12)
+    (broken,) = broken_rules(path, 12)
     assert re.match(message, broken)
 
 
-def test_commas_are_not_tabs_and_a_missing_file_is_told(folder: Path) -> None:
-    path = output(folder)
+def test_commas_are_not_tabs_and_a_missing_file_is_named(table: Path) -> None:
+    path = table
     path.write_text(path.read_text().replace("\t", ","))
-    (broken,) = check_output(path, 12)
+    (broken,) = broken_rules(path, 12)
     assert "separated by tabs" in broken
     path.unlink()
-    assert list(check_output(path, 12)) == ["the file is missing"]
+    assert list(broken_rules(path, 12)) == ["the file is missing"]
+    with pytest.raises(SubmissionError, match=r"breaks 1 rule of the challenge: \(1\) the file is missing"):
+        check_output(path, 12)
 
 
 def test_the_official_number_of_files_is_checked_in_seconds(tmp_path: Path) -> None:
     probabilities = torch.full((72_000, 10), 0.1)
     names = [str(number) for number in range(72_000)]
     write_output(tmp_path / "o.csv", names, probabilities)
-    assert list(check_output(tmp_path / "o.csv", 72_000)) == []
+    assert list(broken_rules(tmp_path / "o.csv", 72_000)) == []
     write_output(tmp_path / "o.csv", names[:-2], probabilities[:-2])
-    (broken,) = check_output(tmp_path / "o.csv", 72_000)
+    (broken,) = broken_rules(tmp_path / "o.csv", 72_000)
     assert broken == "2 file names are missing, but there are exactly 0.wav to 71999.wav: '71998.wav'"

@@ -17,9 +17,9 @@ import yaml
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.runs.checkpoints import BEST
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.timeout(1800)  # each process of each job takes seconds to load torch
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # each process of each job takes seconds to load torch
 
 Sweep = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,8 +33,8 @@ def arguments(small: list[str]) -> list[str]:
 def start(arguments: list[str]) -> Callable[..., subprocess.Popen[str]]:
     """Overrides -> a running sweep of the small audio stage; `program` starts it otherwise."""
 
-    def start(*overrides: str, program: tuple[str, ...] = ("-m", "sedcrnn.train")) -> subprocess.Popen[str]:
-        command = [sys.executable, *program, "--multirun", *arguments, *overrides]
+    def start(*overrides: str, program: tuple[str, ...] = ("-m", "sedcrnn.train", "-m")) -> subprocess.Popen[str]:
+        command = [sys.executable, *program, *arguments, *overrides]
         return subprocess.Popen(
             command,
             cwd=ROOT,
@@ -52,8 +52,8 @@ def start(arguments: list[str]) -> Callable[..., subprocess.Popen[str]]:
 def run(start: Callable[..., subprocess.Popen[str]]) -> Sweep:
     def run(*overrides: str, **options: Any) -> subprocess.CompletedProcess[str]:
         process = start(*overrides, **options)
-        told, errors = process.communicate(timeout=1500)
-        return subprocess.CompletedProcess(process.args, process.returncode, told, errors)
+        output, errors = process.communicate(timeout=1500)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
 
@@ -79,15 +79,33 @@ def assert_all_processes_took_part(run: Path, store: Path) -> None:
         assert float(epoch[f"validation/{name}"]) == pytest.approx(scores[name], rel=1e-4), name
 
 
+@pytest.mark.parametrize("way", ["script", "module", "package"])
+def test_one_run_of_two_processes_however_it_is_started(
+    run: Sweep, runs: Path, shared_store: Path, tmp_path: Path, way: str
+) -> None:
+    script = tmp_path / "sedcrnn"  # as pip writes it
+    script.write_text("import sys\nfrom sedcrnn.__main__ import main\nsys.exit(main())\n")
+    programs = {
+        "script": (str(script), "train"),
+        "module": ("-m", "sedcrnn.train"),
+        "package": ("-m", "sedcrnn", "train"),
+    }
+    done = run("trainer=ddp_cpu", "trainer.max_epochs=1", program=programs[way])
+    assert done.returncode == 0, done.stdout + done.stderr
+    (trained,) = runs.glob("audio-*")
+    assert [int(row["step"]) for row in rows(trained)] == [0]
+    assert done.stdout.count("training in") == 1, "one process reports"
+    assert_all_processes_took_part(trained, shared_store)
+
+
 def test_devices_2_1_and_1_2_and_seeds_in_one_sweep_from_a_console_script(
     run: Sweep, runs: Path, shared_store: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorboard")
-    script = tmp_path / "sedcrnn-train"  # as pip writes it
-    script.write_text(
-        "import sys\nfrom sedcrnn.training.stage import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
-    )
-    sweep = run("seed=1,2", "trainer.devices=2,1", "logger=tensorboard", program=(str(script),))
+    script = tmp_path / "sedcrnn"
+    script.write_text("import sys\nfrom sedcrnn.__main__ import main\nsys.exit(main())\n")
+    choices = ("seed=1,2", "trainer.devices=2,1", "logger=tensorboard")
+    sweep = run(*choices, program=(str(script), "train", "--multirun"))
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     for number, (seed, devices) in enumerate([(1, 2), (1, 1), (2, 2), (2, 1)]):
         folder = runs / "sweeps" / "audio" / str(number)
@@ -100,7 +118,7 @@ def test_devices_2_1_and_1_2_and_seeds_in_one_sweep_from_a_console_script(
         assert f"score {result['score']:.4f}; {trained}\n" in sweep.stdout
         # Eight clips in batches of four: two batches an epoch of one process, one of two processes.
         assert [int(row["step"]) for row in rows(trained)] == ([0, 1] if devices == 2 else [1, 3])
-        assert (folder / "log.txt").read_text().count("training in") == 1, "one process tells"
+        assert (folder / "log.txt").read_text().count("training in") == 1, "one process reports"
         assert_all_processes_took_part(trained, shared_store)
         assert_one_process_wrote(trained)
     assert len(list(runs.glob("audio-*"))) == 4, "one run folder a job"
@@ -112,8 +130,8 @@ def assert_one_process_wrote(run: Path) -> None:
 
     assert len(list((run / "tensorboard").glob("events.*"))) == 1
     events = EventAccumulator(str(run / "tensorboard")).Reload()
-    told = [event.value for event in events.Scalars("validation/macro_accuracy")]
-    assert told == pytest.approx([float(row["validation/macro_accuracy"]) for row in rows(run)])
+    values = [event.value for event in events.Scalars("validation/macro_accuracy")]
+    assert values == pytest.approx([float(row["validation/macro_accuracy"]) for row in rows(run)])
     assert len(events.Images("validation/confusion")) == 1
     assert len(events.Tensors("validation/class_wise/text_summary")) == 1
 
@@ -125,15 +143,15 @@ def test_failed_jobs_do_not_stop_a_sweep_and_killed_ones_go_on_when_it_is_run_ag
     choices += ["trainer.max_epochs=60", "recipe.early_stopping_patience=100"]
     first = start(*choices)
     kill_second_process_of("recipe.optimizer.lr=0.001", 0.001, runs, first)
-    told, errors = first.communicate(timeout=1500)
-    assert first.returncode == 1, told + errors
+    output, errors = first.communicate(timeout=1500)
+    assert first.returncode == 1, output + errors
     assert "2 of 3 jobs failed" in errors
     assert "[0] recipe.optimizer.lr=0.001" in errors
     assert "[1] recipe.optimizer.lr=-1" in errors
     assert "[2]" not in errors
     logs = [runs / "sweeps" / "audio" / str(number) / "log.txt" for number in range(3)]
     assert all(str(log) in errors for log in logs[:2])
-    assert "Invalid learning rate" in logs[1].read_text()
+    assert "The config value recipe.optimizer.lr is -1" in logs[1].read_text()
     status = {run_of(runs, lr)[1] for lr in (0.001, 0.002)}
     assert status == {"running", "finished"}
     (finished, _), rows_before = run_of(runs, 0.002), rows(run_of(runs, 0.001)[0])
@@ -176,7 +194,7 @@ def kill_second_process_of(job: str, lr: float, runs: Path, sweep: subprocess.Po
     second: list[str] = []
     while not second and waited():
         listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-        marks = (f"runs={runs}", job, "train_ddp_process_1")
+        marks = (str(runs), job, "train_ddp_process_1")
         second = [line.split()[0] for line in listed.splitlines() if all(mark in line for mark in marks)]
     while not any(
         f"lr: {lr}\n" in checkpoint.parents[1].joinpath("config.yaml").read_text()

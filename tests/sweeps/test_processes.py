@@ -1,5 +1,6 @@
-"""Jobs as processes: places, environments, failures and interruptions, with commands that take no time to start."""
+"""Jobs as processes: slots, environments, failures and interruptions, with commands that take no time to start."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ def job(folder: Path, number: int, code: str) -> Job:
     return Job(number, f"job={number}", [sys.executable, "-c", code], folder / str(number))
 
 
-def test_gpus_are_divided_into_places_for_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_divided_into_slots_for_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5, 7,GPU-8,9")
     assert gpu_slots(jobs=9, gpus_per_job=1) == ["3", "5", "7", "GPU-8", "9"]
     assert gpu_slots(jobs=9, gpus_per_job=2) == ["3,5", "7,GPU-8"]
@@ -31,16 +32,16 @@ def test_gpus_are_divided_into_places_for_jobs(monkeypatch: pytest.MonkeyPatch) 
         gpu_slots(jobs=0, gpus_per_job=0)
 
 
-def test_jobs_wait_for_a_place_and_no_two_share_a_gpu(tmp_path: Path) -> None:
+def test_jobs_wait_for_a_slot_and_no_two_share_a_gpu(tmp_path: Path) -> None:
     code = (
         "import os, time; print(time.time(), os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.5); print(time.time())"
     )
     outcomes = run_jobs([job(tmp_path, number, code) for number in range(5)], ["3", "5"])
     assert [outcome.job.number for outcome in outcomes] == [0, 1, 2, 3, 4]
-    assert not any(outcome.failed for outcome in outcomes)
+    assert not any(outcome.failure for outcome in outcomes)
     spans: dict[str, list[tuple[float, float]]] = {}
     for outcome in outcomes:
-        start, gpu, end = outcome.job.log.read_text().split()
+        start, gpu, end = outcome.job.log_file.read_text().split()
         spans.setdefault(gpu, []).append((float(start), float(end)))
     assert spans.keys() == {"3", "5"}
     for times in spans.values():
@@ -56,14 +57,15 @@ def test_a_job_starts_as_if_it_were_alone(tmp_path: Path, monkeypatch: pytest.Mo
     for name, value in {**left_behind, "KEPT": "yes"}.items():
         monkeypatch.setenv(name, value)
     (outcome,) = run_jobs([job(tmp_path, 0, "import os; print(*os.environ)")], [None])
-    seen = set(outcome.job.log.read_text().split())
+    seen = set(outcome.job.log_file.read_text().split())
     assert "KEPT" in seen
     assert not seen & left_behind.keys()
 
 
 def test_a_failed_job_leaves_the_others_alone_and_no_process_behind(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     child = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
     failing = f"{child}; sys.exit('Error: no such thing.')"
     writing = "import os, json; json.dump({'score': 0.5, 'runs': ['r'], 'finished': '2100-01-01T00:00:00+00:00'}, "
@@ -81,18 +83,19 @@ def test_a_failed_job_leaves_the_others_alone_and_no_process_behind(
     assert [killed.exit_code, failed.exit_code, well.exit_code] == [-9, 1, 0]
     assert killed.result == failed.result == {}
     assert well.result["score"] == 0.5
-    assert not alive(int(failed.job.log.read_text().split()[0]))
-    told = capsys.readouterr().out
-    assert "[0] job=0: killed by SIGKILL" in told
-    assert "[1] job=1: failed with exit code 1: Error: no such thing." in told
-    assert "; score 0.5000; r\n" in told
+    assert not alive(int(failed.job.log_file.read_text().split()[0]))
+    lines = caplog.messages
+    assert "[0] job=0: killed by SIGKILL: " in lines
+    assert "[1] job=1: failed with exit code 1: Error: no such thing." in lines
+    assert any(line.endswith("; score 0.5000; r") for line in lines)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_ends_its_jobs_and_says_what_is_left(tmp_path: Path, number: signal.Signals) -> None:
     stubborn = "import signal, os, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(os.getpid(), flush=True); "
     program = (
-        "import sys; from pathlib import Path; import sedcrnn.sweeps.processes as jobs; jobs.GRACE = 0.5\n"
+        "import logging, sys; from pathlib import Path; import sedcrnn.sweeps.processes as jobs; jobs.GRACE = 0.5\n"
+        "logging.basicConfig(level='INFO', stream=sys.stdout, format='%(message)s')\n"
         "folder = Path(sys.argv[1])\n"
         "job = lambda number, code: jobs.Job(number, '', [sys.executable, '-c', code], folder / str(number))\n"
         f"jobs.run_jobs([job(0, 'pass'), job(1, {stubborn + 'time.sleep(60)'!r}), job(2, 'pass')], [None])"
@@ -103,9 +106,9 @@ def test_an_interrupted_sweep_ends_its_jobs_and_says_what_is_left(tmp_path: Path
         assert sweep.poll() is None
         time.sleep(0.05)
     sweep.send_signal(number)
-    told, _ = sweep.communicate(timeout=60)
+    output, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == (-2 if number == signal.SIGINT else 128 + number)
-    assert "2 of 3 jobs are not finished; the same command goes on with them:\n  [1]\n  [2]\n" in told
+    assert "2 of 3 jobs are not finished; the same command goes on with them:\n  [1]\n  [2]\n" in output
     assert not alive(int(log.read_text()))
 
 

@@ -42,7 +42,7 @@ RECIPE = {
     },
     "early_stopping_patience": 9,
     "compile": False,
-    "checkpointing": False,
+    "gradient_checkpointing": False,
 }
 
 

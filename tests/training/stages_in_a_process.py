@@ -6,6 +6,7 @@ Every attempt is a process of its own, forked before torch has computed anything
 second batch of the second epoch of the first stage that has not been killed yet.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -47,10 +48,13 @@ def train_all(tau: str, store: str, runs: str, killed: bool) -> None:
 
         SceneModule.on_train_batch_start = or_kill  # type: ignore[method-assign]
         given = [f"init_from.{start.split('_')[0]}={folders[start]}" for start in starts]
-        folders[stage] = train(compose_stage(small, stage, *given))
+        run = train(compose_stage(small, stage, *given))
+        assert run is not None
+        folders[stage] = run
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     attempts = []
     while not attempts or attempts[-1] == -signal.SIGKILL:
         child = os.fork()

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows
 from sedcrnn.errors import ConfigError, DataError
-from sedcrnn.sweeps.ranks import check_sweep, count_processes, shared
+from sedcrnn.sweeps.ranks import check_sweep, count_processes, rank_and_world_size, shared
 from sedcrnn.training.stage import make_datamodule
 
 PROGRAM = Path(__file__).with_name("distributed_program.py")
@@ -47,6 +47,7 @@ def results(own_stage: Stage, own_root: Path, folder: Path) -> Results:
         OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
         datamodule = make_datamodule(config)
         datamodule.prepare_data()
+        datamodule.setup()
         assert (len(datamodule.folds.train), len(datamodule.folds.validation)) == (6, 3)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -64,6 +65,7 @@ def results(own_stage: Stage, own_root: Path, folder: Path) -> Results:
     return one, first, second
 
 
+@pytest.mark.slow
 def test_each_clip_is_seen_once_an_epoch_in_the_same_batches(results: Results) -> None:
     one, first, second = results
     assert len(one["batches"]) == len(first["batches"]) == len(second["batches"]) == 2 * 2
@@ -75,12 +77,14 @@ def test_each_clip_is_seen_once_an_epoch_in_the_same_batches(results: Results) -
         assert sorted(clips) == list(range(6))
 
 
+@pytest.mark.slow
 def test_dropout_and_mixup_draw_differently_in_each_process(results: Results) -> None:
     _, first, second = results
     seeds = [*first["seeds"], *second["seeds"]]
     assert len(set(seeds)) == len(seeds) == 8
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_joint_batch(results: Results) -> None:
     one, first, second = results
     assert len(one["gradients"]) == 4
@@ -99,6 +103,7 @@ def test_gradients_are_those_of_the_joint_batch(results: Results) -> None:
             assert torch.equal(part[name], rest[name])
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_processes(results: Results) -> None:
     one, first, second = results
     for name, value in one["weights"].items():
@@ -129,7 +134,7 @@ def test_a_fold_of_fewer_clips_than_processes_is_refused() -> None:
         ({"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"}, (1, 2)),  # Lightning
     ],
 )
-def test_the_place_among_the_processes(
+def test_rank_and_world_size_are_those_that_started_the_process(
     environment: dict[str, str], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "WORLD_SIZE", "SLURM_NTASKS"):

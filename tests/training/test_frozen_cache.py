@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,11 @@ from sedcrnn.datasets.window_dataset import EncodedDataset, WindowDataset
 from sedcrnn.datasets.windows import Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.evaluation.fold_scores import evaluate
+from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.backbones import FrameEncoder
+from sedcrnn.networks.visual import VisualNetwork
 from sedcrnn.runs.checkpoints import load_checkpoint
-from sedcrnn.training.frozen_cache import FrozenEncoder
+from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.modules import FusionModule, SceneModule, VisualModule
 from sedcrnn.training.stage import make_datamodule, train
 
@@ -56,6 +57,7 @@ def datasets(
     config = own_stage(kind, "data=folder", f"data.root={own_root}")
     data = make_datamodule(config)
     data.prepare_data()
+    data.setup()
     module = make_module(kind, stage)
     features = {name: data.features[name] for name in module.network.inputs}
     plain = WindowDataset(data.manifest.clips, data.manifest.scenes, features, data.store)
@@ -72,7 +74,7 @@ def test_every_window_is_what_the_network_would_have_made_of_it(
     assert sorted(plain.steps)[0] == 5
     assert max(plain.steps) == 35
     windows = [Window(clip, step) for clip, steps in enumerate(plain.steps) for step in range(steps - 4)]
-    inputs, kept = plain[windows], encoded[windows]
+    inputs, kept = plain.batch(windows), encoded.batch(windows)
     assert kept.keys() == {"scene", "clip", "window", *module.network.encoded}
     with torch.no_grad():
         expected = module.network.encode(**{name: inputs[name] for name in module.network.inputs})
@@ -92,13 +94,10 @@ def test_loss_gradients_and_scores_of_a_training_step_are_equal(
     for dataset in (plain, encoded):
         module.zero_grad()
         torch.manual_seed(3)  # of the dropout, which acts behind what is kept
-        loss = module.training_step(dataset[windows], 0)
+        loss = module.training_step(dataset.batch(windows), 0)
         loss.backward()
         gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
-        seen = module.update_scores("train")
-        scores = {head: one.compute() for head, one in seen.items()}
-        for one in seen.values():
-            one.reset()
+        scores = {head: one.compute() for head, one in module.count_scores("train").items()}
         results.append((loss.detach(), gradients, scores))
     assert results[0][1].keys() == {name for name, p in module.named_parameters() if p.requires_grad}
     assert all(gradient.abs().max() > 1e-6 for name, gradient in results[0][1].items() if "weight_hh" not in name)
@@ -110,14 +109,10 @@ def metrics(run: Path) -> torch.Tensor:
         return torch.tensor([[float(value) for value in row.values()] for row in csv.DictReader(file)])
 
 
-@pytest.fixture
-def parts(stage: Stage) -> list[str]:
-    runs = {kind: train(stage(kind, "trainer.max_epochs=1")) for kind in ("audio", "visual")}
-    return [f"init_from.{kind}={run}" for kind, run in runs.items()]
-
-
-def test_a_cached_stage_trains_and_scores_as_the_uncached_one(stage: Stage, parts: list[str]) -> None:
-    for kind, starts in (("visual", []), ("fusion", parts)):
+@pytest.mark.slow
+def test_a_cached_stage_trains_and_scores_as_the_uncached_one(stage: Stage) -> None:
+    parts = {kind: train(stage(kind, "trainer.max_epochs=1")) for kind in ("audio", "visual")}
+    for kind, starts in (("visual", []), ("fusion", [f"init_from.{part}={run}" for part, run in parts.items()])):
         runs = [train(stage(kind, *starts, f"recipe.cache_frozen={cached}")) for cached in ("true", "false")]
         torch.testing.assert_close(metrics(runs[0]), metrics(runs[1]), atol=1e-4, rtol=1e-4)
         for mine, other in zip(*(load_checkpoint(str(run)).weights.values() for run in runs), strict=True):
@@ -135,6 +130,7 @@ def test_a_cached_stage_trains_and_scores_as_the_uncached_one(stage: Stage, part
             )
 
 
+@pytest.mark.slow
 def test_a_frame_is_encoded_once_for_all_stages_on_the_same_encoder(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,17 +184,21 @@ def test_what_is_kept_is_keyed_by_weights_config_and_arithmetic(stage: Stage) ->
         ("fusion", "recipe.augmentation.spectrogram.gain=6", "augmentation.spectrogram changes inputs"),
         ("visual", "recipe.augmentation.frames.flip=0.5", "augmentation.frames changes inputs"),
         ("visual", "trainer.precision=bf16-true", "trainer.precision=bf16-true is none of 32-true, bf16-mixed"),
-        ("audio", "recipe.cache_frozen=true", "AudioNetwork has no part"),
     ],
 )
 def test_a_cache_that_would_not_be_exact_is_refused_with_the_reason(
-    stage: Stage, parts: list[str], kind: str, override: str, reason: str
+    stage: Stage, kind: str, override: str, reason: str
 ) -> None:
-    starts = parts if kind == "fusion" else []
     with pytest.raises(ConfigError, match=reason):
-        train(stage(kind, *starts, override))
+        train(stage(kind, override))
 
 
 def test_an_augmentation_of_what_the_stage_does_not_take_is_no_reason(stage: Stage) -> None:
-    config = stage("visual", "recipe.augmentation.spectrogram.gain=6", "trainer.max_epochs=1")
-    assert train(replace(config, seed=0)).is_dir()
+    config = stage("visual", "recipe.augmentation.spectrogram.gain=6")
+    assert config.recipe.augmentation.spectrogram["gain"] == 6
+    check_cacheable(config.recipe, VisualNetwork, "32-true")
+
+
+def test_a_network_without_parts_that_encode_has_nothing_to_keep(stage: Stage) -> None:
+    with pytest.raises(ConfigError, match="AudioNetwork has no part"):
+        check_cacheable(stage("audio").recipe, AudioNetwork, "32-true")

@@ -13,11 +13,11 @@ import pytest
 import soundfile
 
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.datasets.scenes import TAU_SCENES
+from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.errors import ConfigError, MissingExtraError
-from sedcrnn.evaluation.metrics import EPOCH, MACRO_ACCURACY
-from sedcrnn.runs.run_folder import read_config
-from sedcrnn.training.loggers import WANDB_ID, WandbLog, check_logger
+from sedcrnn.evaluation.result_names import EPOCH, MACRO_ACCURACY
+from sedcrnn.runs.records import read_config
+from sedcrnn.training.loggers import WANDB_ID, WandbLog, check_loggers
 from sedcrnn.training.stage import train
 
 Stage = Callable[..., TrainConfig]
@@ -55,7 +55,7 @@ def items(of: Any) -> dict[str, Any]:
 
 def test_wandb_offline_holds_the_run_its_curves_and_what_is_shown(stage: Stage) -> None:
     pytest.importorskip("wandb")
-    run = train(stage("audio", "logger=wandb", "logger.tags=[first]"))
+    run = train(stage("audio", "logger=wandb", "logger.wandb.tags=[first]"))
     (folder,) = (run / "wandb").glob("offline-run-*")
     records = read_wandb(folder)
     begun = next(record.run for record in records if record.WhichOneof("record_type") == "run")
@@ -80,20 +80,20 @@ def test_wandb_offline_holds_the_run_its_curves_and_what_is_shown(stage: Stage) 
     table = json.loads((folder / "files" / shown["validation/class_wise/path"]).read_text())
     assert table["columns"] == ["head", "scene", "accuracy", "log_loss", "examples"]
     assert [row[:2] for row in table["data"]] == [["audio", scene] for scene in TAU_SCENES]
-    seen = {row[1]: row for row in table["data"] if row[4]}
-    assert set(seen) == {"bus", "park"}
+    present = {row[1]: row for row in table["data"] if row[4]}
+    assert set(present) == {"bus", "park"}
     best = max(values["validation/macro_accuracy"] for values in expected.values())
-    assert np.mean([row[2] for row in seen.values()]) == pytest.approx(best)
+    assert np.mean([row[2] for row in present.values()]) == pytest.approx(best)
     (confusion,) = (folder / "files/media/table/validation").glob("confusion_table_*")
     counts = {tuple(row[:2]): row[2] for row in json.loads(confusion.read_text())["data"]}
     assert sum(counts.values()) == sum(row[4] for row in table["data"])
-    assert counts["bus", "bus"] == round(seen["bus"][2] * seen["bus"][4])
-    seen_files = shown["validation/examples/seen/filenames"]
-    heard_files = [one["path"] for one in shown["validation/examples/heard/audio"]]
-    assert 2 <= len(seen_files) == len(heard_files) <= 4
-    assert all((folder / "files" / name).read_bytes()[:4] == b"\x89PNG" for name in seen_files)
-    assert all(soundfile.info(folder / "files" / name).samplerate == 48000 for name in heard_files)
-    captions = shown["validation/examples/seen/captions"]
+    assert counts["bus", "bus"] == round(present["bus"][2] * present["bus"][4])
+    figure_files = shown["validation/examples/inputs/filenames"]
+    audio_files = [one["path"] for one in shown["validation/examples/audio/audio"]]
+    assert 2 <= len(figure_files) == len(audio_files) <= 4
+    assert all((folder / "files" / name).read_bytes()[:4] == b"\x89PNG" for name in figure_files)
+    assert all(soundfile.info(folder / "files" / name).samplerate == 48000 for name in audio_files)
+    captions = shown["validation/examples/inputs/captions"]
     assert all(": bus, predicted" in text or ": park, predicted" in text for text in captions)
     summary: dict[str, Any] = {}
     for record in records:
@@ -123,8 +123,8 @@ def test_tensorboard_holds_the_curves_and_what_is_shown(stage: Stage) -> None:
     for name in expected[0]:
         told = {event.step: event.value for event in events.Scalars(name)}
         assert told == {epoch: pytest.approx(values[name], rel=1e-6) for epoch, values in expected.items()}
-    assert {"validation/confusion", "validation/examples/seen/0"} <= set(events.Tags()["images"])
-    assert "validation/examples/heard/0" in events.Tags()["audio"]
+    assert {"validation/confusion", "validation/examples/inputs/0"} <= set(events.Tags()["images"])
+    assert "validation/examples/audio/0" in events.Tags()["audio"]
     assert "validation/class_wise/text_summary" in events.Tags()["tensors"]
 
 
@@ -134,8 +134,8 @@ def test_wandb_online_without_a_key_is_refused_before_anything_is_read(
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    config = stage("audio", "logger=wandb", "logger.offline=false", "data.root=nowhere")
-    with pytest.raises(ConfigError, match=r"no API key.*WANDB_API_KEY.*logger\.offline=true"):
+    config = stage("audio", "logger=wandb", "logger.wandb.offline=false", "data.root=nowhere")
+    with pytest.raises(ConfigError, match=r"no API key.*WANDB_API_KEY.*logger\.wandb\.offline=true"):
         train(config)
 
 
@@ -146,5 +146,5 @@ def test_a_logger_without_its_package_names_the_extra(
     config = stage("audio", f"logger={name}")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"'{package}' is not installed.*pip install 'sedcrnn\[{name}\]'"):
-        check_logger(config.logger)
-    check_logger(None)
+        check_loggers(config.logger)
+    check_loggers({"none": None})

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sedcrnn.augmentation.mixup import draw_mixup_weights, mixup
-from sedcrnn.augmentation.modality_dropout import without
+from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, mixup, without
 from sedcrnn.errors import ConfigError
 from sedcrnn.training.modules import AudioModule, FusionModule, SceneModule, VisualModule
 
@@ -42,7 +41,7 @@ def module(kind: type[SceneModule], network: dict[str, Any], **recipe: Any) -> S
         },
         "early_stopping_patience": 9,
         "compile": False,
-        "checkpointing": False,
+        "gradient_checkpointing": False,
     }
     return kind(network, settings | recipe, ["a", "b", "c"], {}, {}, [], seed=0)
 
@@ -136,7 +135,7 @@ def test_parts_have_their_own_learning_rates_and_the_plateau_multiplies_all() ->
         ({"learning_rates": {"encodr": 0.1}}, "'encoder'"),
         ({"learning_rates": {"encoder": 0.1, "encoder.backbone.conv1": 0.1}}, "One is inside the other"),
         ({"learning_rates": {"encoder": 0.1}, "frozen": ["encoder"]}, "of which nothing is trained"),
-        ({"compile": True, "checkpointing": True}, "both true"),
+        ({"compile": True, "gradient_checkpointing": True}, "both true"),
     ],
 )
 def test_what_contradicts_itself_in_a_recipe_is_refused(recipe: dict[str, Any], words: str) -> None:
@@ -191,9 +190,44 @@ def test_modality_dropout_acts_in_training_alone(batch: dict[str, torch.Tensor])
     assert abs(complete.item() - loss.item()) > 1e-6
 
 
-@pytest.mark.parametrize(("kind", "network", "value"), [(AudioModule, AUDIO, 0.1), (FusionModule, FUSION, 1.5)])
-def test_modality_dropout_is_a_probability_for_two_modalities(
-    kind: type[SceneModule], network: dict[str, Any], value: float
+@pytest.mark.parametrize(
+    ("kind", "network", "recipe", "words"),
+    [
+        (
+            AudioModule,
+            AUDIO,
+            {"modality_dropout": 0.1},
+            r"modality_dropout=0\.1 is given to a AudioModule.*FusionModule alone",
+        ),
+        (VisualModule, VISUAL, {"modality_dropout": 0.1}, r"modality_dropout=0\.1 is given to a VisualModule"),
+        (VisualModule, VISUAL, {"head_weights": {"visual": 0.5}}, r"head_weights=.* is given to a VisualModule"),
+        (AudioModule, AUDIO, {"gradient_checkpointing": True}, "gradient_checkpointing=True is given to a AudioModule"),
+        (AudioModule, AUDIO, {"cache_frozen": True}, "cache_frozen=True is given to a AudioModule"),
+        (AudioModule, VISUAL, {}, "its VisualNetwork takes frames. It trains networks that take spectrogram"),
+        (
+            FusionModule,
+            AUDIO,
+            {},
+            "its AudioNetwork takes spectrogram. It trains networks that take spectrogram and frames",
+        ),
+    ],
+)
+def test_a_module_refuses_what_makes_no_sense_for_it(
+    kind: type[SceneModule], network: dict[str, Any], recipe: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"modality_dropout={value}"):
-        module(kind, network, modality_dropout=value)
+    with pytest.raises(ConfigError, match=words):
+        module(kind, network, **recipe)
+
+
+def test_any_network_may_be_trained_by_the_common_module(batch: dict[str, torch.Tensor]) -> None:
+    for network in (AUDIO, FUSION):
+        trained = module(SceneModule, network, head_weights={"early": None}).eval()
+        logits = list(trained.network.heads_of(batch).values())[-1]
+        expected = torch.nn.functional.cross_entropy(logits, batch["scene"])
+        torch.testing.assert_close(trained.training_step(batch, 0), expected)
+
+
+def test_a_checkpoint_says_what_kind_of_network_it_holds() -> None:
+    checkpoint: dict[str, Any] = {}
+    module(FusionModule, FUSION).on_save_checkpoint(checkpoint)
+    assert checkpoint["sedcrnn_network_kind"] == "fusion"

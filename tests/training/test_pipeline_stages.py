@@ -12,9 +12,9 @@ import pytest
 
 from sedcrnn.sweeps.processes import RESULT
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 
 # Small networks that learn sixty clips in seconds; otherwise the demo's own stages. Only fusion trains with bfloat16,
 # as the demo does, since processors without it are slow.
@@ -73,9 +73,9 @@ def finished(arguments: list[str]) -> str:
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     again = start(arguments)
-    told, errors = again.communicate(timeout=600)
+    output, errors = again.communicate(timeout=600)
     assert again.returncode == 0, errors
-    return told
+    return output
 
 
 def test_a_killed_pipeline_goes_on_where_it_was(finished: str, arguments: list[str]) -> None:
@@ -106,21 +106,11 @@ def test_run_again_it_reuses_everything_and_tells_a_sweep_the_score_of_the_named
 ) -> None:
     result = tmp_path / "result.json"
     again = start([*arguments, "score=demo_audio"], **{RESULT: str(result)})
-    told, errors = again.communicate(timeout=300)
+    output, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert told.count("reusing") == 3
-    assert told.split("Evaluating")[1] == finished.split("Evaluating")[1]
+    assert output.count("reusing") == 3
+    assert output.split("Evaluating")[1] == finished.split("Evaluating")[1]
     audio = run_folder(arguments, "audio")
     best = json.loads((audio / "record.json").read_text())["best"]["validation/macro_accuracy"]
     reported = json.loads(result.read_text())
     assert (reported["runs"], reported["score"]) == ([str(audio)], best)
-
-
-@pytest.mark.parametrize("key", ["score=demo_fusoin", "robustness=[demo_fusoin]"])
-def test_a_stage_that_there_is_not_is_refused_with_the_nearest(key: str) -> None:
-    refused = start(["stages=demo", key])
-    told, errors = refused.communicate(timeout=300)
-    assert (refused.returncode, told) == (1, "")
-    assert f"{key.partition('=')[0]} names the stage 'demo_fusoin'" in errors
-    assert "nearest is 'demo_fusion'" in errors
-    assert "Traceback" not in errors

@@ -9,6 +9,8 @@ import pytest
 
 from sedcrnn.runs.checkpoints import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 STAGES = ("audio", "visual", "visual_finetune", "fusion", "fusion_finetune")
 
@@ -52,7 +54,7 @@ def test_metrics_and_weights_are_those_of_the_first_training(
 
 def test_every_stage_was_killed_once_and_resumed(trained: dict[str, tuple[Path, str]]) -> None:
     assert trained["once"][1].splitlines()[-1] == "attempts 0"
-    told = trained["killed"][1]
-    assert told.splitlines()[-1] == "attempts -9 -9 -9 -9 -9 0"
+    output = trained["killed"][1]
+    assert output.splitlines()[-1] == "attempts -9 -9 -9 -9 -9 0"
     for stage in STAGES:
-        assert told.count(f"{stage}: resuming in") == 1
+        assert output.count(f"{stage}: resuming in") == 1

@@ -2,64 +2,82 @@
 
 import csv
 import json
+import logging
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Timer
 
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.errors import CheckpointError, ConfigError
+from sedcrnn.errors import CheckpointError, ConfigError, SedcrnnError
 from sedcrnn.runs.checkpoints import BEST, LAST, load_checkpoint
+from sedcrnn.runs.files import locked
 from sedcrnn.training.init_from import check_initial, load_initial
+from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
 
 
-def test_a_run_folder_holds_config_record_metrics_and_checkpoint(stage: Stage) -> None:
+class KilledError(BaseException):
+    """Stands for a signal: nothing in training may catch it."""
+
+
+def test_a_run_folder_holds_config_record_metrics_and_checkpoint_and_every_epoch_is_logged(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     run = train(stage("audio"))
+    assert run is not None
     record = json.loads((run / "record.json").read_text())
     assert record["status"] == "finished"
     assert record["seed"] == 0
     assert record["selection"] == "location_disjoint"
     assert record["inputs"]["data"]["clips"] == 16
     assert record["versions"]["torch"] == torch.__version__.split("+")[0]
-    rows = (run / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 4
-    assert {"epoch", "validation/macro_accuracy", "validation/log_loss", "train/loss"} <= set(rows[0].split(","))
+    text = (run / "metrics.csv").read_text().splitlines()
+    assert len(text) == 4
+    assert {"epoch", "validation/macro_accuracy", "validation/log_loss", "train/loss"} <= set(text[0].split(","))
     assert "mixup_alpha: 0.4" in (run / "config.yaml").read_text()
     assert (run / BEST).is_file()
     assert not (run / LAST).exists()
-
-
-def test_every_epoch_is_told_in_a_line_with_its_time(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    run = train(stage("audio"))
-    told = [line for line in capsys.readouterr().out.splitlines() if " epoch " in line]
+    lines = [line for line in caplog.messages if " epoch " in line]
     expected = [
-        f"epoch {row['epoch']}: loss {float(row['train/loss']):.3f}; validation: "
+        f"epoch {int(row['epoch']) + 1}: loss {float(row['train/loss']):.3f}; validation: "
         f"macro accuracy {100 * float(row['validation/macro_accuracy']):.1f} %, "
         f"log loss {float(row['validation/log_loss']):.3f}"
         for row in csv.DictReader((run / "metrics.csv").open())
     ]
-    assert [line.split(" ", 1)[1] for line in told] == expected
-    assert len(told) == 3
-    assert all(re.fullmatch(r"\d\d:\d\d:\d\d", line.split(" ")[0]) for line in told)
+    assert [line.split(" ", 1)[1] for line in lines] == expected
+    assert len(lines) == 3
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d", line.split(" ")[0]) for line in lines)
+    spectrogram = torch.rand(3, 3, 64, 50, generator=torch.Generator().manual_seed(1))
+    first, second = (load_checkpoint(source).build() for source in (str(run), str(run / BEST)))
+    assert torch.equal(first.heads(spectrogram=spectrogram)["audio"], second.heads(spectrogram=spectrogram)["audio"])
+    assert not first.training
 
 
-def test_a_finished_stage_is_reused_and_a_changed_one_is_not(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_stage_is_reused_and_a_changed_one_is_not(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     first = train(stage("audio"))
     before = (first / BEST).stat().st_mtime_ns
     assert train(stage("audio")) == first
     assert (first / BEST).stat().st_mtime_ns == before
-    assert "reusing" in capsys.readouterr().out
+    assert "reusing" in caplog.text
     # where things lie, how fast they are made and what is shown change nothing; frames are no input of the audio stage
     elsewhere = ("data.num_workers=1", "trainer.enable_progress_bar=true", "features.frames.height=48")
     assert train(stage("audio", *elsewhere)) == first
-    assert train(stage("audio", "recipe.mixup_alpha=0.3")) != first
+    assert train(stage("audio", "recipe.mixup_alpha=0.3", "trainer.max_epochs=1")) != first
+    changes = "recipe.mixup_alpha: 0.4 -> 0.3; trainer.max_epochs: 3 -> 1"
+    assert f"audio: trained anew, for it differs from {first} in {changes}" in caplog.messages
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_identical_and_another_seed_differs(stage: Stage, tmp_path: Path) -> None:
     runs = [
         train(stage("audio", f"runs={tmp_path / name}", f"seed={seed}"))
@@ -70,11 +88,6 @@ def test_two_runs_with_one_seed_are_identical_and_another_seed_differs(stage: St
     assert texts[0] != texts[2]
     digests = [load_checkpoint(str(run)).digest for run in runs]
     assert digests[0] == digests[1] != digests[2]
-
-
-@pytest.fixture
-def fusion_parts(stage: Stage) -> dict[str, Path]:
-    return {kind: train(stage(kind, "trainer.max_epochs=1")) for kind in ("audio", "visual")}
 
 
 def starts(parts: dict[str, Path]) -> list[str]:
@@ -117,14 +130,6 @@ def test_a_network_without_anything_to_train_is_scored_as_it_is(stage: Stage, fu
     assert train(stage("fusion", *starts(fusion_parts), *average)) == run
 
 
-def test_a_round_trip_through_a_checkpoint_gives_identical_logits(stage: Stage) -> None:
-    run = train(stage("audio"))
-    spectrogram = torch.rand(3, 3, 64, 50, generator=torch.Generator().manual_seed(1))
-    first, second = (load_checkpoint(source).build() for source in (str(run), str(run / BEST)))
-    assert torch.equal(first.heads(spectrogram=spectrogram)["audio"], second.heads(spectrogram=spectrogram)["audio"])
-    assert not first.training
-
-
 def test_another_training_seed_may_share_the_validation_draw(stage: Stage, fusion_parts: dict[str, Path]) -> None:
     run = train(stage("fusion", *starts(fusion_parts), "seed=7", "data.validation_seed=0", "trainer.max_epochs=1"))
     assert "-s7-" in run.name
@@ -141,38 +146,47 @@ def test_finetuning_takes_the_previous_weights_and_trains_all_of_them(
     assert any(name.startswith("gru.") for name in moved)
 
 
-def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(stage: Stage, tmp_path: Path) -> None:
-    options = ["trainer.max_epochs=6", "recipe.scheduler.patience=0", "recipe.optimizer.lr=0.01"]
-    options += ["model.network.dropout=0.2"]
-    whole = train(stage("audio", *options, f"runs={tmp_path / 'whole'}"))
+@pytest.mark.parametrize(
+    "schedule",
+    ["steps", pytest.param("plateau", marks=pytest.mark.slow), pytest.param("cosine", marks=pytest.mark.slow)],
+)
+def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    options = ["trainer.max_epochs=5", "recipe.optimizer.lr=0.01", "model.network.dropout=0.2"]
+    options += ["recipe.scheduler.patience=0"] if schedule == "plateau" else ["recipe/scheduler=cosine"]
 
-    class Killed(BaseException):
-        """Stands for a signal: nothing in training may catch it."""
+    def config(runs: str) -> TrainConfig:
+        made = stage("audio", *options, f"runs={tmp_path / runs}")
+        if schedule == "steps":
+            made.recipe.scheduler = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}
+        return made
 
-    from pytorch_lightning import Callback
+    whole = train(config("whole"))
+    assert whole is not None
+    begin_batch = SceneModule.on_train_batch_start
 
-    class KillDuringEpochThree(Callback):
-        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):  # type: ignore[no-untyped-def]
-            if trainer.current_epoch == 3:
-                raise Killed
+    def or_kill(module: SceneModule, batch: Any, batch_idx: int) -> None:
+        if (module.current_epoch, batch_idx) == (3, 1):
+            raise KilledError
+        begin_batch(module, batch, batch_idx)
 
-    import sedcrnn.training.stage as module
-
-    config = stage("audio", *options, f"runs={tmp_path / 'killed'}")
-    original = module.EarlyStopping
-    try:
-        module.EarlyStopping = lambda *a, **k: KillDuringEpochThree()  # type: ignore[assignment,misc]
-        with pytest.raises(Killed):
-            train(config)
-    finally:
-        module.EarlyStopping = original  # type: ignore[misc]
-    killed = next((tmp_path / "killed").iterdir())
+    monkeypatch.setattr(SceneModule, "on_train_batch_start", or_kill)
+    with pytest.raises(KilledError):
+        train(config("killed"))
+    monkeypatch.undo()
+    (killed,) = (tmp_path / "killed").iterdir()
     assert json.loads((killed / "record.json").read_text())["status"] == "running"
     assert (killed / LAST).is_file()
-    assert train(stage("audio", *options, f"runs={tmp_path / 'killed'}")) == killed
+    assert train(config("killed")) == killed
     assert (killed / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
     assert load_checkpoint(str(killed)).digest == load_checkpoint(str(whole)).digest
-    assert len({line.split(",")[6] for line in (whole / "metrics.csv").read_text().splitlines()}) > 2
+    rates = [float(row["train/learning_rate"]) for row in csv.DictReader((whole / "metrics.csv").open())]
+    if schedule == "steps":
+        assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
+    elif schedule == "cosine":
+        assert rates == pytest.approx([0.005 * (1 + math.cos(math.pi * epoch / 5)) for epoch in range(5)])
+    assert len(set(rates)) > 1
 
 
 def test_how_frames_are_kept_may_differ_from_the_start(stage: Stage, fusion_parts: dict[str, Path]) -> None:
@@ -180,6 +194,7 @@ def test_how_frames_are_kept_may_differ_from_the_start(stage: Stage, fusion_part
         config = stage("fusion", *starts(fusion_parts), override)
         datamodule = make_datamodule(config)
         datamodule.prepare_data()
+        datamodule.setup()
         check_initial(config, load_initial(config), datamodule.manifest.scenes, datamodule.folds)
 
     check("features.frames.storage=jpeg")
@@ -189,9 +204,9 @@ def test_how_frames_are_kept_may_differ_from_the_start(stage: Stage, fusion_part
 
 def test_wrong_starts_are_refused(stage: Stage, fusion_parts: dict[str, Path], tmp_path: Path) -> None:
     audio, visual = fusion_parts["audio"], fusion_parts["visual"]
-    with pytest.raises(CheckpointError, match="holds a network of the stage 'visual'"):
+    with pytest.raises(CheckpointError, match="holds a network of the kind 'visual'"):
         train(stage("fusion", f"init_from.audio={visual}", f"init_from.visual={visual}"))
-    with pytest.raises(CheckpointError, match=r"There is no checkpoint at .*nowhere"):
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint at nowhere, and no finished run of that name"):
         train(stage("fusion", "init_from.audio=nowhere", f"init_from.visual={visual}"))
     with pytest.raises(ConfigError, match=r"only a pipeline can tell"):
         train(stage("fusion"))
@@ -208,3 +223,86 @@ def test_wrong_starts_are_refused(stage: Stage, fusion_parts: dict[str, Path], t
     torn.write_bytes((audio / BEST).read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         train(stage("fusion", f"init_from.audio={torn}", f"init_from.visual={visual}"))
+
+
+def left(tmp_path: Path) -> list[str]:
+    """Run folders, and whatever else lies beside them."""
+    return sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+
+def test_a_run_that_never_finished_an_epoch_leaves_no_folder(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        (folder,) = (tmp_path / "runs").iterdir()
+        assert json.loads((folder / "record.json").read_text())["status"] == "running"
+        raise KilledError
+
+    monkeypatch.setattr("sedcrnn.training.modules.SceneModule.training_step", killed)
+    with pytest.raises(KilledError):
+        train(stage("audio"))
+    assert left(tmp_path) == []
+    monkeypatch.undo()
+    # SIGKILL leaves a folder, which the next training removes; one that has an epoch, or is held, stays
+    for name, checkpoint in (("audio-s7-00000000", None), ("audio-s8-00000000", LAST), ("audio-s9-00000000", None)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir()
+        (folder / "record.json").write_text('{"status": "running"}')
+        if checkpoint:
+            (folder / checkpoint).parent.mkdir()
+            (folder / checkpoint).touch()
+    with locked(tmp_path / "runs" / "audio-s9-00000000" / ".lock", RuntimeError()):
+        run = train(stage("audio", "trainer.max_epochs=1"))
+    assert run is not None
+    assert left(tmp_path) == sorted(["audio-s8-00000000", "audio-s9-00000000", run.name])
+
+
+@pytest.mark.parametrize("experiment", ["audio", "fusion"])
+def test_a_trial_runs_every_fold_and_leaves_nothing(
+    stage: Stage, fusion_parts: dict[str, Path], tmp_path: Path, experiment: str
+) -> None:
+    given = starts(fusion_parts) if experiment == "fusion" else []
+    assert train(stage(experiment, "debug=fast_dev_run", *given)) is None
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_few_batches_are_trained_on_over_and_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: dict[int, list[list[int]]] = {}
+    begin_batch = SceneModule.on_train_batch_start
+
+    def noted(module: SceneModule, batch: Any, batch_idx: int) -> None:
+        batches.setdefault(module.current_epoch, []).append(batch["clip"].tolist())
+        begin_batch(module, batch, batch_idx)
+
+    monkeypatch.setattr(SceneModule, "on_train_batch_start", noted)
+    run = train(stage("audio", "debug=overfit", "trainer.max_epochs=2", "recipe.batch_size=2"))
+    assert run is not None
+    assert run.name.startswith("overfit-s0-")
+    assert len(batches[0]) == 3
+    assert batches[1] == batches[0]
+
+
+def test_a_profile_is_written_beside_the_metrics(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run = train(stage("audio", "debug=profiler"))
+    assert run is not None
+    (profile,) = run.glob("*profile*")
+    assert "run_training_epoch" in profile.read_text()
+    assert any(str(profile) in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("given", ["callback", pytest.param("trainer", marks=pytest.mark.slow)])
+def test_when_its_time_is_over_a_run_goes_on_with_the_same_command(
+    stage: Stage, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(stage("audio", f"runs={tmp_path / 'whole'}"))
+    begun = tmp_path / "runs"
+    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 1e9 if list(begun.glob("*/checkpoints/last.ckpt")) else 0.0)
+    options = ["+trainer.max_time=00:01:00:00"] if given == "trainer" else ["callbacks=timer"]
+    with pytest.raises(SedcrnnError, match=r"time of audio was over after 2 epochs.*same command again"):
+        train(stage("audio", *options))
+    monkeypatch.undo()
+    run = train(stage("audio", *options))
+    assert run is not None
+    assert whole is not None
+    assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()

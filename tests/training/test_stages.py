@@ -1,21 +1,22 @@
 """Every list of stages composes, at the experiments' own sizes and at small ones."""
 
-from pathlib import Path
+from functools import cache
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from sedcrnn.config.composition import CONF
+from sedcrnn.config.composition import CONF, compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.reporting.rows_file import read_rows
-from sedcrnn.training.pipeline_stages import compose_stages
+from sedcrnn.errors import ConfigError
+from sedcrnn.reporting.tables import project_tables, read_tables
+from sedcrnn.training.pipeline_stages import compose_stages, run_pipeline, run_stages
 
 LISTS = sorted(path.stem for path in (CONF / "stages").glob("*.yaml"))
 
 
+@cache
 def stages(name: str, *overrides: str, every: tuple[str, ...] = ()) -> dict[str, TrainConfig]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose_stages(compose("pipeline", [f"stages={name}", *overrides]), list(every))
+    config = compose("pipeline", [f"stages={name}", *overrides])
+    return compose_stages(config.stages, config.sizes, every)
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -46,7 +47,7 @@ def test_small_sizes_go_by_kind_then_by_stage_and_the_command_line_is_between() 
 
 
 def test_frozen_rows_are_cached_and_those_with_inputs_changed_in_front_are_not() -> None:
-    composed = stages("ablation", "sizes=small")
+    composed = stages("ablation", "sizes=small", every=("trainer.max_epochs=3", "seed=7"))
     cached = {stage for stage, config in composed.items() if config.recipe.cache_frozen}
     assert cached == {
         "fusion_late_average",
@@ -60,7 +61,24 @@ def test_frozen_rows_are_cached_and_those_with_inputs_changed_in_front_are_not()
 
 
 def test_every_row_of_the_report_is_an_experiment_and_every_stage_of_an_ablation_a_row() -> None:
-    rows = {row.experiment for table in read_rows(CONF / "experiment" / "rows.yaml") for row in table.rows}
-    experiments = {path.stem for path in Path(CONF / "experiment").glob("*.yaml")} - {"rows"}
-    assert rows == experiments
+    rows = {row.experiment for table in read_tables(project_tables()) for row in table.rows}
+    assert rows == {path.stem for path in (CONF / "experiment").glob("*.yaml")}
     assert {*stages("ablation"), *stages("choices")} <= rows
+
+
+@pytest.mark.parametrize("key", ["score", "robustness"])
+def test_a_misspelt_stage_is_refused_with_the_nearest(key: str) -> None:
+    given = {"robustness_of": ["demo_fusoin"], "score": None} if key == "robustness" else {"score": "demo_fusoin"}
+    config = compose("pipeline", ["stages=demo"])
+    with pytest.raises(ConfigError, match=f"{key} names the stage 'demo_fusoin'.*nearest is 'demo_fusion'"):
+        run_stages(config.stages, {}, [0], "heads", note="", **{"robustness_of": [], **given})
+
+
+def test_a_pipeline_of_trials_or_of_unlike_processes_is_refused() -> None:
+    trial = stages("demo", every=("+trainer.fast_dev_run=true",))
+    with pytest.raises(ConfigError, match=r"fast_dev_run is given to a pipeline.*one by one"):
+        run_pipeline(trial)
+    unlike = stages("demo", every=("trainer=cpu",))
+    unlike["demo_fusion"].trainer |= {"devices": 2, "strategy": "ddp"}
+    with pytest.raises(ConfigError, match=r"different numbers of processes \(demo_audio: 1, .*demo_fusion: 2\)"):
+        run_pipeline(unlike)

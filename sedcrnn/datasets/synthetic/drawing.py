@@ -1,15 +1,19 @@
-"""Generator -> textures (facades, trees) and sprites (people, cars) -> pasted on a canvas: float32 (height, width, 3).
+"""Generator -> textures (facades, trees) and sprites (people, cars) -> on a canvas -> camera -> mp4 file.
 
-A canvas holds light in [0, 1]; rows run downwards. Positions and sizes are in pixels; colours are three numbers.
+A canvas is float32 (height, width, 3) and holds light in [0, 1]; rows run downwards. Positions and sizes are in
+pixels; colours are three numbers.
 """
 
 import colorsys
+from io import BytesIO
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 Canvas = NDArray[np.float32]
 Sprite = NDArray[np.float32]  # (height, width, 4): colour and coverage
+Frames = NDArray[np.uint8]
 Rng = np.random.Generator
 
 
@@ -19,19 +23,19 @@ def colour(hue: float, saturation: float, value: float) -> Canvas:
 
 
 def fill(canvas: Canvas, top: float, bottom: float, left: float, right: float, paint: Canvas) -> None:
-    """Paints a rectangle, cut to the canvas."""
+    """Paint a rectangle, cut to the canvas."""
     canvas[max(round(top), 0) : max(round(bottom), 0), max(round(left), 0) : max(round(right), 0)] = paint
 
 
 def shade(canvas: Canvas, top: float, bottom: float, upper: Canvas, lower: Canvas) -> None:
-    """Paints rows from top to bottom with a gradient."""
+    """Paint rows from top to bottom with a gradient."""
     rows = canvas[max(round(top), 0) : max(round(bottom), 0)]
     way = np.linspace(0, 1, rows.shape[0], dtype=np.float32)[:, None, None]
     rows[:] = upper + (lower - upper) * way
 
 
 def speckle(rng: Rng, region: Canvas, strength: float, grain: int) -> None:
-    """Roughens a part of a canvas with grains of a given size."""
+    """Roughen a part of a canvas with grains of a given size."""
     height, width = region.shape[:2]
     grains = rng.normal(1, strength, (height // grain + 1, width // grain + 1, 1)).astype(np.float32)
     region *= np.maximum(grains.repeat(grain, 0).repeat(grain, 1)[:height, :width], 0)
@@ -75,7 +79,7 @@ def sprite(height: float, width: float) -> Sprite:
 
 
 def patch(image: Sprite, top: float, bottom: float, left: float, right: float, paint: Canvas) -> None:
-    """Paints a rectangle of a sprite, in fractions of its size."""
+    """Paint a rectangle of a sprite, in fractions of its size."""
     height, width = image.shape[:2]
     rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
     columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
@@ -113,10 +117,33 @@ def car(rng: Rng, tall: float) -> Sprite:
 
 
 def paste(canvas: Canvas, image: Sprite, x: float, ground: float) -> None:
-    """Puts a sprite on the canvas with its feet on a row and its left edge at x, cut to the canvas."""
+    """Put a sprite on the canvas with its feet on a row and its left edge at x, cut to the canvas."""
     height, width = image.shape[:2]
     left, top = round(x), round(ground) - height
     image = image[max(-top, 0) : max(canvas.shape[0] - top, 0), max(-left, 0) : max(canvas.shape[1] - left, 0)]
     region = canvas[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
     if region.size:
         region += (image[..., :3] - region) * image[..., 3:]
+
+
+def camera(city: Rng, location: Rng, clip: Rng) -> NDArray[np.int16]:
+    """Nuisance: a tone curve per colour channel, (3, 256), from colour cast, exposure, contrast and black level."""
+    cast = city.normal(0, 0.04, 3) + location.normal(0, 0.05, 3) + clip.normal(0, 0.02, 3)
+    exposure = city.normal(0, 0.08) + location.normal(0, 0.12) + clip.normal(0, 0.06)
+    contrast, black = 2 ** location.normal(0, 0.12), location.uniform(0, 0.08)
+    light = np.linspace(0, 1, 256) ** contrast * np.exp(cast + exposure)[:, None]
+    return ((black + (1 - black) * np.clip(light, 0, 1)) * 255).astype(np.int16)
+
+
+def mp4(frames: Frames, rate: int) -> bytes:
+    """The bytes of an mp4 file: frames (frame, height, width, 3) as H.264 in yuv420p, without audio."""
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "24"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1  # the bits must not depend on how many cores there are
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()

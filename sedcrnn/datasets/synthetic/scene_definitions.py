@@ -1,8 +1,8 @@
-"""Scene -> recipe: a look shared with some scenes, a sound shared with others, and cues that lean towards it.
+"""Scene -> recipe: a look shared with some scenes, an ambience shared with others, and cues that lean towards it.
 
-No two scenes share both look and sound, so the pair names the scene. Inside one look or one sound the scenes differ
+No two scenes share both look and ambience, so the pair names the scene. Inside one look or ambience the scenes differ
 only in cues: normal variables of unit variance, drawn anew per location and clip, whose mean a scene shifts a little.
-Painters and sound layers turn a cue into a level, a rate, a tempo or a shade: one modality alone stays in doubt.
+Painters and audio layers turn a cue into a level, a rate, a tempo or a shade: one modality alone stays in doubt.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ LOCATION_SHARE = 0.2  # part of a cue's variance that all clips of a location ha
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a scene looks and sounds like, and the mean of every cue of that look and that sound."""
+    """What a scene looks and sounds like, and the mean of every cue of that look and that ambience."""
 
     look: str
-    sound: str
-    looks: dict[str, float]
-    sounds: dict[str, float]
+    ambience: str
+    look_cues: dict[str, float]
+    ambience_cues: dict[str, float]
 
 
 RECIPES: dict[str, Recipe] = {
@@ -49,61 +49,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tram": Recipe(
         "cabin", "chimes", {"dark": -0.6, "panes": -1.0, "seats": -0.6, "pace": 0.0}, {"whine": 0.6, "calls": -0.6}
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of a sound: level in dB, and what a cue does to it.
-
-    Attributes:
-        sound: name of the layer in `sound.LAYERS`.
-        level: mean level in dB; each clip moves it by 1.5 dB (standard deviation).
-        cue: cue of the recipe that acts on this layer; none if empty.
-        lift: dB added per unit of the cue.
-        quicken: octaves by which the layer's rate or tempo rises per unit of the cue.
-    """
-
-    sound: str
-    level: float
-    cue: str = ""
-    lift: float = 0.0
-    quicken: float = 0.0
-
-
-SOUNDS: dict[str, tuple[Layer, ...]] = {
-    "engine": (
-        Layer("motor", 0.0),
-        Layer("road", -5.0),
-        Layer("passing", -3.0, "flow", lift=7.0),
-        Layer("voices", -16.0, "company", lift=7.0),
-        Layer("beeps", -18.0, "company", quicken=1.0),
-    ),
-    "rail": (
-        Layer("rolling", -2.0),
-        Layer("joints", 6.0, "tempo", lift=3.0, quicken=0.5),
-        Layer("squeal", -14.0),
-        Layer("steps", -2.0, "bustle", lift=7.0),
-        Layer("voices", -16.0, "bustle", lift=7.0),
-    ),
-    "babble": (
-        Layer("crowd", 0.0),
-        Layer("air", -16.0),
-        Layer("steps", 2.0, "steps", lift=7.0, quicken=0.2),
-        Layer("music", -14.0, "music", lift=7.0),
-    ),
-    "birds": (
-        Layer("wind", -6.0),
-        Layer("birds", -2.0, "song", lift=4.0, quicken=1.2),
-        Layer("voices", -9.0, "company", lift=7.0),
-        Layer("steps", -6.0, "company", lift=4.0),
-    ),
-    "chimes": (
-        Layer("air", -5.0),
-        Layer("whine", -6.0, "whine", lift=7.0),
-        Layer("chimes", 2.0),
-        Layer("call", -6.0, "calls", lift=7.0),
     ),
 }
 

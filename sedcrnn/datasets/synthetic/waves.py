@@ -1,8 +1,13 @@
-"""Generator -> noise, slow curves, wavetables, tones -> placed in time and between the ears: float32 (2, samples)."""
+"""Generator -> noise, curves, tones -> placed in time and between left and right -> microphone -> wav file.
+
+A wave is float32, (samples,) or stereo (2, samples).
+"""
 
 from collections.abc import Callable
+from io import BytesIO
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -15,7 +20,7 @@ Rng = np.random.Generator
 
 
 def noise(rng: Rng, samples: int, slope: float, low: float = 20.0, high: float = 22_000.0) -> Wave:
-    """Noise whose power falls with frequency**-slope between two corners (Hz), half of it common to both ears."""
+    """Noise whose power falls with frequency**-slope between two corners (Hz), half of it common to both channels."""
     length = fft.next_fast_len(samples, real=True)
     frequency = np.maximum(fft.rfftfreq(length, 1 / RATE), 1.0)
     shape = frequency ** (-slope / 2) / np.sqrt((1 + (low / frequency) ** 4) * (1 + (frequency / high) ** 4))
@@ -52,11 +57,6 @@ def tone(frequency: float | Times, seconds: float, decay: float) -> Wave:
     return (np.sin(2 * np.pi * turns) * np.exp(-time / decay) * np.minimum(time / 0.005, 1)).astype(np.float32)
 
 
-def glide(start: float, end: float, seconds: float) -> Times:
-    """A frequency (Hz) per sample that moves evenly in pitch."""
-    return np.geomspace(start, end, round(seconds * RATE))
-
-
 def sequence(parts: list[tuple[float, Wave]]) -> Wave:
     """One wave out of parts that begin at given seconds and may overlap."""
     begins = [round(start * RATE) for start, _ in parts]
@@ -67,7 +67,7 @@ def sequence(parts: list[tuple[float, Wave]]) -> Wave:
 
 
 def panned(wave: Wave, pan: float | Wave) -> Wave:
-    """Both ears of a source at pan -1 (left) ... 1 (right), with equal power everywhere."""
+    """Both channels of a source at pan -1 (left) ... 1 (right), with equal power everywhere."""
     angle = (np.asarray(pan, np.float32) + 1) * np.float32(np.pi / 4)
     return np.stack([wave * np.cos(angle), wave * np.sin(angle)]) * np.float32(2**0.5)
 
@@ -85,12 +85,12 @@ def beats(rng: Rng, samples: int, period: float, jitter: float) -> Times:
 
 
 def repeat(samples: int, starts: Times, pan: float, wave: Wave) -> Wave:
-    """Sums one short sound at every start time (s), always from the same place."""
+    """Add up one short wave at every start time (s), always at the same pan."""
     return scatter(samples, starts, lambda: pan, lambda: wave)
 
 
 def scatter(samples: int, starts: Times, pan: Callable[[], float], make: Callable[[], Wave]) -> Wave:
-    """Sums short sounds, one made for each start time (s), at places between the ears."""
+    """Add up short waves, one made for each start time (s), at pans of their own."""
     out = np.zeros((2, samples), np.float32)
     for start in starts:
         begin = round(start * RATE)
@@ -98,3 +98,26 @@ def scatter(samples: int, starts: Times, pan: Callable[[], float], make: Callabl
         both = both[:, : max(samples - max(begin, 0), 0)]
         out[:, max(begin, 0) : max(begin, 0) + both.shape[1]] += both
     return out
+
+
+def microphone(mix: Wave, city: Rng, location: Rng, clip: Rng) -> Wave:
+    """Nuisance: frequency response and noise of city and location, balance of the channels, and the clip's level."""
+    samples = mix.shape[1]
+    length = fft.next_fast_len(samples, real=True)
+    octave = np.log2(fft.rfftfreq(length, 1 / RATE) + 20)
+    knots = np.linspace(octave[0], octave[-1], 6)
+    response = city.normal(0, 2.5, 6) + location.normal(0, 2.5, 6) + location.normal(0, 1, (2, 1))
+    gain = np.stack([10 ** (np.interp(octave, knots, one) / 20) for one in response]).astype(np.float32)
+    recorded = fft.irfft(fft.rfft(mix, length) * gain, length)[:, :samples]
+    recorded /= recorded.std()
+    noise_level, slope = 10 ** (location.uniform(-46, -34) / 20), location.uniform(0, 1)
+    recorded += np.float32(noise_level) * noise(clip, samples, slope)
+    level = 10 ** (clip.uniform(-20, -3) / 20) / np.abs(recorded).max()
+    return np.asarray(recorded * np.float32(level), np.float32)
+
+
+def wav(wave: Wave) -> bytes:
+    """The bytes of a wav file: a stereo waveform (2, samples) as PCM of 24 bits at 48 kHz."""
+    buffer = BytesIO()
+    soundfile.write(buffer, wave.T, RATE, subtype="PCM_24", format="WAV")
+    return buffer.getvalue()

@@ -1,32 +1,55 @@
-"""Waveform in blocks -> filters -> RMS amplitude per band and column: what every bank of filters has in common.
+"""Left and right in blocks -> channels -> filters -> RMS amplitude per band and column: what all banks have in common.
 
-Banks work on a stream, so that an hour of sound needs no more memory than a minute. Whatever the sizes of the blocks,
+Banks work on a stream, so that an hour of audio needs no more memory than a minute. Whatever the sizes of the blocks,
 the columns are the same.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sedcrnn.errors import ConfigError
-from sedcrnn.features.channels import ChannelLayout
 
 Floats = NDArray[np.float64]
 
 
+class ChannelLayout(NamedTuple):
+    """Channels made of left and right: their names, and the weights of left and right in each, (channel, 2)."""
+
+    names: tuple[str, ...]
+    mix: tuple[tuple[float, float], ...]
+
+
+_LEFT, _RIGHT, _DIFFERENCE = (1.0, 0.0), (0.0, 1.0), (1.0, -1.0)
+_MID, _SIDE = (0.5, 0.5), (0.5, -0.5)
+
+LAYOUTS = {
+    "mono": ChannelLayout(("mid",), (_MID,)),
+    "left_right": ChannelLayout(("left", "right"), (_LEFT, _RIGHT)),
+    # The paper's (docs/paper.md). A third channel is the first less the second in every layout that has one:
+    # filters are linear, so it needs no filtering of its own.
+    "left_right_difference": ChannelLayout(("left", "right", "difference"), (_LEFT, _RIGHT, _DIFFERENCE)),
+    "mid_side": ChannelLayout(("mid", "side"), (_MID, _SIDE)),
+}
+
+
+def mixed(stereo: Floats, mix: Sequence[tuple[float, float]]) -> Floats:
+    """Left and right (2, sample) -> (channel, sample), by weights of left and right per channel.
+
+    Not a matrix product: the threads of BLAS go on spinning after it, for longer than all filters take.
+    """
+    left, right = stereo
+    return np.stack([of_left * left + of_right * right for of_left, of_right in mix])
+
+
 @dataclass(frozen=True, kw_only=True)
 class FilterBank(ABC):
-    """Filters of an analysis, highest band first.
-
-    Args:
-        bands: number of filters.
-        low_hz: centre frequency of the lowest band, or its lower edge for mel bands.
-        high_hz: upper end of the range in Hz; None: half the sample rate.
-    """
+    """Filters of an analysis, highest band first; `low_hz` is the lowest centre frequency, or the lower edge for mel,
+    and `high_hz` the upper end of the range in Hz (None: half the sample rate)."""
 
     bands: int = 64
     low_hz: float = 0.0
@@ -54,17 +77,11 @@ class FilterBank(ABC):
     def columns(
         self, blocks: Iterable[Floats], sample_rate: int, hop: float, layout: ChannelLayout
     ) -> Iterator[Floats]:
-        """Analyse a stream of stereo sound.
-
-        Args:
-            blocks: left and right, (2, sample), of any lengths.
-            sample_rate: in Hz.
-            hop: seconds from one column to the next.
-            layout: the channels that are made of left and right.
+        """Analyse a stream of left and right, (2, sample) blocks of any lengths; `hop` is in seconds.
 
         Yields:
-            RMS amplitude (channel, band, column), highest band first; column t stands for the sound about the time
-            (t + 1) * hop, and there are as many columns as windows of two hops lie wholly within the sound.
+            RMS amplitude (channel, band, column), highest band first; column t stands for the waveform about the time
+            (t + 1) * hop, and there are as many columns as windows of two hops lie wholly within the waveform.
 
         Raises:
             ConfigError: arguments that do not fit the sample rate or each other.
@@ -77,64 +94,36 @@ class FilterBank(ABC):
             ConfigError: a range that is empty or goes beyond half the sample rate.
         """
         high = sample_rate / 2 if self.high_hz is None else self.high_hz
-        if self.bands < 1 or not 0 <= self.low_hz < high <= sample_rate / 2:
+        if not 0 <= self.low_hz < high <= sample_rate / 2:
             raise ConfigError(
                 f"features.spectrogram.bank asks for {self.bands} bands from {self.low_hz:g} to {high:g} Hz",
-                f"There is at least one band, and the range lies within 0 and {sample_rate / 2:g} Hz, half of "
-                "features.spectrogram.sample_rate",
-                "Correct bands, low_hz or high_hz",
+                f"The range lies within 0 and {sample_rate / 2:g} Hz, half of features.spectrogram.sample_rate",
+                "Correct low_hz or high_hz",
             )
         return high
 
 
-class Counted:
-    """A stream of blocks that knows how many samples have come out of it."""
-
-    def __init__(self, blocks: Iterable[Floats]) -> None:
-        self.blocks, self.samples = blocks, 0
-
-    def __iter__(self) -> Iterator[Floats]:
-        for block in self.blocks:
-            self.samples += block.shape[-1]
-            yield block
-
-
-def pieces(blocks: Iterable[Floats], size: int, step: int, lead: int) -> Iterator[Floats]:
-    """Cut a stream into overlapping pieces; piece k holds the samples from `k * step - lead` on.
-
-    Args:
-        blocks: (channel, sample), of any lengths.
-        size: samples per piece.
-        step: samples from one piece to the next.
-        lead: samples of a piece that come before its own ones.
+def pieces(blocks: Iterable[Floats], size: int, step: int, lead: int) -> Iterator[tuple[Floats, int]]:
+    """Cut a stream of (2, sample) blocks into overlapping pieces; piece k begins at sample `k * step - lead`.
 
     Yields:
-        (channel, size), zeros where the stream has not begun; shorter where it ends.
+        (2, size), zeros where the stream has not begun, shorter where it ends; and the length of what has been read.
     """
-    rest: Floats | None = None
+    rest = np.zeros((2, lead))
+    length = 0
     for block in blocks:
-        begin = np.zeros((len(block), lead)) if rest is None else rest
-        rest = np.concatenate([begin, block], axis=-1)
+        rest = np.concatenate([rest, block], axis=-1)
+        length += block.shape[-1]
         while rest.shape[-1] >= size:
-            yield rest[:, :size]
+            yield rest[:, :size], length
             rest = rest[:, step:]
-    while rest is not None and rest.shape[-1] > lead:
-        yield rest[:, :size]
+    while rest.shape[-1] > lead:
+        yield rest[:, :size], length
         rest = rest[:, step:]
 
 
-def windowed(energies: Iterable[Floats], hops: int) -> Iterator[Floats]:
-    """Sums over windows of `hops` neighbouring hops, from a stream of energies (..., hop), as that stream goes."""
-    carried: Floats | None = None
-    for energy in energies:
-        joined = energy if carried is None else np.concatenate([carried, energy], axis=-1)
-        if joined.shape[-1] >= hops:
-            yield np.lib.stride_tricks.sliding_window_view(joined, hops, axis=-1).sum(-1)
-        carried = joined[..., max(0, joined.shape[-1] - hops + 1) :]
-
-
 def whole(number: float, what: str, unit: str) -> int:
-    """A number that has to be whole, at least 1, up to rounding.
+    """A number that has to be whole and at least 1, up to rounding.
 
     Raises:
         ConfigError: it is not; `what` says what makes it, `unit` what it counts.

@@ -13,23 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sedcrnn.errors import ConfigError
-from sedcrnn.features.channels import ChannelLayout
-from sedcrnn.features.filterbanks import FilterBank, Floats, hop_samples, whole, windowed
+from sedcrnn.features.filterbanks import ChannelLayout, FilterBank, Floats, hop_samples, whole
 
-EAR_Q = 9.26449
-"""Glasberg and Moore: quality of the ear's filters at high frequencies."""
-
-MIN_BANDWIDTH = 24.7
-"""Glasberg and Moore: bandwidth in Hz of the ear's filters towards 0 Hz."""
+# Glasberg and Moore: quality of the ear's filters at high frequencies, and their bandwidth in Hz towards 0 Hz.
+EAR_Q, MIN_BANDWIDTH = 9.26449, 24.7
 
 
 @dataclass(frozen=True, kw_only=True)
 class GammatoneBank(FilterBank):
-    """The gammatone spectrogram of the paper, exactly: `gtgram(wave, 44100, 0.04, 0.02, 64, 0)` of `gammatone` 1.0.3.
-
-    Args:
-        window: length of a window in seconds, a whole number of hops.
-    """
+    """The gammatone spectrogram of the paper, exactly: `gtgram(wave, 44100, 0.04, 0.02, 64, 0)` of `gammatone` 1.0.3;
+    a window is a whole number of hops."""
 
     window: float = 0.04
 
@@ -59,6 +52,16 @@ class GammatoneBank(FilterBank):
         """Energies (channel, band, hop) of the filters' outputs over neighbouring hops of so many samples."""
 
 
+def windowed(energies: Iterable[Floats], hops: int) -> Iterator[Floats]:
+    """Sums over windows of `hops` neighbouring hops, from a stream of energies (..., hop), as that stream goes."""
+    carried: Floats | None = None
+    for energy in energies:
+        joined = energy if carried is None else np.concatenate([carried, energy], axis=-1)
+        if joined.shape[-1] >= hops:
+            yield np.lib.stride_tricks.sliding_window_view(joined, hops, axis=-1).sum(-1)
+        carried = joined[..., max(0, joined.shape[-1] - hops + 1) :]
+
+
 def centre_frequencies(high_hz: float, bands: int, low_hz: float) -> Floats:
     """Centre frequencies (band,) in Hz, evenly spaced on the ERB scale from just under `high_hz` down to `low_hz`."""
     offset = EAR_Q * MIN_BANDWIDTH
@@ -73,9 +76,9 @@ def bandwidths(centres: Floats) -> Floats:
     return 1.019 * (centres / EAR_Q + MIN_BANDWIDTH)
 
 
-@dataclass(frozen=True)
 class Cascades:
-    """Slaney's filters: four second-order sections each, with the same poles and one zero per section.
+    """Slaney's filters for centre frequencies (band,) in Hz: four second-order sections each, with the same poles and
+    one zero per section.
 
     Section k of a band is  y[n] = x[n] + zero[k] x[n-1] + pole[0] y[n-1] + pole[1] y[n-2],  and the whole cascade's
     output is to be multiplied by `gain`, which makes it 1 at the centre frequency.
@@ -86,9 +89,14 @@ class Cascades:
         gain: (band,).
     """
 
-    zeros: Floats
-    poles: Floats
-    gain: Floats
+    def __init__(self, centres: Floats, sample_rate: int) -> None:
+        angle = 2 * np.pi * centres / sample_rate
+        decay = np.exp(-2 * np.pi * bandwidths(centres) / sample_rate)
+        outer, inner = np.sqrt(3 + 2**1.5), np.sqrt(3 - 2**1.5)
+        self.zeros = -decay * (np.cos(angle) + np.array([outer, -outer, inner, -inner])[:, None] * np.sin(angle))
+        self.poles = np.stack([2 * decay * np.cos(angle), -(decay**2)])
+        self.gain: Floats = np.ones_like(centres)
+        self.gain = 1 / np.abs(self.response(angle[:, None])[:, 0])
 
     def response(self, turns: Floats) -> NDArray[np.complex128]:
         """Frequency response (band, frequency), gain included, at frequencies in radians per sample: (frequency,) for
@@ -99,19 +107,3 @@ class Cascades:
         for zero in self.zeros:
             response = response * (1 + zero[:, None] * delay)
         return response
-
-
-def cascades(centres: Floats, sample_rate: int) -> Cascades:
-    """The filters of a bank.
-
-    Args:
-        centres: (band,) in Hz.
-        sample_rate: in Hz.
-    """
-    angle = 2 * np.pi * centres / sample_rate
-    decay = np.exp(-2 * np.pi * bandwidths(centres) / sample_rate)
-    outer, inner = np.sqrt(3 + 2**1.5), np.sqrt(3 - 2**1.5)
-    zeros = -decay * (np.cos(angle) + np.array([outer, -outer, inner, -inner])[:, None] * np.sin(angle))
-    poles = np.stack([2 * decay * np.cos(angle), -(decay**2)])
-    unscaled = Cascades(zeros, poles, np.ones_like(centres))
-    return Cascades(zeros, poles, 1 / np.abs(unscaled.response(angle[:, None])[:, 0]))

@@ -1,6 +1,6 @@
 """Waveform -> gammatone filters as recursions over the samples -> energy per hop: exact, and the fastest on a CPU.
 
-Compiled by numba. The inner loop runs over bands, so that the processor takes several at once; the filtered sound is
+Compiled by numba. The inner loop runs over bands, so that the processor takes several at once; the filtered waveform is
 squared where it is made and never stored.
 """
 
@@ -10,21 +10,19 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from sedcrnn.features.channels import SILENT, ChannelLayout, mixed
-from sedcrnn.features.filterbanks import Floats
-from sedcrnn.features.filterbanks.gammatone import GammatoneBank, cascades
+from sedcrnn.features.filterbanks import ChannelLayout, Floats, mixed
+from sedcrnn.features.filterbanks.gammatone import Cascades, GammatoneBank
 
 INAUDIBLE = 1e-100
-"""Added to every sample: too small to change any but an exact zero, and large enough that the filters' states never
-decay into denormal numbers, which would make digital silence after a sound fifty times slower."""
+"""Added to every sample: it changes none but an exact zero, and keeps the filters' states from decaying into denormal
+numbers, which would make digital silence after a signal fifty times slower."""
 
-GROUP = 16
-"""Bands that are worked on together."""
+GROUP = 16  # bands that are worked on together
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecursiveGammatone(GammatoneBank):
-    """The gammatone bank in float64, equal to the reference to 1e-6 dB; arguments as `GammatoneBank`."""
+    """The gammatone bank in float64, equal to the reference to 1e-6 dB."""
 
     method = "gammatone"
     version = 2
@@ -33,17 +31,16 @@ class RecursiveGammatone(GammatoneBank):
         self, blocks: Iterable[Floats], sample_rate: int, samples: int, layout: ChannelLayout
     ) -> Iterator[Floats]:
         """See `GammatoneBank`."""
-        filters = cascades(self.centres(sample_rate), sample_rate)
-        # A third channel is the difference of the two that are filtered.
-        pair = (*layout.mix, SILENT)[:2]
+        filters = Cascades(self.centres(sample_rate), sample_rate)
+        pair = (*layout.mix, (0.0, 0.0))[:2]  # a third channel is the difference of the two that are filtered
         states = np.zeros((16, self.bands))
         rest = np.zeros((2, 0))
         for block in blocks:
-            sound = np.concatenate([rest, mixed(block, pair) + INAUDIBLE], axis=1)
-            hops = sound.shape[1] // samples
+            waveform = np.concatenate([rest, mixed(block, pair) + INAUDIBLE], axis=1)
+            hops = waveform.shape[1] // samples
             energy = np.empty((3, self.bands, hops))
-            filter_hops(sound[0], sound[1], filters.zeros, filters.poles, states, samples, energy)
-            rest = sound[:, hops * samples :]
+            filter_hops(waveform[0], waveform[1], filters.zeros, filters.poles, states, samples, energy)
+            rest = waveform[:, hops * samples :]
             yield energy[: len(layout.mix)] * filters.gain[:, None] ** 2
 
 
@@ -52,19 +49,10 @@ class RecursiveGammatone(GammatoneBank):
 def filter_hops(
     one: Floats, two: Floats, zeros: Floats, poles: Floats, states: Floats, samples: int, energy: Floats
 ) -> None:
-    """Filter two signals and sum up the squares of both outputs and of their difference.
+    """Filter two signals (sample,) of whole hops, and write the energies (3, band, hop) of both outputs and of their
+    difference; `states` (16, band), two of each section of each signal, are changed in place.
 
-    Each section is a transposed direct form II. The eight are written out: as a loop or a function of their own they
-    took 1.2 to 6 times as long.
-
-    Args:
-        one: (sample,), a whole number of hops.
-        two: (sample,), as many.
-        zeros: (4, band) of `Cascades`.
-        poles: (2, band) of `Cascades`.
-        states: (16, band): two of each section of each signal; changed in place.
-        samples: per hop.
-        energy: (3, band, hop); written.
+    Each section is a transposed direct form II. The eight are written out because a loop or a function is slower.
     """
     bands = zeros.shape[1]
     for first in range(0, bands, GROUP):

@@ -1,8 +1,7 @@
 """Waveform -> transform of overlapping frames -> weighted bands: mel (torchaudio), CQT, gammatone by STFT (nnAudio).
 
-A column is centred where the gammatone bank's is, so that all of them go with the same frames of the picture.
-Amplitudes are RMS: a sine at the centre of a band has the level there that it has for the gammatone bank, and the
-floor of the spectrogram means the same for all.
+A column is centred where the gammatone bank's is, and amplitudes are RMS as there: a sine at the centre of a band has
+the same level, and `amin` means the same for all.
 """
 
 import math
@@ -17,23 +16,16 @@ from nnAudio.features import CQT1992v2, Gammatonegram
 from torch import Tensor
 from torchaudio.transforms import MelSpectrogram
 
-from sedcrnn.features.channels import ChannelLayout, mixed
-from sedcrnn.features.filterbanks import Counted, FilterBank, Floats, hop_samples, pieces
+from sedcrnn.features.filterbanks import ChannelLayout, FilterBank, Floats, hop_samples, mixed, pieces
 from sedcrnn.features.filterbanks.gammatone import centre_frequencies
 
-COLUMNS_AT_ONCE = 500
-"""Columns per piece; bounds the memory."""
-
+COLUMNS_AT_ONCE = 500  # bounds the memory
 Transform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShortTimeBank(FilterBank):
-    """A bank that sees one frame of sound per column, in float32.
-
-    Args:
-        device: torch device.
-    """
+    """A bank that sees one frame of audio per column, in float32 on a torch device."""
 
     device: str = "cpu"
 
@@ -45,32 +37,27 @@ class ShortTimeBank(FilterBank):
         """RMS amplitudes; see `FilterBank.columns`."""
         samples = hop_samples(hop, sample_rate)
         transform, width = _transform(self, sample_rate, samples)
-        stream = Counted(blocks)
         done = 0
         size = (COLUMNS_AT_ONCE - 1) * samples + width
-        for piece in pieces(stream, size, COLUMNS_AT_ONCE * samples, lead=width // 2 - samples):
-            if piece.shape[-1] < size:  # the sound ends here; the last frames reach beyond it
+        for piece, length in pieces(blocks, size, COLUMNS_AT_ONCE * samples, lead=width // 2 - samples):
+            if piece.shape[-1] < size:  # the waveform ends here; the last frames reach beyond it
                 piece = np.pad(piece, ((0, 0), (0, width // 2)))
-            sound = torch.from_numpy(mixed(piece, layout.mix)).to(self.device, torch.float32)
+            waveform = torch.from_numpy(mixed(piece, layout.mix)).to(self.device, torch.float32)
             with torch.inference_mode():
-                amplitude = transform(sound).flip(-2)  # highest band first
-            amplitude = amplitude[..., : max(0, stream.samples // samples - 1 - done)]
+                amplitude = transform(waveform).flip(-2)  # highest band first
+            amplitude = amplitude[..., : max(0, length // samples - 1 - done)]
             done += amplitude.shape[-1]
             yield amplitude.cpu().double().numpy()
 
     @abstractmethod
     def transform(self, sample_rate: int, samples: int) -> tuple[Transform, int]:
-        """Sound (channel, sample) -> RMS (channel, band, frame), lowest band first, of the frames that lie wholly
+        """Waveform (channel, sample) -> RMS (channel, band, frame), lowest band first, of the frames that lie wholly
         within it, one every so many samples; and the width of a frame in samples, two hops at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MelBank(ShortTimeBank):
-    """The log-mel spectrogram's bank: triangles on the mel scale (HTK's), of power, under a Hann window.
-
-    Args:
-        window: length of the window in seconds.
-    """
+    """The log-mel spectrogram's bank: triangles on the mel scale (HTK's), of power, under a Hann window."""
 
     window: float = 0.04
 
@@ -81,7 +68,7 @@ class MelBank(ShortTimeBank):
         """See `ShortTimeBank`."""
         mel = self._mel(sample_rate, samples)
         scale = _to_mean_square(mel.spectrogram.window, mel.n_fft)
-        return lambda sound: (scale * mel(sound)).sqrt(), mel.n_fft
+        return lambda waveform: (scale * mel(waveform)).sqrt(), mel.n_fft
 
     def centres(self, sample_rate: int) -> Floats:
         """Centres of gravity (band,) of the triangles, in Hz."""
@@ -106,15 +93,12 @@ class MelBank(ShortTimeBank):
 
 @dataclass(frozen=True, kw_only=True)
 class GammatoneSTFTBank(ShortTimeBank):
-    """nnAudio's gammatone spectrogram, corrected: it applies |H| to the power, where |H|^2 belongs (frontend.md).
+    """nnAudio's gammatone spectrogram, corrected: it applies |H| to the power, where |H|^2 belongs (docs/front_end.md).
 
     On white noise it is 0.6 dB off the exact bank in the mean, and 5.5 dB in one place of a hundred: it smears in time.
-
-    Args:
-        window: length of the Hann window in seconds; twice the exact bank's window has the same effective length.
     """
 
-    window: float = 0.08
+    window: float = 0.08  # twice the exact bank's has the same effective length under a Hann window
 
     method = "gammatone_stft"
     version = 1
@@ -137,7 +121,7 @@ class GammatoneSTFTBank(ShortTimeBank):
         gammatone.gammatone_basis = (n_fft * gammatone.gammatone_basis).square()
         gammatone.to(self.device)
         scale = _to_mean_square(torch.hann_window(width), n_fft)
-        return lambda sound: (scale * gammatone(sound)).sqrt(), n_fft
+        return lambda waveform: (scale * gammatone(waveform)).sqrt(), n_fft
 
     def centres(self, sample_rate: int) -> Floats:
         """Centre frequencies (band,) in Hz, on the ERB scale."""
@@ -146,14 +130,8 @@ class GammatoneSTFTBank(ShortTimeBank):
 
 @dataclass(frozen=True, kw_only=True)
 class CQTBank(ShortTimeBank):
-    """Constant-Q transform: bands evenly spaced in octaves, each with a window of as many periods.
-
-    Args:
-        bands: number of bands.
-        low_hz: centre frequency of the lowest band.
-        high_hz: centre frequency of the highest band.
-        filter_scale: length of the windows; under 1 they are shorter and the bands wider.
-    """
+    """Constant-Q transform: bands evenly spaced in octaves from `low_hz` to `high_hz`, each with a window of as many
+    periods."""
 
     low_hz: float = 32.7
     high_hz: float | None = 20000.0
@@ -175,27 +153,21 @@ class CQTBank(ShortTimeBank):
             center=False,
             verbose=False,
         ).to(self.device)
-
-        def rms(sound: Tensor) -> Tensor:
-            # "wrap" gives a sine its amplitude.
-            amplitude: Tensor = cqt(sound, normalization_type="wrap") / math.sqrt(2)
-            return amplitude
-
-        return rms, cqt.kernel_width
+        # "wrap" gives a sine its amplitude.
+        return lambda waveform: cqt(waveform, normalization_type="wrap") / math.sqrt(2), cqt.kernel_width
 
     def centres(self, sample_rate: int) -> Floats:
         """Centre frequencies (band,) in Hz, evenly spaced in octaves."""
         return np.geomspace(self.high_end(sample_rate), self.low_hz, self.bands)
 
 
-@cache
+@cache  # made once for all files: windows and kernels take longer to make than to use
 def _transform(bank: ShortTimeBank, sample_rate: int, samples: int) -> tuple[Transform, int]:
-    """Made once for all files: their windows and kernels take longer to make than to use."""
     return bank.transform(sample_rate, samples)
 
 
 def _to_mean_square(window: Tensor, n_fft: int) -> float:
-    """Factor from |DFT|^2 of the positive frequencies to the mean square of the sound under the window (Parseval)."""
+    """Factor from |DFT|^2 of the positive frequencies to the mean square of the signal under the window (Parseval)."""
     return 2 / (n_fft * float(window.double().square().sum()))
 
 

@@ -1,5 +1,5 @@
 """Writes gammatone_reference.json: RMS values of `gammatone` 1.0.3 (pip install gammatone==1.0.3) at random places of
-every kind of benchmark sound.
+every kind of benchmark waveform.
 
 python tests/features/filterbanks/make_gammatone_reference.py
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from gammatone.gtgram import gtgram
 
-from sedcrnn.benchmarks.sounds import KINDS, RATE
+from sedcrnn.benchmarks.audio_benchmark import KINDS, RATE
 
 PLACES = 40
 

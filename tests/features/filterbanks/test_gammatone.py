@@ -4,29 +4,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sedcrnn.benchmarks.sounds import KINDS
+from sedcrnn.benchmarks.audio_benchmark import KINDS
 from sedcrnn.errors import ConfigError
-from sedcrnn.features.channels import LAYOUTS
-from sedcrnn.features.filterbanks.gammatone import cascades, centre_frequencies
+from sedcrnn.features.filterbanks import LAYOUTS
+from sedcrnn.features.filterbanks.gammatone import Cascades, centre_frequencies
 from sedcrnn.features.filterbanks.gammatone_fourier import FourierGammatone
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 
-GOLDEN = Path(__file__).parents[3] / "../shared/golden/gammatone_white.npz"
+GOLDEN = np.load(Path(__file__).with_name("gammatone_white.npz"))  # of the reference package, too
 REFERENCE = json.loads(Path(__file__).with_name("gammatone_reference.json").read_text())
 FLOOR = 1e-7  # of the spectrogram: what lies under it is equally silent
 
 EXACT = RecursiveGammatone()
 BANKS = [
     pytest.param(EXACT, 1e-6, id="recursive"),
-    pytest.param(FourierGammatone(dtype="float64"), 1e-5, id="fourier64"),
+    pytest.param(FourierGammatone(dtype="float64"), 1e-5, id="fourier64", marks=pytest.mark.slow),
     pytest.param(FourierGammatone(), 0.1, id="fourier32"),
 ]
 BOTH = [RecursiveGammatone(bands=6), FourierGammatone(bands=6, dtype="float64")]
 
 
-def analyse(bank, sound, layout="left_right_difference", hop=0.02, block=None):
-    size = block or sound.shape[1]
-    blocks = [sound[:, start : start + size] for start in range(0, sound.shape[1], size)]
+def analyse(bank, waveform, layout="left_right_difference", hop=0.02, block=None):
+    size = block or waveform.shape[1]
+    blocks = [waveform[:, start : start + size] for start in range(0, waveform.shape[1], size)]
     columns = list(bank.columns(blocks, 44100, hop, LAYOUTS[layout]))
     return np.concatenate(columns, axis=-1) if columns else np.zeros((len(LAYOUTS[layout].names), bank.bands, 0))
 
@@ -41,7 +41,7 @@ def noise(samples, seed=3):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("bank", "tolerance"), BANKS)
-def test_equals_the_reference_package_on_every_kind_of_sound(bank, tolerance, kind):
+def test_equals_the_reference_package_on_every_kind_of_audio(bank, tolerance, kind):
     rms = analyse(bank, KINDS[kind]())
     assert rms.shape == (3, 64, 499)
     *places, expected = np.array(REFERENCE[kind]).T
@@ -51,11 +51,11 @@ def test_equals_the_reference_package_on_every_kind_of_sound(bank, tolerance, ki
     assert errors.mean() < tolerance / 10
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="golden values are not here")
 @pytest.mark.parametrize(("bank", "tolerance"), BANKS)
-def test_equals_the_reference_package_everywhere(bank, tolerance):
-    difference = np.abs(in_db(analyse(bank, KINDS["noise"]())) - in_db(np.load(GOLDEN)["rms"]))
-    assert difference.max() < tolerance
+def test_equals_the_reference_package_in_every_band_from_beginning_to_end(bank, tolerance):
+    rms = analyse(bank, KINDS["noise"]())[..., GOLDEN["columns"]]
+    assert rms.shape == (3, 64, 59)
+    assert np.abs(in_db(rms) - in_db(GOLDEN["rms"])).max() < tolerance
 
 
 def test_centre_frequencies():
@@ -70,7 +70,7 @@ def test_centre_frequencies():
 
 def test_every_filter_has_unit_gain_at_its_centre_and_little_an_octave_off():
     centres = centre_frequencies(22050, 64, 0)
-    filters = cascades(centres, 44100)
+    filters = Cascades(centres, 44100)
     turns = 2 * np.pi * centres / 44100
     at_centres = np.abs(filters.response(turns))
     np.testing.assert_allclose(np.diag(at_centres), 1, rtol=1e-9)
@@ -80,8 +80,8 @@ def test_every_filter_has_unit_gain_at_its_centre_and_little_an_octave_off():
 @pytest.mark.parametrize("bank", BOTH)
 @pytest.mark.parametrize("block", [1, 881, 882, 883, 3000, 44100])
 def test_the_sizes_of_the_blocks_change_nothing(bank, block):
-    sound = noise(4410 + 17) if block == 1 else noise(100_003)
-    np.testing.assert_allclose(analyse(bank, sound, block=block), analyse(bank, sound), rtol=1e-9)
+    waveform = noise(4410 + 17) if block == 1 else noise(100_003)
+    np.testing.assert_allclose(analyse(bank, waveform, block=block), analyse(bank, waveform), rtol=1e-9)
 
 
 @pytest.mark.parametrize("bank", [EXACT, FourierGammatone()])
@@ -95,18 +95,18 @@ def test_a_tone_is_loudest_in_its_band_at_its_own_rms(bank):
 
 @pytest.mark.parametrize("bank", BOTH)
 def test_channels_are_sums_and_differences_of_left_and_right(bank):
-    sound = noise(44100)
-    left, right = sound
-    paper = analyse(bank, sound)
+    waveform = noise(44100)
+    left, right = waveform
+    paper = analyse(bank, waveform)
     for layout, signals in {
         "left_right": (left, right),
         "mid_side": ((left + right) / 2, (left - right) / 2),
         "mono": ((left + right) / 2,),
     }.items():
         expected = np.stack([analyse(bank, np.stack([signal, signal]), "left_right")[0] for signal in signals])
-        np.testing.assert_allclose(analyse(bank, sound, layout), expected, rtol=1e-9)
-    np.testing.assert_allclose(paper[:2], analyse(bank, sound, "left_right"), rtol=1e-12)
-    np.testing.assert_allclose(paper[2], 2 * analyse(bank, sound, "mid_side")[1], rtol=1e-9)
+        np.testing.assert_allclose(analyse(bank, waveform, layout), expected, rtol=1e-9)
+    np.testing.assert_allclose(paper[:2], analyse(bank, waveform, "left_right"), rtol=1e-12)
+    np.testing.assert_allclose(paper[2], 2 * analyse(bank, waveform, "mid_side")[1], rtol=1e-9)
 
 
 def test_direct_current_lands_in_the_lowest_band():
@@ -117,18 +117,18 @@ def test_direct_current_lands_in_the_lowest_band():
 
 
 def test_silent_and_equal_channels_stay_silent():
-    sound = noise(44100)
-    assert analyse(EXACT, 0 * sound).max() < 1e-90
-    same = analyse(EXACT, np.stack([sound[0], sound[0]]))
+    waveform = noise(44100)
+    assert analyse(EXACT, 0 * waveform).max() < 1e-90
+    same = analyse(EXACT, np.stack([waveform[0], waveform[0]]))
     np.testing.assert_array_equal(same[0], same[1])
     assert same[2].max() == 0
-    sound[1] = 0
-    one_sided = analyse(EXACT, sound)
+    waveform[1] = 0
+    one_sided = analyse(EXACT, waveform)
     assert one_sided[1].max() < 1e-90
     np.testing.assert_array_equal(one_sided[0], one_sided[2])
 
 
-def test_silence_after_sound_decays_to_nothing():
+def test_silence_after_audio_decays_to_nothing():
     click = np.zeros((2, 2 * 44100))
     click[:, 100] = 1
     rms = analyse(RecursiveGammatone(bands=8), click)
@@ -145,13 +145,13 @@ def test_number_of_columns(bank, samples, columns):
 
 @pytest.mark.parametrize("bank", BOTH)
 def test_windows_of_three_hops_and_other_hops(bank):
-    sound = noise(44100)
+    waveform = noise(44100)
     wide = type(bank)(**{**vars(bank), "window": 0.06})
     narrow = type(bank)(**{**vars(bank), "window": 0.02})
-    energy = analyse(narrow, sound) ** 2
+    energy = analyse(narrow, waveform) ** 2
     expected = np.sqrt((energy[..., :-2] + energy[..., 1:-1] + energy[..., 2:]) / 3)
-    np.testing.assert_allclose(analyse(wide, sound), expected, rtol=1e-9)
-    np.testing.assert_allclose(analyse(bank, sound, hop=0.01)[..., ::2], analyse(bank, sound), rtol=1e-9)
+    np.testing.assert_allclose(analyse(wide, waveform), expected, rtol=1e-9)
+    np.testing.assert_allclose(analyse(bank, waveform, hop=0.01)[..., ::2], analyse(bank, waveform), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("window", "hop"), [(0.05, 0.02), (0.04, 0.0125), (1.2, 0.02)])
@@ -174,9 +174,7 @@ def test_a_batch_of_clips_is_filtered_at_once_as_one_by_one():
 
     bank = FourierGammatone(bands=4, dtype="float64")
     convolution = Convolution(bank, 44100, 882, 50)
-    sound = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal((5, 2, convolution.size)))
-    together = convolution(sound)
+    waveform = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal((5, 2, convolution.size)))
+    together = convolution(waveform)
     assert together.shape == (5, 2, 4, 50)
-    torch.testing.assert_close(together, torch.stack([convolution(one) for one in sound]))
-    with pytest.raises(ConfigError, match="dtype is float32 or float64"):
-        FourierGammatone(dtype="float16")
+    torch.testing.assert_close(together, torch.stack([convolution(one) for one in waveform]))

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sedcrnn.benchmarks.sounds import KINDS
-from sedcrnn.features.channels import LAYOUTS
+from sedcrnn.benchmarks.audio_benchmark import KINDS
+from sedcrnn.features.filterbanks import LAYOUTS
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 from sedcrnn.features.filterbanks.short_time import CQTBank, GammatoneSTFTBank, MelBank
 
@@ -10,9 +10,9 @@ BANKS = [MelBank(), GammatoneSTFTBank(), CQTBank()]
 IDS = ["mel", "gammatone_stft", "cqt"]
 
 
-def analyse(bank, sound, layout="left_right", rate=44100, hop=0.02, block=None):
-    size = block or sound.shape[1]
-    blocks = [sound[:, start : start + size] for start in range(0, sound.shape[1], size)]
+def analyse(bank, waveform, layout="left_right", rate=44100, hop=0.02, block=None):
+    size = block or waveform.shape[1]
+    blocks = [waveform[:, start : start + size] for start in range(0, waveform.shape[1], size)]
     return np.concatenate(list(bank.columns(blocks, rate, hop, LAYOUTS[layout])), axis=-1)
 
 
@@ -45,27 +45,27 @@ def test_columns_stand_where_the_gammatone_banks_do(bank):
 
 @pytest.mark.parametrize("bank", BANKS, ids=IDS)
 def test_the_sizes_of_the_blocks_and_the_pieces_change_nothing(bank, monkeypatch):
-    sound = 0.1 * np.random.default_rng(1).standard_normal((2, 100_003))
-    whole = analyse(bank, sound)
+    waveform = 0.1 * np.random.default_rng(1).standard_normal((2, 100_003))
+    whole = analyse(bank, waveform)
     assert whole.shape[-1] == 112
-    np.testing.assert_allclose(analyse(bank, sound, block=3001), whole, rtol=1e-5)
+    np.testing.assert_allclose(analyse(bank, waveform, block=3001), whole, rtol=1e-5)
     monkeypatch.setattr("sedcrnn.features.filterbanks.short_time.COLUMNS_AT_ONCE", 7)
-    np.testing.assert_allclose(analyse(bank, sound, block=3001), whole, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(analyse(bank, waveform, block=3001), whole, rtol=1e-4, atol=1e-7)
 
 
 def test_the_corrected_nnaudio_gammatone_is_near_the_exact_one():
-    sound = KINDS["noise"]()
-    exact, near = (20 * np.log10(analyse(bank, sound)) for bank in (RecursiveGammatone(), GammatoneSTFTBank()))
+    waveform = KINDS["noise"]()
+    exact, near = (20 * np.log10(analyse(bank, waveform)) for bank in (RecursiveGammatone(), GammatoneSTFTBank()))
     difference = np.abs(exact - near)
     assert difference.mean() < 0.7
     assert np.abs(exact.mean(-1) - near.mean(-1))[:, :60].max() < 0.35  # over time, band by band
-    # Uncorrected, it applies |H| to the power: bands take in their neighbours, by 4.6 dB in the mean (frontend.md).
+    # Uncorrected, it applies |H| to the power: bands take in their neighbours, 4.6 dB in the mean (docs/front_end.md).
 
 
 def test_mel_bands_share_out_all_the_power():
-    sound = 0.1 * np.random.default_rng(2).standard_normal((2, 88200))
+    waveform = 0.1 * np.random.default_rng(2).standard_normal((2, 88200))
     inside = MelBank().transform(44100, 882)
-    power = (analyse(MelBank(), sound)[0] ** 2).sum(0).mean()
+    power = (analyse(MelBank(), waveform)[0] ** 2).sum(0).mean()
     assert inside[1] == 2048
     # Triangles overlap to one, except beyond the centres of the first and the last: white noise loses little there.
     assert power == pytest.approx(0.1**2, rel=0.08)

@@ -1,7 +1,4 @@
-"""Sweep -> jobs -> scores: the class that Hydra builds for `hydra/launcher=processes`; see `sedcrnn.sweeps.launch`.
-
-It lies here because Hydra builds launchers of the namespace package `hydra_plugins` alone.
-"""
+"""`hydra/launcher=processes`, here because Hydra builds launchers of the namespace package `hydra_plugins` alone."""
 
 from collections.abc import Sequence
 
@@ -14,12 +11,7 @@ from sedcrnn.sweeps import launch, processes
 
 
 class ProcessLauncher(Launcher):
-    """Runs each job of a sweep as a process of its own, right with any number of devices a job.
-
-    Args:
-        jobs: how many at the same time.
-        gpus_per_job: GPUs that each has to itself; 0: it sees what the sweep sees.
-    """
+    """Runs each job of a sweep as a process of its own, with `gpus_per_job` GPUs to itself (0: those of the sweep)."""
 
     def __init__(self, jobs: int, gpus_per_job: int) -> None:
         self.jobs, self.gpus_per_job = jobs, gpus_per_job

@@ -1,0 +1,182 @@
+"""Data set -> features in the store -> folds -> batches of aligned 1-s windows (`window_dataset`)."""
+
+import copy
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+from torch.utils.data import DataLoader
+
+from sedcrnn.augmentation import Augmentation
+from sedcrnn.config.checking import digest
+from sedcrnn.config.stage_config import DataConfig
+from sedcrnn.config.targets import build
+from sedcrnn.datasets.clips import Clip, DataSource, Manifest
+from sedcrnn.datasets.folds import Folds, leave_city_out, make_folds, shuffle_labels
+from sedcrnn.datasets.window_dataset import (
+    Batch,
+    ClipWindows,
+    EncodedDataset,
+    WindowDataset,
+    read_values,
+    window_loader,
+)
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows
+from sedcrnn.errors import ConfigError, DataError
+from sedcrnn.features.extraction import Unreadable, extract_all
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.store import FeatureStore
+from sedcrnn.training.frozen_cache import FrozenEncoder
+
+log = logging.getLogger(__name__)
+
+
+class SceneData:
+    """Folds of a data set as batches of windows.
+
+    `prepare_data` writes to disk and `setup` sets the attributes, as Lightning asks of its data modules (`datamodule`);
+    both may be called again.
+
+    Args:
+        data: the config.
+        features: by name of the network's input.
+        store: where they are kept.
+        batch_size: windows per batch and process.
+        seed: of the training windows and of their order.
+        augmentations: of the training windows, by name of the feature.
+    """
+
+    manifest: Manifest  # without skipped clips
+    folds: Folds
+    skipped: tuple[Unreadable, ...]  # clips that could not be read
+
+    def __init__(
+        self,
+        data: DataConfig,
+        features: Mapping[str, Feature],
+        store: FeatureStore,
+        batch_size: int,
+        seed: int,
+        augmentations: Mapping[str, Augmentation] | None = None,
+    ) -> None:
+        self.augmentations = augmentations or {}
+        for name in self.augmentations.keys() & features.keys():
+            self.augmentations[name].check(features[name])
+        if data.unreadable == "skip" and (unstored := [name for name in features if not features[name].stored]):
+            raise ConfigError(
+                f"data.unreadable=skip with features.{unstored[0]}.storage=none",
+                "Clips are left out before the folds are made, and what is not stored is read only after that",
+                f"Set data.unreadable=stop, or features.{unstored[0]}.storage=jpeg",
+            )
+        self.data, self.features, self.store = data, features, store
+        self.batch_size, self.seed = batch_size, seed
+        self._encoder: FrozenEncoder | None = None
+        self._datasets: dict[str, ClipWindows] = {}
+
+    def encoded_by(self, encoder: FrozenEncoder) -> Self:
+        """The same data, as batches of what an encoder makes of the features."""
+        encoded = copy.copy(self)
+        encoded._encoder, encoded._datasets = encoder, {}
+        return encoded
+
+    def prepare_data(self) -> None:
+        """Write what is missing: the data set itself where it is generated, and the features of all clips."""
+        source: DataSource = build(self.data.source, "data_source")
+        source.prepare()
+        manifest = source.manifest()
+        readable = len(manifest.clips) - len(self._extract(manifest))
+        log.info("The features of %d clips are in %s.", readable, self.store.root)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the manifest and divide it into folds; what an encoder makes of them is computed by all processes
+        together, where it is not in the store."""
+        if not hasattr(self, "folds"):
+            data, source = self.data, build(self.data.source, "data_source")
+            manifest: Manifest = source.manifest()
+            if data.leave_out_city is not None:
+                manifest = leave_city_out(manifest, data.leave_out_city)
+            self.skipped = self._extract(manifest)  # all that is missing are clips that cannot be read
+            left_out = {unreadable.clip for unreadable in self.skipped}
+            readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
+            self.manifest = Manifest(manifest.name, manifest.scenes, readable)
+            self.folds = make_folds(self.manifest, data.selection, data.validation_fraction, data.validation_seed)
+            if data.shuffle_labels:
+                self.folds = shuffle_labels(self.folds, data.validation_seed)
+        if self._encoder is not None:
+            for fold in ("train", "validation"):
+                self.dataset(fold)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the data are: their name and a digest of every clip's labels, fold and feature contents."""
+        rows = [
+            [clip.id, clip.scene, clip.location, clip.fold]
+            + [self.store.key(feature.source(clip), feature) for feature in self.features.values()]
+            for clip in self.manifest.clips
+        ]
+        return {"name": self.manifest.name, "clips": len(rows), "digest": digest([self.manifest.scenes, rows])}
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """What the data decide of a network's shape: the number of `scenes`, and the features' dimensions."""
+        dimensions = {"scenes": len(self.manifest.scenes)}
+        for feature in self.features.values():
+            dimensions |= feature.dimensions
+        return dimensions
+
+    def evaluation_loader(self, fold: str) -> DataLoader[Batch]:
+        """All consecutive windows of every clip of a fold, once."""
+        dataset = self.dataset(fold)
+        return self._loader(dataset, ConsecutiveWindows(dataset.steps, self.batch_size, *self._rank()))
+
+    def dataset(self, fold: str) -> ClipWindows:
+        """The clips of a fold with their features, or with what the encoder makes of them."""
+        if fold not in self._datasets:
+            clips: tuple[Clip, ...] = getattr(self.folds, fold)
+            if not clips:
+                raise DataError(
+                    f"The {fold} fold of the data set '{self.manifest.name}' has no clips"
+                    + (f" ({len(self.skipped)} clips were skipped as unreadable)" if self.skipped else ""),
+                    "Every fold needs at least one clip",
+                    "Check the data set's lists and its media files",
+                )
+            scenes, encoder = self.manifest.scenes, self._encoder
+            if encoder is None:
+                self._datasets[fold] = WindowDataset(clips, scenes, self.features, self.store, self.augmentations)
+            else:
+                encoder.encode_all(clips, self.store, self.data.extraction_workers)
+                self._datasets[fold] = EncodedDataset(clips, scenes, encoder.read(clips, self.store))
+        return self._datasets[fold]
+
+    def example(self, fold: str) -> Batch:
+        """The network's inputs for the first window of a fold, as a batch of one; of the features, not encoded."""
+        clip, inputs = getattr(self.folds, fold)[0], {}
+        for name, feature in self.features.items():
+            values = read_values(feature, clip, self.store, steps=STEPS_PER_WINDOW)
+            inputs[name] = torch.tensor(feature.network_input(values[None]))
+        return inputs
+
+    def _extract(self, manifest: Manifest) -> tuple[Unreadable, ...]:
+        stored = [feature for feature in self.features.values() if feature.stored]
+        return extract_all(manifest.clips, stored, self.store, self.data.extraction_workers, self.data.unreadable)
+
+    def _loader(self, dataset: ClipWindows, batches: RandomWindows | ConsecutiveWindows) -> DataLoader[Batch]:
+        slow = isinstance(dataset, WindowDataset) and any(each.slow_to_read for each in self.features.values())
+        workers = choose_num_workers(self.data.num_workers, slow, processes=self._rank()[1])
+        return window_loader(dataset, batches, workers)
+
+    def _rank(self) -> tuple[int, int]:
+        return 0, 1  # rank and world size
+
+
+def choose_num_workers(setting: int | Literal["auto"], slow: bool, processes: int = 1, cores: int | None = None) -> int:
+    """Processes that load batches, as `data.num_workers` says. `auto` reads what is quick to read in this process; for
+    what is slow it leaves half of the cores, which so many processes share, to the network."""
+    if setting != "auto":
+        return setting
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = cores // processes
+    return min(8, own // 2) if slow and own > 2 else 0  # a GPU takes batches no faster than 8 processes load them

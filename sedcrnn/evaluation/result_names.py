@@ -1,0 +1,31 @@
+"""The names of scores, of what is logged, and of the files that evaluations leave; one home for all of them."""
+
+# Scores, as they are logged (`validation/<name>`) and written to metrics.json.
+MACRO_ACCURACY = "macro_accuracy"  # mean over scenes of the accuracy on that scene's examples
+MACRO_LOG_LOSS = "macro_log_loss"  # mean over scenes of the mean log loss on that scene's examples
+ACCURACY = "accuracy"  # over examples
+LOG_LOSS = "log_loss"  # over examples; what training minimises
+
+# What selects the checkpoint, and what steers the learning rate and stops the training (docs/paper.md).
+CHECKPOINT_MONITOR = f"validation/{MACRO_ACCURACY}"
+PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
+
+TRAIN_LOSS = "train/loss"  # of the heads as the recipe weighs them, with its L2 terms; mean over an epoch's windows
+
+# The one axis of everything logged in training; Lightning adds it, under this name, to what is logged.
+EPOCH = "epoch"
+
+# What loggers keep of the best checkpoint.
+BEST_SCORES = "best"
+CONFUSION, CLASS_WISE = "validation/confusion", "validation/class_wise"
+EXAMPLE_INPUTS, EXAMPLE_AUDIO = EXAMPLES = "validation/examples/inputs", "validation/examples/audio"
+
+# Files of an evaluation: evaluation/<fold>/metrics.json and so on, within a run folder.
+EVALUATION = "evaluation"
+METRICS, PREDICTIONS, ROBUSTNESS = "metrics.json", "predictions.csv", "robustness.json"
+LATENCY = "latency.json"  # beside the folds, since it depends on the machine
+
+SCHEMA_VERSION = 4
+"""Of metrics.json; raised whenever the file says more or something else, so that an earlier one is made again."""
+
+ROBUSTNESS_SCHEMA_VERSION = 2

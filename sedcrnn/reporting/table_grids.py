@@ -1,0 +1,215 @@
+"""Tables -> grids: what rows score, by scene and against each other, and what their networks are like beside that."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from sedcrnn.datasets.clips import TAU_SCENES
+from sedcrnn.evaluation.intervals import REPLICATES
+from sedcrnn.evaluation.predictions import AGGREGATOR
+from sedcrnn.evaluation.result_names import LATENCY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
+from sedcrnn.reporting.collection import FOLD
+from sedcrnn.reporting.comparison import Difference, compare, fusion_gain
+from sedcrnn.reporting.grids import (
+    LEVELS,
+    MISSING,
+    NOTHING,
+    PUBLISHED,
+    PUBLISHED_NOTE,
+    SCORE_COLUMNS,
+    SCORES,
+    Grid,
+    interval_text,
+    spread_text,
+)
+from sedcrnn.reporting.scoring import BINS, BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS
+from sedcrnn.reporting.tables import Row, Table
+
+
+def results_grid(table: Table) -> Grid:
+    """Every row's scores over seeds, per window and per clip; on TAU's scenes beside the published ones."""
+    scenes = table.runs[0].scenes
+    beside = scenes == TAU_SCENES and any(row.spec.published for row in table.rows)
+    published = "published" if table.data["name"].startswith("tau") else "published, other data"
+    columns = ["", "seeds", *SCORE_COLUMNS, *beside * [f"{published}: accuracy %", f"{published}: log loss"]]
+    rows = []
+    for row in table.rows:
+        cells = [_score(row, level, score) for level in LEVELS for score in SCORES]
+        own = PUBLISHED[row.spec.published][:2] if row.spec.published else 2 * (NOTHING,)
+        rows.append((row.label, _seeds(row, table), *cells, *beside * own))
+    if table.spec.chance:
+        chance = f"{100 / len(scenes):.1f}", f"{math.log(len(scenes)):.3f}"
+        rows.append(("Chance", NOTHING, *2 * chance, *beside * 2 * (NOTHING,)))
+    notes = [
+        "Mean ± standard deviation over training seeds; under it the 95 % interval of the mean from a bootstrap over "
+        f"locations ({REPLICATES} times), which is about other places and not about other seeds.",
+        f"Accuracy and log loss are means over scenes. A clip's prediction is the {AGGREGATOR}.",
+        *beside * [PUBLISHED_NOTE],
+    ]
+    return Grid("Scores", tuple(columns), tuple(rows), tuple(notes))
+
+
+def _score(row: Row, level: str, score: str) -> str:
+    if not row.runs:
+        return MISSING
+    scale, digits, _ = SCORES[score]
+    interval = interval_text(row.interval(level, score), scale, digits)
+    return f"{spread_text(row.values(level, score), scale, digits)}\n{interval}"
+
+
+def _seeds(row: Row, table: Table) -> str:
+    """The number of seeds, and what those without scores lack."""
+    if not row.missing:
+        return str(len(row.runs))
+    reasons: dict[str, list[str]] = {}
+    for seed, reason in row.missing.items():
+        reasons.setdefault(reason, []).append(str(seed))
+    lines = (f"{reason}: {', '.join(seeds)}" for reason, seeds in reasons.items())
+    return "\n".join([f"{len(row.runs)} of {len(table.seeds)}", *lines])
+
+
+def gain_grid(table: Table) -> Grid | None:
+    """What fusion gains over the best single modality, by seed; None where the table names no single modality."""
+    singles, rows = table.single_modality, []
+    for row in table.with_runs if singles else []:
+        # Networks that take audio and video.
+        if all(None not in run.run.config["features"].values() for run in row.runs.values()):
+            gains = fusion_gain(table, row)
+            by_seed = [f"{100 * gains[seed]:+.1f}" if seed in gains else MISSING for seed in table.seeds]
+            rows.append((row.label, *by_seed, spread_text([*gains.values()], 100, 1, sign="+"), str(len(gains))))
+    columns = ("", *(f"seed {seed}" for seed in table.seeds), "mean", "n")
+    note = (
+        f"Points of accuracy on 1-s windows over the best of: {', '.join(row.label for row in singles)}; with the same "
+        "seed, chosen on the test fold."
+    )
+    return Grid("Gain of fusion over the best single modality", columns, tuple(rows), (note,)) if rows else None
+
+
+def comparison_grid(table: Table) -> Grid | None:
+    """Every row against the reference row; None where there is none."""
+    compared, reference = compare(table), table.reference
+    if reference is None or not compared:
+        return None
+    rows = []
+    for row, seeds, differences, discordances, bootstrap, mcnemar in compared:
+        cells = [_difference(differences[level, score], score) for level in LEVELS for score in SCORES]
+        by_seed = ", ".join(f"{own}:{others}" for own, others in discordances)
+        p_values = _p_value(bootstrap), f"{_p_value(mcnemar)}\n{by_seed}"
+        rows.append((row.label, str(len(seeds)), *cells, *p_values))
+    notes = (
+        "Mean difference over the seeds that both rows have, with its 95 % interval from a paired bootstrap over "
+        "locations. p, bootstrap: of the accuracy on 1-s windows.",
+        "p, McNemar: mid-p per clip, not per window, since windows of a clip are not independent; clips of a location "
+        "are not quite either, so it stands second. Under it, seed by seed, the clips that the row alone and the "
+        "reference alone has right. Seeds are combined by Rueger's rule. Both p are Holm-corrected over the "
+        f"{len(rows)} comparisons of this table.",
+    )
+    columns = ("", "seeds", *SCORE_COLUMNS, "p, bootstrap", "p, McNemar")
+    return Grid(f"Difference from: {reference.label}", columns, tuple(rows), notes)
+
+
+def _difference(found: Difference, score: str) -> str:
+    scale, digits, _ = SCORES[score]
+    value, low, high = (f"{scale * number:+.{digits}f}" for number in (found.value, *found.interval))
+    return f"{value}\n{low} to {high}"
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def class_grid(table: Table) -> Grid:
+    """Accuracy of every scene on windows."""
+    scenes = table.runs[0].scenes
+    rows = []
+    for row in table.with_runs:
+        by_run = [run.levels["window"].class_wise for run in row.runs.values()]
+        rows.append((row.label, *(spread_text([one[scene] for one in by_run], 100, 1) for scene in scenes)))
+    columns = ("", *(scene.replace("_", " ") for scene in scenes))
+    return Grid("Accuracy % by scene, 1-s windows", columns, tuple(rows), ("Mean ± standard deviation over seeds.",))
+
+
+def calibration_grid(table: Table) -> Grid:
+    """Log loss before and after temperature scaling, Brier score and calibration error."""
+    scores = [(level, score) for level in LEVELS for score in (MACRO_LOG_LOSS, SCALED_LOG_LOSS)]
+    scores += [("window", score) for score in (BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR)]
+    rows, reasons = [], set()
+    for row in table.with_runs:
+        temperatures = [run.temperature for run in row.runs.values() if run.temperature is not None]
+        reasons |= {f"{row.label}, seed {s}: {r.no_temperature}" for s, r in row.runs.items() if r.no_temperature}
+        cells = [spread_text(row.values(*score), 1, 3) for score in scores]
+        rows.append((row.label, f"{spread_text(temperatures, 1, 2)}\nn = {len(temperatures)}", *cells))
+    headings = [f"log loss{when}, {LEVELS[level]}" for level in LEVELS for when in ("", " scaled")]
+    columns = ("", "temperature", *headings, "Brier, 1-s window", "ECE, 1-s window", "ECE scaled, 1-s window")
+    notes = [
+        "One temperature per run and head, fitted on the windows of the validation fold only. Scaled: after it. What "
+        "the log loss loses by it is calibration loss.",
+        f"Brier: squared distance summed over scenes, 0 to 2. ECE: {BINS} bins of equal width; a diagnostic, no score.",
+        *([f"No temperature: {'; '.join(sorted(reasons))}."] if reasons else []),
+    ]
+    return Grid("Calibration", columns, tuple(rows), tuple(notes))
+
+
+def robustness_grid(table: Table) -> Grid | None:
+    """Scores under missing and corrupted inputs and in other batches, where they were evaluated."""
+    reports: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for row in table.rows:
+        for run in row.runs.values():
+            report = run.run.read(FOLD, ROBUSTNESS)
+            if report and report["of"].get("schema_version") == ROBUSTNESS_SCHEMA_VERSION:
+                reports.setdefault(row.label, []).append((run.head, report))
+    if not reports:
+        return None
+
+    def cell(found: list[tuple[str, dict[str, Any]]], condition: str) -> str:
+        scores, rises = (
+            [one[kind][condition][head] for head, one in found if head in one[kind].get(condition, {})]
+            for kind in ("conditions", "confidence_rises")
+        )
+        if not scores:
+            return NOTHING
+        accuracy, log_loss = ([one[score] for one in scores] for score in SCORES)
+        lines = [spread_text(accuracy, 100, 1), f"log loss {spread_text(log_loss, 1, 3)}"]
+        return "\n".join([*lines, f"more confident in {spread_text(rises, 100, 0)} %"] if rises else lines)
+
+    conditions = dict.fromkeys(name for found in reports.values() for _, one in found for name in one["conditions"])
+    columns = ("", *(f"{label} (n={len(found)})" for label, found in reports.items()))
+    rows = [(condition, *(cell(found, condition) for found in reports.values())) for condition in conditions]
+    largest = (max(one["batch_invariance"]["largest_difference"] for _, one in found) for found in reports.values())
+    rows.append(("other batches", *(f"{difference:.1e}" for difference in largest)))
+    notes = (
+        "Accuracy % on 1-s windows, mean ± standard deviation over n seeds. More confident: the share of windows whose "
+        "likeliest scene becomes more probable although something is missing. Other batches: the largest difference of "
+        "any probability between batches of other sizes and orders.",
+    )
+    return Grid("Missing and corrupted inputs", columns, tuple(rows), notes)
+
+
+def cost_grid(table: Table) -> Grid:
+    """Parameters, multiply-accumulates and latency."""
+    rows, machines = [], set()
+    for row in table.with_runs:
+        answers = [run for run in row.runs.values() if run.is_answer]
+        costs = [run.run.metrics["cost"] for run in answers]
+        latencies = [latency for run in answers if (latency := run.run.read(LATENCY))]
+        machines |= {f"{latency['device']}, threads: {latency['threads']}" for latency in latencies}
+        cells = [
+            [f"{run.run.metrics['heads'][run.head]['parameters']:,}" for run in row.runs.values()],
+            [f"{cost['trainable_parameters']:,}" for cost in costs],
+            [f"{cost['multiply_accumulates_per_second'] / 1e9:.2f}" for cost in costs],
+        ]
+        milliseconds = spread_text([latency["milliseconds"] for latency in latencies], 1, 1)
+        rows.append((row.label, *map(_same, cells), milliseconds))
+    columns = ("", "parameters", "trained in its stage", "GMAC per second of scene", "latency, ms")
+    notes = (
+        "Parameters as Keras and the paper count them: with batch normalisation's statistics. Those that a run's own "
+        "stage trained, and the work and time of a network, are its answer's; a head inside it has none of its own.",
+        "Latency: median of repeated passes of one window, from features in memory; mean over seeds"
+        + (f". Measured on: {'; '.join(sorted(machines))}." if machines else "."),
+    )
+    return Grid("Cost", columns, tuple(rows), notes)
+
+
+def _same(values: Iterable[str]) -> str:
+    """What all runs say; everything that they say where they differ."""
+    return " / ".join(dict.fromkeys(values)) or NOTHING

@@ -101,13 +101,8 @@ def command(
 def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> list[str]:
     """Command-line arguments -> Hydra's, with words as overrides, and with paths and lists as they were written.
 
-    Args:
-        arguments: of the command line.
-        words: keys that take words, as those of `command`.
-        options: dataclass of the keys.
-
     Raises:
-        ConfigError: a word that no key takes.
+        ConfigError: a word that no key takes, or an option that Hydra does not have.
     """
     # The values of a sweep are Hydra's to take apart.
     known = {} if {"-m", "--multirun"} & set(arguments) else described(options)

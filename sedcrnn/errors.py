@@ -87,12 +87,7 @@ def check_choice(what: str, value: str, allowed: Iterable[str]) -> None:
 
 
 def import_extra(module: str, extra: str, needing: str) -> Any:
-    """Import a module of a package that is not among the dependencies.
-
-    Args:
-        module: what to import.
-        extra: sedcrnn's extra that installs it.
-        needing: what needs it, for the message: `ONNX files need`.
+    """The module of a package that is not among the dependencies: `extra` installs it, `needing` begins the message.
 
     Raises:
         MissingExtraError: it is not installed.

@@ -5,7 +5,7 @@ sedcrnn evaluate run=runs/audio-s0-1a2b3c4d fold=validation data.root=<folder>
 """
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic.dataclasses import dataclass
 
@@ -26,6 +26,11 @@ class EvaluateOptions:
     store: Annotated[PathName, "Where features are kept."] = "data/store"
     device: Device = "auto"
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All of them, as the functions that score a run take them."""
+        return {**{key: value for key, value in vars(self).items() if key != "data"}, "root": self.data.root}
+
 
 @command(EvaluateOptions, words=["run"])
 def main(options: EvaluateOptions) -> None:
@@ -34,15 +39,7 @@ def main(options: EvaluateOptions) -> None:
     from sedcrnn.evaluation.result_names import PREDICTIONS
     from sedcrnn.reporting.run_grids import heads_grid
 
-    metrics = evaluate(
-        options.run,
-        options.fold,
-        options.data.root,
-        options.batch_size,
-        options.extraction_workers,
-        options.store,
-        options.device,
-    )
+    metrics = evaluate(**options.arguments)
     print(f"{heads_grid([[metrics]]).text()}\n\n{metrics}\n{metrics.with_name(PREDICTIONS)}")
     print(f"Next: sedcrnn robustness run={options.run}, or sedcrnn report")
 

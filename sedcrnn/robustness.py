@@ -16,15 +16,7 @@ def main(options: EvaluateOptions) -> None:
     from sedcrnn.evaluation.robustness_scores import robustness
     from sedcrnn.reporting.run_grids import conditions_grid
 
-    path = robustness(
-        options.run,
-        options.fold,
-        options.data.root,
-        options.batch_size,
-        options.extraction_workers,
-        options.store,
-        options.device,
-    )
+    path = robustness(**options.arguments)
     print(f"{conditions_grid(json.loads(path.read_text(encoding='utf-8'))).text()}\n\n{path}\nNext: sedcrnn report")
 
 

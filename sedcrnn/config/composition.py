@@ -22,13 +22,7 @@ HYDRA_DEFAULTS: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.st
 
 
 def register(name: str, options: type, groups: Mapping[str, str]) -> None:
-    """Make a command's options a config of this name, so that Hydra composes it like those in conf/.
-
-    Args:
-        name: of the config.
-        options: dataclass of the options, with their defaults.
-        groups: config groups that are options too, with their default choices.
-    """
+    """Make a command's options, with their defaults and those of some groups, a config that Hydra composes."""
     choices: list[Any] = [{group: choice} for group, choice in groups.items()]
     inside = {field.name for field in fields(options)} & {
         group.partition("@")[2].partition(".")[0] or group for group in groups
@@ -38,16 +32,7 @@ def register(name: str, options: type, groups: Mapping[str, str]) -> None:
 
 
 def compose(config_name: str, overrides: Sequence[str] = (), return_hydra_config: bool = False) -> DictConfig:
-    """A config as a command would compose it, wherever this is called from.
-
-    Args:
-        config_name: of a file in conf/, or of a command.
-        overrides: as on the command line.
-        return_hydra_config: with what Hydra knows of itself, such as the choices that were made.
-
-    Raises:
-        HydraException: what cannot be composed.
-    """
+    """A config as a command would compose it, wherever this is called from."""
     if GlobalHydra.instance().is_initialized():
         return hydra.compose(config_name, list(overrides), return_hydra_config)
     with hydra.initialize_config_dir(str(CONF), **HYDRA_DEFAULTS):
@@ -60,11 +45,7 @@ def choices(group: str) -> list[str]:
 
 
 def repeated(*keys: str) -> str:
-    """What the running command was given for some groups or keys, as the words of a next command.
-
-    Args:
-        keys: groups, whose choice is named even where it is the command's default, and other keys.
-    """
+    """What the running command was given for some groups or keys, as the words of a next command."""
     hydra_config = HydraConfig.get()
     given = {one.partition("=")[0]: one for one in hydra_config.overrides.task if re.split(r"[.=]", one)[0] in keys}
     chosen = {key: f"{key}={hydra_config.runtime.choices[key]}" for key in keys if key in hydra_config.runtime.choices}

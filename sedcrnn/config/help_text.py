@@ -20,15 +20,7 @@ CLOSING = (
 
 
 def help_text(name: str, page: str, options: type, words: Sequence[str], overrides: Sequence[str]) -> str:
-    """The help of a command.
-
-    Args:
-        name: of the command, and of its config.
-        page: docstring of its page: what it is for, then examples.
-        options: dataclass of its keys.
-        words: keys that take words, as in `cli.command`.
-        overrides: what is chosen on the command line, so that the keys are those of the choice.
-    """
+    """The help of a command, made of its page's docstring and its keys as the overrides choose them."""
     if name == "train" and not any(override.startswith("experiment=") for override in overrides):
         overrides = [*overrides, "experiment=audio"]  # one has to be chosen, to be shown
     config: Any = OmegaConf.to_container(compose(name, overrides, return_hydra_config=True), resolve=False)

@@ -37,7 +37,7 @@ def evaluate(
     fold: str = "test",
     root: str | None = None,
     batch_size: int = 32,
-    workers: int = 2,
+    extraction_workers: int = 2,
     store: str = "data/store",
     device: str = "cpu",
 ) -> Path:
@@ -48,7 +48,7 @@ def evaluate(
         metrics.json, with predictions.csv beside it, and latency.json beside the fold's folder.
     """
     device = choose_device(device)
-    checkpoint, data, folder, of = open_fold(run, fold, root, batch_size, workers, store)
+    checkpoint, data, folder, of = open_fold(run, fold, root, batch_size, extraction_workers, store)
     of["schema_version"] = SCHEMA_VERSION
     if is_done(folder / METRICS, of):
         return folder / METRICS
@@ -75,7 +75,7 @@ def evaluate(
 
 
 def open_fold(
-    run: str, fold: str, root: str | None, batch_size: int, workers: int, store: str
+    run: str, fold: str, root: str | None, batch_size: int, extraction_workers: int, store: str
 ) -> tuple[Checkpoint, SceneData, Path, dict[str, Any]]:
     """A trained network, its data with the folds of its training, the folder of the results, and what they are of.
 
@@ -88,7 +88,7 @@ def open_fold(
     """
     check_choice("fold", fold, FOLDS)
     checkpoint = load_checkpoint(run)
-    config = replace(checkpoint.data_config(), extraction_workers=workers)
+    config = replace(checkpoint.data_config(), extraction_workers=extraction_workers)
     if root is not None:
         config.source = {**config.source, "root": root}
     features = {name: build(node, "feature", trusted=False) for name, node in checkpoint.features.items()}

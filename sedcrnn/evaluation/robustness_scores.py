@@ -40,7 +40,7 @@ def robustness(
     fold: str = "test",
     root: str | None = None,
     batch_size: int = 32,
-    workers: int = 2,
+    extraction_workers: int = 2,
     store: str = "data/store",
     device: str = "cpu",
 ) -> Path:
@@ -56,7 +56,7 @@ def robustness(
              "batch_invariance": {"largest_difference": of any probability, with other sizes and orders of batches}}
     """
     device = choose_device(device)
-    checkpoint, data, folder, of = open_fold(run, fold, root, batch_size, workers, store)
+    checkpoint, data, folder, of = open_fold(run, fold, root, batch_size, extraction_workers, store)
     of["schema_version"] = ROBUSTNESS_SCHEMA_VERSION
     if is_done(folder / ROBUSTNESS, of):
         return folder / ROBUSTNESS

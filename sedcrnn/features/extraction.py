@@ -38,7 +38,6 @@ def extract_all(
     when the store holds everything.
 
     Args:
-        clips, features: whose features, and which.
         store: what is there is verified (once, until it changes) and made again if damaged.
         workers: processes, of one thread each; 0 works in this process.
         unreadable: `stop` at the first clip that cannot be read, or `skip` such clips; they are tried every time.

@@ -17,7 +17,6 @@ class SceneNetwork(nn.Module):
             run of its own kind goes on with that network.
         inputs: names of the tensors it takes, in the order of `encode`, `heads` and `forward`.
         head_names: names of its heads, in the order of `heads`; the last is the network's answer.
-        scenes: number of scenes.
         encoded: names of the values between the two halves of the network.
         encoding_parts: the parts that `encode` runs; while all of them are frozen, encoded values may be kept.
         encode: inputs -> encoded values by name, each (batch, ...).
@@ -49,4 +48,5 @@ class SceneNetwork(nn.Module):
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs, none of them inside another."""
-        return {self.head_names[-1]: [self]}[head]
+        parts: dict[str, list[nn.Module]] = {self.head_names[-1]: [self]}
+        return parts[head]

@@ -15,7 +15,7 @@ _without_wandb = "wandb" not in sys.modules
 if _without_wandb:
     sys.modules["wandb"] = None  # type: ignore[assignment] # its import fails, for which timm is prepared
 try:
-    import timm
+    import timm as timm  # other modules take it from here
     from timm.layers.pos_embed import resample_abs_pos_embed
 finally:
     if _without_wandb:

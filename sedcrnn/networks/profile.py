@@ -86,16 +86,12 @@ def layer_table(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> str:
         if (counted := count_parameters(module).keras)
     ]
     parts = "\n".join(["Parts:", *subtotals, "", ""]) if len(subtotals) > 1 else ""
-    return (
-        "\n".join(lines)
-        + f"""
-
-{parts}Shapes: batch x channel x band x frame (audio), frame x channel x height x width (encoder),
+    legend = f"""{parts}Shapes: batch x channel x band x frame (audio), frame x channel x height x width (encoder),
 frame x token x channel (transformers), batch x time x embedding (GRU), batch x scene (dense).
 Parameters: {total:,}, of which {trainable:,} trainable.
 As Keras counts, with BN statistics, here and in the table: {keras:,}.
 Cost: {costs[""] / 1e9:.2f} GMAC per second of scene."""
-    )
+    return "\n".join([*lines, "", legend])
 
 
 def _own_parameters(network: nn.Module, ran: Collection[str]) -> Counter[str]:

@@ -1,14 +1,4 @@
-"""Run folders: what a finished, running or killed training stage leaves on disk, keyed by all that made it.
-
-runs/<name>-s<seed>-<key>/
-    config.yaml          resolved config
-    record.json          status, key, inputs with hashes, versions, git commit, seed, best scores
-    metrics.csv          one row per epoch
-    checkpoints/         best.ckpt, last.ckpt
-    evaluation/          written by sedcrnn evaluate
-        latency.json     time of one forward pass, and where it was measured
-        <fold>/          predictions.csv, metrics.json
-"""
+"""Run folders: what a training stage leaves on disk, keyed by all that made it; docs/index.md lists the files."""
 
 import glob
 import platform
@@ -45,7 +35,7 @@ _PACKAGES = "torch pytorch-lightning timm torchvision torchaudio numpy scipy num
 
 
 class Run:
-    """One training stage on disk, of a resolved config and of other inputs: data and starting checkpoints, with digests."""
+    """One training stage on disk: of a config and of inputs, which are data and starting checkpoints with digests."""
 
     def __init__(self, config: TrainConfig, inputs: Mapping[str, Any]) -> None:
         self.config, self.inputs = config, inputs
@@ -60,19 +50,16 @@ class Run:
         record = read_record(self.folder)
         return record is not None and is_finished(record) and record["key"] == self.key
 
-    @property
-    def begun(self) -> bool:
-        """Whether this very stage has been begun before."""
-        return (self.folder / RECORD).is_file()
-
     def nearest_earlier(self) -> tuple[Path, Differences] | None:
-        """Of the finished runs of this name and seed with other keys, the one that differs in the fewest values of
-        config, inputs and the package's version, with these values, older -> this."""
+        """Unless this stage was begun before: of the finished runs of this name and seed, the one that differs in the
+        fewest values of config, inputs and the package's version, with these values, older -> this."""
+        if (self.folder / RECORD).is_file():
+            return None
         made = {**self.decisive, "inputs": self.inputs, "sedcrnn": sedcrnn.__version__}
         found: dict[Path, Differences] = {}
         for folder in sorted(self.folder.parent.glob(f"{glob.escape(self.folder.name[:-8])}????????")):
             record = read_record(folder)
-            if folder != self.folder and record is not None and is_finished(record) and (folder / CONFIG).is_file():
+            if record is not None and is_finished(record) and (folder / CONFIG).is_file():
                 added = {"inputs": record["inputs"], "sedcrnn": record["versions"]["sedcrnn"]}
                 found[folder] = differences(without_places(read_config(folder)) | added, made)
         return min(found.items(), key=lambda item: len(item[1]), default=None)
@@ -140,18 +127,10 @@ def _is_worth_keeping(folder: Path) -> bool:
 
 def _git_commit() -> str | None:
     """Commit of the checkout that the code runs from, marked where files differ from it; None outside git."""
-    command = [
-        "git",
-        "-C",
-        Path(sedcrnn.__file__).parent,
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty",
-        "--exclude=*",
-    ]
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    here = Path(sedcrnn.__file__).parent
     with suppress(FileNotFoundError, subprocess.CalledProcessError):  # no git on this machine, or no checkout
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
     return None
 
 

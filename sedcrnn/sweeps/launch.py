@@ -1,7 +1,6 @@
 """Sweep -> jobs -> scores: every job is the command again, as a single run in a process of its own.
 
-Hydra's own launchers run jobs inside one process, or in copies of it, which is wrong where a job trains with several
-processes: Lightning starts these by repeating the whole command. docs/sweeps.md has the cases.
+In Hydra's own launchers a job cannot train with several processes (docs/sweeps.md).
 """
 
 import sys
@@ -15,7 +14,7 @@ from omegaconf import DictConfig, open_dict
 
 from sedcrnn.errors import ConfigError, JobsFailedError
 from sedcrnn.runs.files import locked
-from sedcrnn.sweeps.processes import Job, Outcome, run_jobs
+from sedcrnn.sweeps.processes import Job, Outcome, Slots, run_jobs
 from sedcrnn.sweeps.ranks import rank_and_world_size
 
 # Of all jobs of this process's sweep: a sweeper may launch several times, and pass over failures.
@@ -23,11 +22,7 @@ _outcomes: list[Outcome] = []
 
 
 def launch(
-    loader: ConfigLoader,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
-    slots: Sequence[str | None],
+    loader: ConfigLoader, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int, slots: Slots
 ) -> list[JobReturn]:
     """Run the jobs of a sweep, or of one round of it, in the slots of `processes.gpu_slots`, numbered from `first`.
 
@@ -67,17 +62,13 @@ def _job(loader: ConfigLoader, config: DictConfig, number: int, overrides: Seque
     folder = Path(own.hydra.sweep.dir) / str(own.hydra.sweep.subdir)
     common = [override.lower() for override in config.hydra.overrides.task]  # Hydra writes `false` as `False`
     swept = [override for override in filter_overrides(overrides) if override.lower() not in common]
-    return Job(number, " ".join(swept), [*_command(config), *arguments], folder)
-
-
-def _command(config: DictConfig) -> list[str]:
-    """The command of this sweep as a module, without its overrides, but with folders of configs of the user's own."""
     started = sys.modules["__main__"].__spec__
     name = config.hydra.job.config_name
     module = started.name if started is not None and started.name.startswith("sedcrnn.") else f"sedcrnn.{name}"
-    folders = [source.path for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
-    options = [word for folder in folders for word in ("--config-dir", folder)]
-    return [sys.executable, "-m", module, *options, "--config-name", name]
+    own_configs = [source.path for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
+    options = [word for path in own_configs for word in ("--config-dir", path)]
+    command = [sys.executable, "-m", module, *options, "--config-name", name, *arguments]
+    return Job(number, " ".join(swept), command, folder)
 
 
 def find_plugins() -> None:

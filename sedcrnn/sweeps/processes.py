@@ -28,6 +28,10 @@ _DISTRIBUTED = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "ROLE_", "WORLD
                 "TORCHELASTIC_", "SLURM_", "PMI_", "OMPI_", "PL_GLOBAL_SEED", RESULT)  # fmt: skip
 
 
+# CUDA_VISIBLE_DEVICES of each of the jobs that may run at the same time; None: that of the sweep.
+Slots = Sequence[str | None]
+
+
 @dataclass(frozen=True)
 class Job:
     """One command of a sweep, with a title that tells it from the others and a folder for its log and result."""
@@ -76,12 +80,8 @@ class _Running:
     started: float
 
 
-def gpu_slots(jobs: int, gpus_per_job: int) -> list[str | None]:
-    """CUDA_VISIBLE_DEVICES of each of the jobs that may run at the same time; None: that of the sweep.
-
-    Raises:
-        ConfigError: no jobs, or fewer GPUs than one job needs.
-    """
+def gpu_slots(jobs: int, gpus_per_job: int) -> Slots:
+    """Slots for at most so many jobs at the same time, each with so many GPUs to itself; 0: those of the sweep."""
     if jobs < 1 or gpus_per_job < 0:
         raise ConfigError(
             f"hydra.launcher.jobs is {jobs} and hydra.launcher.gpus_per_job is {gpus_per_job}",
@@ -106,8 +106,8 @@ def gpu_slots(jobs: int, gpus_per_job: int) -> list[str | None]:
     return [",".join(group) for group in groups[:jobs]]
 
 
-def run_jobs(jobs: Sequence[Job], slots: Sequence[str | None]) -> list[Outcome]:
-    """Run every job in a slot of `gpu_slots`, whatever becomes of the others; the outcomes in the order of the jobs.
+def run_jobs(jobs: Sequence[Job], slots: Slots) -> list[Outcome]:
+    """Run every job in a slot, whatever becomes of the others; the outcomes in the order of the jobs.
 
     Each is a process group of its own, of which nothing is left when the job ends. If this process is interrupted or
     terminated, so are the jobs.

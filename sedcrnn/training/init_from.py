@@ -27,8 +27,6 @@ from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
 
 PARTS = ("audio", "visual")  # of a fusion network
 PREVIOUS = "previous"  # in a pipeline, the latest earlier stage that trained such a network
-STORAGE = ("storage", "jpeg_quality")  # how features are kept may differ between stages
-RANDOM = "random"  # in init_from.encoder: an encoder may stay as it is drawn, even frozen
 Starts = dict[str, Checkpoint]
 
 
@@ -65,8 +63,10 @@ def load_initial(config: TrainConfig) -> Starts:
 
 def load_encoder(config: TrainConfig) -> EncoderWeights | None:
     """The weights that `init_from.encoder` names, checked to fit the stage's new frame encoder; None: it names none."""
-    file, (encoder, visual) = config.init_from.encoder, _new_encoder(config)
-    if visual is None:
+    node, start = config.model["network"], config.init_from
+    kind, file = network_class(node).kind, start.encoder
+    encoder, visual = ("encoder", node) if kind == "visual" else ("visual.encoder", node.get("visual"))
+    if kind not in ("visual", "fusion") or visual is None or start.visual is not None or start.fusion is not None:
         if file is None:
             return None
         raise ConfigError(
@@ -75,15 +75,14 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
             "Leave init_from.encoder=null here; in a pipeline give it to its stage: "
             "'stages.visual=[\"init_from.encoder=<file>\"]'",
         )
-    if file is None:
-        if frozen := [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]:
-            raise ConfigError(
-                f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
-                "A frozen encoder has weights that were trained: init_from.encoder=<file>; see `sedcrnn weights list`",
-                "Give the file, train the encoder too (recipe.frozen=[]), or say init_from.encoder=random",
-            )
-        return None
-    if file == RANDOM:
+    frozen = [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]
+    if file is None and frozen:
+        raise ConfigError(
+            f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
+            "A frozen encoder has weights that were trained: init_from.encoder=<file>; see `sedcrnn weights list`",
+            "Give the file, train the encoder too (recipe.frozen=[]), or say init_from.encoder=random",
+        )
+    if file is None or file == "random":
         return None
     weights = load_encoder_weights(Path(file))
     architecture, _, tag = visual["backbone"].partition(".")
@@ -105,21 +104,9 @@ def load_encoder(config: TrainConfig) -> EncoderWeights | None:
     return weights
 
 
-def _new_encoder(config: TrainConfig) -> tuple[str, Mapping[str, Any] | None]:
-    """Dotted name of the frame encoder that no run gives its weights, and the config of its visual network."""
-    node, starts = config.model["network"], config.init_from
-    kind = network_class(node).kind
-    if kind == "visual" and starts.visual is None:
-        return "encoder", node
-    if kind == "fusion" and starts.visual is None and starts.fusion is None:
-        return "visual.encoder", node["visual"]
-    return "", None
-
-
 def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
-    """Refuse a start that was trained for other scenes, on other features, or with another validation draw: it would
-    have been trained on clips that are to select this stage's checkpoint. So would one from before the data set grew.
-    """
+    """Refuse a start that was trained for other scenes, on other features, or on clips that are to select this stage's
+    checkpoint or test it: with another validation draw, or before the data set grew."""
     for kind, start in starts.items():
         if start.scenes != scenes:
             raise CheckpointError(
@@ -133,7 +120,9 @@ def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], 
         start.check_unseen(folds.test, "test this stage")
         features = asdict(config.features)
         for name, node in start.features.items():
-            stated = {key: value for key, value in (features[name] or {}).items() if key not in STORAGE}
+            stated = {
+                key: value for key, value in (features[name] or {}).items() if key not in ("storage", "jpeg_quality")
+            }
             _check_agreement(f"features.{name}", stated, node, start)
 
 

@@ -1,7 +1,7 @@
 """Values of an epoch -> metrics.csv, and Weights & Biases or TensorBoard where `logger` asks for one.
 
-Curves have one axis, the epoch (`result_names.EPOCH`). A logger gets its run folder and finds in it what it needs: the
-resolved config, and the W&B run that a resumed training goes on with.
+Curves have one axis, the epoch. A logger gets its run folder and finds in it what it needs: the resolved config, and
+the W&B run that a resumed training goes on with.
 """
 
 import csv
@@ -18,17 +18,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.errors import import_extra
-from sedcrnn.evaluation.result_names import (
-    BEST_SCORES,
-    CHECKPOINT_MONITOR,
-    CLASS_WISE,
-    CONFUSION,
-    EPOCH,
-    EXAMPLE_AUDIO,
-    EXAMPLE_INPUTS,
-    PLATEAU_MONITOR,
-    TRAIN_LOSS,
-)
+from sedcrnn.evaluation import result_names as names
 from sedcrnn.plotting.answer_figures import confusion_figure
 from sedcrnn.runs.files import write_text
 from sedcrnn.runs.records import read_config
@@ -38,8 +28,7 @@ from sedcrnn.training.wandb_workspace import check_key
 
 log = logging.getLogger(__name__)
 
-WANDB_ID = "wandb_id"
-"""File of the run folder that holds the id of its W&B run."""
+WANDB_ID = "wandb_id"  # file of the run folder that holds the id of its W&B run
 
 
 def make_loggers(nodes: Mapping[str, Any], folder: Path) -> list[Logger]:
@@ -48,12 +37,7 @@ def make_loggers(nodes: Mapping[str, Any], folder: Path) -> list[Logger]:
 
 
 def check_loggers(nodes: Mapping[str, Any]) -> None:
-    """Refuse a logger that could not begin, before anything takes long.
-
-    Raises:
-        MissingExtraError: the logger's package is not installed.
-        ConfigError: W&B is to be online, and no key is known.
-    """
+    """Refuse a logger that could not begin, before anything takes long: without its package, or W&B without a key."""
     for node in filter(None, nodes.values()):
         build(node, "logger", save_dir=".")  # writes nothing yet
 
@@ -73,7 +57,7 @@ class EpochLog(Logger):
         self.rows: dict[int, dict[str, Any]] = {}
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = {int(row[EPOCH]): dict(row) for row in csv.DictReader(file)}
+                self.rows = {int(row[names.EPOCH]): dict(row) for row in csv.DictReader(file)}
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """The run folder's config.yaml holds them."""
@@ -83,21 +67,20 @@ class EpochLog(Logger):
         if not is_first_process():
             return
         values = dict(metrics)
-        epoch = int(values.pop(EPOCH))
+        epoch = int(values.pop(names.EPOCH))
         # A resumed run makes the epochs after its checkpoint again.
         self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
-        row = self.rows.setdefault(epoch, {EPOCH: epoch})
+        row = self.rows.setdefault(epoch, {names.EPOCH: epoch})
         row |= {"step": step, **values}
-        columns = [EPOCH, "step", *sorted({key for row in self.rows.values() for key in row} - {EPOCH, "step"})]
+        others = sorted({key for row in self.rows.values() for key in row} - {names.EPOCH, "step"})
+        columns = [names.EPOCH, "step", *others]
         lines = [",".join(columns)]
         lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
         write_text(self.path, "\n".join(lines) + "\n")
-        if TRAIN_LOSS in values:  # which come last
-            time, accuracy = f"{datetime.now():%H:%M:%S}", f"{100 * row[CHECKPOINT_MONITOR]:.1f} %"
-            loss, log_loss = f"{row[TRAIN_LOSS]:.3f}", f"{row[PLATEAU_MONITOR]:.3f}"
-            log.info(
-                f"{time} epoch {epoch + 1}: loss {loss}; validation: macro accuracy {accuracy}, log loss {log_loss}"
-            )
+        if names.TRAIN_LOSS in values:  # which come last
+            train_loss, accuracy = f"{row[names.TRAIN_LOSS]:.3f}", f"{100 * row[names.CHECKPOINT_MONITOR]:.1f} %"
+            scores = f"macro accuracy {accuracy}, log loss {row[names.PLATEAU_MONITOR]:.3f}"
+            log.info(f"{datetime.now():%H:%M:%S} epoch {epoch + 1}: loss {train_loss}; validation: {scores}")
 
 
 class WandbLog(Logger):
@@ -152,7 +135,7 @@ class WandbLog(Logger):
                 tags=[config["data"]["selection"], *self.tags],
                 reinit="finish_previous",
             )
-            self._run.define_metric("*", step_metric=EPOCH)
+            self._run.define_metric("*", step_metric=names.EPOCH)
         return self._run
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -167,7 +150,7 @@ class WandbLog(Logger):
         """Send confusion matrix, class-wise table, example clips, and the best scores as the run's summary."""
         wandb, run = self.wandb, self.experiment
         confusion = wandb.plot.confusion_matrix(
-            y_true=showcase.true, preds=showcase.predicted, class_names=list(showcase.scenes), title=CONFUSION
+            y_true=showcase.true, preds=showcase.predicted, class_names=list(showcase.scenes), title=names.CONFUSION
         )
         audio = [
             wandb.Audio(example.audio, sample_rate=example.sample_rate, caption=example.caption)
@@ -176,15 +159,17 @@ class WandbLog(Logger):
         ]
         run.log(
             {
-                EPOCH: showcase.epoch,
-                CONFUSION: confusion,
-                CLASS_WISE: wandb.Table(columns=list(COLUMNS), data=showcase.class_wise()),
+                names.EPOCH: showcase.epoch,
+                names.CONFUSION: confusion,
+                names.CLASS_WISE: wandb.Table(columns=list(COLUMNS), data=showcase.class_wise()),
                 # Not in a table: wandb would keep their files outside the run folder.
-                EXAMPLE_INPUTS: [wandb.Image(example.figure, caption=example.caption) for example in showcase.examples],
-                **({EXAMPLE_AUDIO: audio} if audio else {}),
+                names.EXAMPLE_INPUTS: [
+                    wandb.Image(example.figure, caption=example.caption) for example in showcase.examples
+                ],
+                **({names.EXAMPLE_AUDIO: audio} if audio else {}),
             }
         )
-        run.summary.update({f"{BEST_SCORES}/{name}": value for name, value in showcase.scores().items()})
+        run.summary.update({f"{names.BEST_SCORES}/{name}": value for name, value in showcase.scores().items()})
 
     def finalize(self, status: str) -> None:
         """End the W&B run, so that the next training of this process begins its own."""
@@ -203,16 +188,16 @@ class TensorBoardLog(TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write the values of an epoch at that epoch."""
         values = dict(metrics)
-        super().log_metrics(values, step=int(values.pop(EPOCH)))
+        super().log_metrics(values, step=int(values.pop(names.EPOCH)))
 
     def show(self, showcase: Showcase) -> None:
         """Write confusion matrix, class-wise table and example clips at the best epoch."""
         writer, epoch = self.experiment, showcase.epoch
-        writer.add_figure(CONFUSION, confusion_figure(showcase.answer["confusion"], showcase.scenes), epoch)
+        writer.add_figure(names.CONFUSION, confusion_figure(showcase.answer["confusion"], showcase.scenes), epoch)
         rows = [COLUMNS, ["---"] * len(COLUMNS), *showcase.class_wise()]
-        writer.add_text(CLASS_WISE, "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows), epoch)
+        writer.add_text(names.CLASS_WISE, "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows), epoch)
         for number, example in enumerate(showcase.examples):
-            writer.add_figure(f"{EXAMPLE_INPUTS}/{number}", example.figure, epoch)
+            writer.add_figure(f"{names.EXAMPLE_INPUTS}/{number}", example.figure, epoch)
             if example.audio is not None:
                 mono = example.audio.mean(axis=1)[None]
-                writer.add_audio(f"{EXAMPLE_AUDIO}/{number}", mono, epoch, example.sample_rate)
+                writer.add_audio(f"{names.EXAMPLE_AUDIO}/{number}", mono, epoch, example.sample_rate)

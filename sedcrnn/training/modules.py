@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 import sedcrnn
 from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_modalities, mixup
 from sedcrnn.config.targets import build
-from sedcrnn.errors import ConfigError, nearest
+from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.metrics import SceneScores, sum_over_processes
 from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS
 from sedcrnn.networks import SceneNetwork
@@ -38,26 +38,13 @@ _OWN_KEYS = {
 class SceneModule(LightningModule):
     """Trains one network, of any kind, by one recipe; the loss is the cross-entropy of the network's answer.
 
-    All arguments are plain data and stand in every checkpoint, which therefore rebuilds itself with no config, file or
-    download (`checkpoints.Checkpoint.build`).
-
-    Args:
-        network: config of the network, complete.
-        recipe: the values of `RecipeConfig`.
-        scenes: label order.
-        features: configs of the features that the network takes, by name.
-        data: config of the data it was trained on.
-        locations: what it learns from, with the locations of the networks that it starts from.
-        seed: seed of everything random in training.
-
-    Attributes:
-        inputs: that its network has to take; empty: any.
-        takes: those of the recipe's keys that only some modules take, which it takes.
+    All arguments are plain data, described at `checkpoints.Checkpoint`, and stand in every checkpoint, which therefore
+    rebuilds itself with no config, file or download.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ()  # that its network has to take; empty: any
+    takes: ClassVar[tuple[str, ...]] = ("cache_frozen",)  # of _OWN_KEYS
     loss_weights: Tensor
-    inputs: ClassVar[tuple[str, ...]] = ()
-    takes: ClassVar[tuple[str, ...]] = ("cache_frozen",)
 
     def __init__(
         self,
@@ -83,6 +70,11 @@ class SceneModule(LightningModule):
         weights = torch.tensor([self.head_weights.get(head, 0.0) for head in self.network.head_names])
         self.register_buffer("loss_weights", weights, persistent=False)
         self._batches: defaultdict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether anything of it is; an average of the predictions of frozen subnetworks has nothing to train."""
+        return any(parameter.requires_grad for parameter in self.parameters())
 
     @classmethod
     def check_recipe(cls, recipe: Config, network: type[SceneNetwork]) -> None:
@@ -114,12 +106,7 @@ class SceneModule(LightningModule):
         names = self.network.head_names
         weights = {name: weight for name, weight in self.recipe["head_weights"].items() if weight is not None}
         for name in weights:
-            if name not in names:
-                raise ConfigError(
-                    f"recipe.head_weights names the head '{name}'",
-                    f"A {type(self.network).__name__} has {', '.join(names)}; the nearest is {nearest(name, names)}",
-                    f"Correct the name, or set recipe.head_weights.{name}=null",
-                )
+            check_choice(f"head of the {type(self.network).__name__} that recipe.head_weights names", name, names)
         return weights or {names[-1]: 1.0}
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
@@ -169,8 +156,7 @@ class SceneModule(LightningModule):
         return batch, target
 
     def l2_penalty(self) -> Tensor:
-        """The recipe's L2 terms: coefficient times the sum of squared kernels (not biases) of each named part,
-        added to the loss as Keras' `kernel_regularizer` does."""
+        """As Keras' `kernel_regularizer`: coefficient times the sum of squared kernels of each part that has one."""
         terms = [
             coefficient * weight.square().sum()
             for part, coefficient in self.l2.items()
@@ -196,11 +182,8 @@ class SceneModule(LightningModule):
             torch.cuda.manual_seed(seed)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's learning rates, mean training loss and scores, and step the schedule.
-
-        This is done before the epoch's checkpoint: Lightning steps schedules after it, where a resumed run would miss
-        the step.
-        """
+        """Log the epoch's learning rates, mean training loss and scores, and step the schedule, before the epoch's
+        checkpoint: Lightning steps schedules after it, where a resumed run would miss the step."""
         names = ("train/learning_rate", *(f"train/learning_rate/{part}" for part in self.recipe["learning_rates"]))
         for name, group in zip(names, self.trainer.optimizers[0].param_groups, strict=True):
             self.log(name, group["lr"])

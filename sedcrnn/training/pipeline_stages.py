@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.errors import ConfigError, nearest
+from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
@@ -36,18 +36,11 @@ def run_stages(
     score: str | None,
     note: str,
 ) -> float | None:
-    """Train and evaluate the stages for every seed, and print their table; arguments as in `PipelineConfig`.
-
-    Returns:
-        The mean over seeds of the best validation score of a stage; None in the other processes of a distributed run.
-    """
+    """Train and evaluate the stages for every seed, and print their table; arguments as in `PipelineConfig`. The mean
+    over seeds of the best validation score of a stage; None in the other processes of a distributed run."""
     for key, name in [*(("robustness", name) for name in robustness_of), ("score", score)]:
-        if name and name not in stages:
-            raise ConfigError(
-                f"{key} names the stage '{name}'",
-                f"The stages are {', '.join(stages)}; the nearest is {nearest(name, stages)}",
-                f"Correct the name in {key}",
-            )
+        if name:
+            check_choice(f"stage that {key} names", name, stages)
     log.info(note)
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     overrides = [one for one in given if one.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] not in _OWN_KEYS]
@@ -62,30 +55,36 @@ def run_stages(
         for stage in robustness_of:
             log.info("Worse conditions: %s", stage)
             config = configs[stage]
-            robustness(str(_run_of(result[stage])), store=config.store, device=_device(config))
+            robustness(str(result[stage].parents[2]), store=config.store, device=_device(config))
         log.info("\n%s\n\nFiles", _table(table, kinds, [result]))
         for metrics in result.values():
-            log.info("  %s\n  %s\n  %s", _run_of(metrics) / BEST, metrics, metrics.with_name(PREDICTIONS))
+            log.info("  %s\n  %s\n  %s", metrics.parents[2] / BEST, metrics, metrics.with_name(PREDICTIONS))
     if len(results) > 1:
         log.info("\n%s", _table(table, kinds, results))
     if not results:
         return None
     last = list(stages)[-1]
-    log.info("Next: sedcrnn predict run=%s <files>, or sedcrnn report", _run_of(results[-1][last]))
-    return report_score(*(_run_of(result[score or last]) for result in results))
+    log.info("Next: sedcrnn predict run=%s <files>, or sedcrnn report", results[-1][last].parents[2])
+    return report_score(*(result[score or last].parents[2] for result in results))
 
 
 def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
-    """Train every stage, or find it trained; evaluate them all.
-
-    Args:
-        configs: experiment name -> its config, in order.
-
-    Returns:
-        Experiment name -> metrics.json of its test fold; that of validation, which calibration takes, lies beside it.
-        Nothing in the other processes of a distributed run, which only train.
-    """
-    _check_trainers(configs)
+    """Train every stage, or find it trained, and evaluate it: experiment -> config, to experiment -> metrics.json of
+    its test fold. The other processes of a distributed run only train, and get nothing."""
+    if any(config.trainer.get("fast_dev_run") for config in configs.values()):
+        raise ConfigError(
+            "trainer.fast_dev_run is given to a pipeline",
+            "It leaves no run, from which the next stage could start",
+            "Try the stages out one by one: sedcrnn train experiment=<stage> debug=fast_dev_run",
+        )
+    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
+    if len(set(processes.values())) > 1:  # but stages follow one another in the same ones
+        listed = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
+        raise ConfigError(
+            f"The stages train with different numbers of processes ({listed})",
+            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
+            "Make them so, or train the stages one by one with sedcrnn train",
+        )
     for config in configs.values():
         load_encoder(config)  # what is wrong with a later stage's weights is said before the first one trains
     latest: dict[str, Path] = {}
@@ -114,43 +113,16 @@ def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
 def compose_stages(
     stages: Mapping[str, list[str]], sizes: Mapping[str, list[str]], overrides: Sequence[str]
 ) -> dict[str, TrainConfig]:
-    """The checked configs of a pipeline's stages, in order.
-
-    Args:
-        stages: experiment name -> overrides of that stage alone.
-        sizes: kind of network or experiment name -> overrides of such stages.
-        overrides: of every stage. They win over the sizes of a kind, and what is for a stage alone wins over all.
-    """
+    """The checked configs of the stages: `overrides`, which are for every stage, win over the sizes of a kind of
+    network, and what is for a stage alone wins over all."""
     composed = {}
     for stage, own in stages.items():
-        kind = _kind(_compose(stage)) if sizes else stage
+        experiment = f"experiment={stage}"
+        kind = _kind(checked(compose("train", [experiment]))) if sizes else stage
         of_stage = sizes.get(stage, []) if stage != kind else []
-        composed[stage] = _compose(stage, *sizes.get(kind, []), *overrides, *of_stage, *own)
+        given = [*sizes.get(kind, []), *overrides, *of_stage, *own]
+        composed[stage] = checked(compose("train", [experiment, *given]))
     return composed
-
-
-def _compose(stage: str, *overrides: str) -> TrainConfig:
-    config: TrainConfig = checked(compose("train", [f"experiment={stage}", *overrides]))
-    return config
-
-
-def _check_trainers(configs: Mapping[str, TrainConfig]) -> None:
-    """Refuse stages with different numbers of processes, since they follow one another in the same ones; or without
-    results."""
-    if any(config.trainer.get("fast_dev_run") for config in configs.values()):
-        raise ConfigError(
-            "trainer.fast_dev_run is given to a pipeline",
-            "It leaves no run, from which the next stage could start",
-            "Try the stages out one by one: sedcrnn train experiment=<stage> debug=fast_dev_run",
-        )
-    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
-    if len(set(processes.values())) > 1:
-        listed = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
-        raise ConfigError(
-            f"The stages train with different numbers of processes ({listed})",
-            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
-            "Make them so, or train the stages one by one with sedcrnn train",
-        )
 
 
 def _kind(config: TrainConfig) -> str:
@@ -159,10 +131,6 @@ def _kind(config: TrainConfig) -> str:
 
 def _device(config: TrainConfig) -> str:
     return {"gpu": "cuda", "auto": "auto"}.get(config.trainer["accelerator"], "cpu")
-
-
-def _run_of(metrics: Path) -> Path:
-    return metrics.parents[2]
 
 
 def _table(table: str, kinds: Mapping[str, str], results: Sequence[Mapping[str, Path]]) -> str:

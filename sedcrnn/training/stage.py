@@ -40,9 +40,6 @@ def train(config: TrainConfig) -> Path | None:
 
     Returns:
         The run folder; None with trainer.fast_dev_run, which leaves none.
-
-    Raises:
-        SedcrnnError: whatever is wrong with the config, the data or the checkpoints and weights to start from.
     """
     check_sweep(config.trainer)
     network, kind_of_module = network_class(config.model["network"]), resolve(config.model["_target_"], "module")
@@ -71,7 +68,7 @@ def train(config: TrainConfig) -> Path | None:
         if run.finished and not is_trial:
             log.info("%s: nothing has changed since it was trained; reusing %s", config.name, run.folder)
             return run.folder
-        if not run.begun and not is_trial and (earlier := run.nearest_earlier()) is not None:
+        if not is_trial and (earlier := run.nearest_earlier()) is not None:
             log.info("%s: trained anew, for it differs from %s in %s", config.name, earlier[0], in_words(earlier[1]))
         seed_everything(config.seed, workers=True, verbose=False)
         if encoder is not None:
@@ -91,7 +88,7 @@ def train(config: TrainConfig) -> Path | None:
             _try_out(config, module, datamodule, callbacks)
             return None
         run.start()
-        _fit(config, run, module, datamodule, selection, callbacks)
+        _fit(run, module, datamodule, selection, callbacks)
     return run.folder
 
 
@@ -109,32 +106,22 @@ def _used(features: FeaturesConfig) -> dict[str, Any]:
 def make_datamodule(config: TrainConfig) -> SceneDataModule:
     """The data of a stage: the features that its config still names, in the store that it names."""
     features = {name: build(node, "feature") for name, node in _used(config.features).items()}
-    augmentations = {
-        name: build(node, "augmentation") for name, node in vars(config.recipe.augmentation).items() if node is not None
-    }
-    store = FeatureStore(Path(config.store))
-    return SceneDataModule(config.data, features, store, config.recipe.batch_size, config.seed, augmentations)
+    recipe, store = config.recipe, FeatureStore(Path(config.store))
+    augmentations = {name: build(node, "augmentation") for name, node in vars(recipe.augmentation).items() if node}
+    return SceneDataModule(config.data, features, store, recipe.batch_size, config.seed, augmentations)
 
 
 def _try_out(config: TrainConfig, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]) -> None:
     """Run a few batches of each fold, and keep nothing."""
     trainer: Trainer = build(config.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
-    datamodule = _encoded(config, trainer, module, datamodule)
-    if any(parameter.requires_grad for parameter in module.parameters()):
-        trainer.fit(module, datamodule=datamodule)
-    else:
-        trainer.validate(module, datamodule=datamodule, verbose=False)
+    datamodule = _fit_or_validate(trainer, module, datamodule)
     trainer.test(module, datamodule=datamodule, verbose=False)
 
 
 def _fit(
-    config: TrainConfig,
-    run: Run,
-    module: SceneModule,
-    datamodule: SceneDataModule,
-    selection: dict[str, object],
-    callbacks: list[Callback],
+    run: Run, module: SceneModule, datamodule: SceneDataModule, selection: dict[str, object], callbacks: list[Callback]
 ) -> None:
+    config = run.config
     checkpoint = partial(ModelCheckpoint, run.folder / BEST.parent, enable_version_counter=False)
     best = checkpoint(filename=BEST.stem, monitor=CHECKPOINT_MONITOR, mode="max", save_weights_only=True)
     # At the very end of the epoch, when the module has stepped its schedule: a resumed run misses nothing.
@@ -144,26 +131,19 @@ def _fit(
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
     early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
-    trainer: Trainer = build(
-        node,
-        "trainer",
-        callbacks=[early_stopping, best, last, ShowValidation(), *limits, *callbacks],
-        logger=make_loggers(config.logger, run.folder),
-        default_root_dir=str(run.folder),
-    )
-    datamodule = _encoded(config, trainer, module, datamodule)
+    watching = [early_stopping, best, last, ShowValidation(), *limits, *callbacks]
+    loggers = make_loggers(config.logger, run.folder)
+    trainer: Trainer = build(node, "trainer", callbacks=watching, logger=loggers, default_root_dir=str(run.folder))
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
     if resume is not None:
         check_resumable(resume, module.hparams)
-    if any(parameter.requires_grad for parameter in module.parameters()):
-        log.info("%s: %s in %s", config.name, "resuming" if resume else "training", run.folder)
-        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-        score = best.best_model_score
-    else:  # an average of the predictions of frozen subnetworks
-        log.info("%s: nothing to train; scoring the network as it is in %s", config.name, run.folder)
-        trainer.validate(module, datamodule=datamodule, verbose=False)
+    trained = module.is_trained
+    doing = ("resuming" if resume else "training") if trained else "nothing to train; scoring the network as it is"
+    log.info("%s: %s in %s", config.name, doing, run.folder)
+    _fit_or_validate(trainer, module, datamodule, resume)
+    if not trained:
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
-        score = trainer.callback_metrics[CHECKPOINT_MONITOR]
+    score = best.best_model_score if trained else trainer.callback_metrics[CHECKPOINT_MONITOR]
     if trainer.interrupted:
         raise KeyboardInterrupt
     timers = [each for each in (*limits, *callbacks) if isinstance(each, Timer)]
@@ -187,16 +167,18 @@ def _fit(
     trainer.strategy.barrier()  # the other processes may read the record from here on
 
 
-def _encoded(
-    config: TrainConfig, trainer: Trainer, module: SceneModule, datamodule: SceneDataModule
+def _fit_or_validate(
+    trainer: Trainer, module: SceneModule, data: SceneDataModule, resume: Path | None = None
 ) -> SceneDataModule:
-    """The data, of which the frozen parts are computed once where the recipe says so."""
-    if not config.recipe.cache_frozen:
-        return datamodule
-    device, precision = trainer.strategy.root_device, str(trainer.precision)
-    return datamodule.encoded_by(
-        FrozenEncoder(module.network, module.hparams["network"], datamodule.features, precision, device)
-    )
+    """Train what can be trained; returns the data, of which frozen parts are computed once if the recipe says so."""
+    if module.recipe["cache_frozen"]:
+        network, precision, device = module.hparams["network"], str(trainer.precision), trainer.strategy.root_device
+        data = data.encoded_by(FrozenEncoder(module.network, network, data.features, precision, device))
+    if module.is_trained:
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    else:
+        trainer.validate(module, datamodule=data, verbose=False)
+    return data
 
 
 class TimeLimit(Timer):

@@ -94,7 +94,7 @@ def test_the_chain_beats_chance_clearly_and_prints_the_table(finished: str, argu
     assert accuracy["late"] > 0.3  # chance is 0.1
     assert max(accuracy["audio"], accuracy["visual"]) > 0.25
     assert report["heads"]["late"]["window"]["examples"] == 40
-    for words in ("audio", "visual", "early fusion", "late fusion", "15,416,148", "not comparable"):
+    for words in ("audio", "visual", "early fusion", "late fusion", "15,416,148", "other data"):
         assert words in finished
     for file in ("metrics.json", "predictions.csv", "best.ckpt"):
         assert str(run_folder(arguments, "fusion")) in finished

@@ -70,7 +70,7 @@ def test_every_row_of_the_report_is_an_experiment_and_every_stage_of_an_ablation
 def test_a_misspelt_stage_is_refused_with_the_nearest(key: str) -> None:
     given = {"robustness_of": ["demo_fusoin"], "score": None} if key == "robustness" else {"score": "demo_fusoin"}
     config = compose("pipeline", ["stages=demo"])
-    with pytest.raises(ConfigError, match=f"{key} names the stage 'demo_fusoin'.*nearest is 'demo_fusion'"):
+    with pytest.raises(ConfigError, match=f"stage that {key} names is 'demo_fusoin'.*nearest is 'demo_fusion'"):
         run_stages(config.stages, {}, [0], "heads", note="", **{"robustness_of": [], **given})
 
 

@@ -48,7 +48,7 @@ bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, and what storing
 	@$(PYTHON) -m sedcrnn.benchmarks.visual_benchmark
 
 test: $(LOCKED)  ## the tests that are fast, in minutes, on all cores
-	@$(PYTHON) -m pytest --numprocesses=auto --dist=worksteal -m 'not slow'
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses=auto --dist=worksteal -m 'not slow'
 
 test-slow: $(LOCKED)  ## the others: processes that are killed and resumed, sweeps, DDP, compilation, a browser
 	@$(PYTHON) -m pytest -m slow

@@ -107,13 +107,7 @@ def dotted_keys(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def described(shape: Any, config: Any = None, prefix: str = "") -> dict[str, tuple[str, Any]]:
-    """Dotted key -> its sentence and its type, of a config's class and the classes in it.
-
-    Args:
-        shape: dataclass or TypedDict of the keys.
-        config: composed, which says what its nodes build; None: nodes are not entered.
-        prefix: of the keys.
-    """
+    """Dotted key -> its sentence and its type, of a config's class and, by what `config` names, of its nodes."""
     found: dict[str, tuple[str, Any]] = {}
     for name, kind in get_type_hints(shape, include_extras=True).items():
         value = config.get(name) if isinstance(config, Mapping) else None

@@ -66,8 +66,6 @@ def build(node: Mapping[str, Any], role: str, trusted: bool = True, **arguments:
     """Build what a node names, and what the nodes inside it name.
 
     Args:
-        node: `_target_` and arguments.
-        role: what it is for, one of `ROLES`.
         trusted: the node is the user's own; False: it came with a file, which may name what the user trusts alone.
         arguments: more arguments, passed as they are.
 

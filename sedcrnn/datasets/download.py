@@ -116,14 +116,8 @@ class _Job:
 
 
 def download(archives: Sequence[Archive], root: Path, url: str, jobs: int = 4, remove_archives: bool = False) -> None:
-    """Make sure that the files of all archives lie in the root. Interrupted, it goes on where it was.
-
-    Args:
-        archives: as `select` gives them.
-        root: folder of the data set, made if missing.
-        url: where the archives are: at `<url>/<record>/files/<name>`.
-        jobs: archives that are fetched and unpacked at a time.
-        remove_archives: remove each archive when it is unpacked.
+    """Make sure that the files of all archives lie in the root; arguments are those of `sedcrnn data download`.
+    Interrupted, it goes on where it was.
 
     Raises:
         DataError: too little room, another process in the folder, or archives that failed; all others are there.

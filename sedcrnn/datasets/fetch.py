@@ -36,17 +36,10 @@ class Stopped(Exception):  # noqa: N818
 
 
 def fetch(url: str, path: Path, size: int, md5: str, received: Received, stop: threading.Event) -> None:
-    """Download a file; it is at `path` only when it is whole and right.
+    """Download a file of a published size and MD5; it is at `path` only when it is whole and right.
 
-    What has arrived lies in `<path>.part` meanwhile, survives a kill, and is gone on with by the next call.
-
-    Args:
-        url: where from.
-        path: where to.
-        size: the published one, in bytes.
-        md5: the published one.
-        received: called with the number of bytes that each chunk added; negative where they count no more.
-        stop: ends the download when set, with Stopped.
+    What has arrived lies in `<path>.part` meanwhile, survives a kill, and is gone on with by the next call. `received`
+    is called with the bytes that each chunk added, negative where they count no more; `stop` ends the download.
 
     Raises:
         DataError: the server does not have the file, has another one, or stays unreachable.

@@ -53,15 +53,8 @@ def make_folds(manifest: Manifest, selection: str, validation_fraction: float, s
 def divide(
     name: str, clips: Sequence[Clip], scenes: Sequence[str] | None, test_fraction: float, test_seed: int, source: str
 ) -> Manifest:
-    """A manifest of own clips, in folds as given, or with a test fold drawn by group where none is given.
-
-    Args:
-        name: of the data set.
-        clips: each with its group as its location and a fold of `FOLDS`, or all `UNDIVIDED`.
-        scenes: label order; None: sorted.
-        test_fraction: share of each scene's clips that a drawn test fold gets.
-        test_seed: seed of that draw; all training seeds are tested on the same clips.
-        source: where the clips come from, for the log.
+    """A manifest of own clips, in folds as given, or with a test fold drawn by group; `source` says in the log where they
+    come from.
 
     Raises:
         DataError: labels that cannot be put in order; a draw without enough groups; given folds that lack a scene,

@@ -34,18 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class SceneData:
-    """Folds of a data set as batches of windows.
+    """Folds of a data set as batches of windows; `augmentations` change those of training, by name of the feature.
 
     `prepare_data` writes to disk and `setup` sets the attributes, as Lightning asks of its data modules (`datamodule`);
     both may be called again.
-
-    Args:
-        data: the config.
-        features: by name of the network's input.
-        store: where they are kept.
-        batch_size: windows per batch and process.
-        seed: of the training windows and of their order.
-        augmentations: of the training windows, by name of the feature.
     """
 
     manifest: Manifest  # without skipped clips

@@ -77,14 +77,8 @@ def evaluate(
 def open_fold(
     run: str, fold: str, root: str | None, batch_size: int, extraction_workers: int, store: str
 ) -> tuple[Checkpoint, SceneData, Path, dict[str, Any]]:
-    """A trained network, its data with the folds of its training, the folder of the results, and what they are of.
-
-    Parameters are those of `evaluate`.
-
-    Raises:
-        ConfigError: an option that does not exist or fit.
-        CheckpointError: a run that is missing, of other scenes, or has learnt from the fold's locations.
-        DataError: data that cannot be used as they are.
+    """A trained network, its data with the folds of its training, the folder of the results, and what they are of;
+    arguments and errors are those of `evaluate`.
     """
     check_choice("fold", fold, FOLDS)
     checkpoint = load_checkpoint(run)

@@ -35,18 +35,10 @@ def extract_all(
 
     Every entry is whole or not there, so that a run that was killed is resumed by running it again. Processes that
     were started together (by torchrun or srun, on any number of nodes that see the store) share the work; each returns
-    when the store holds everything.
-
-    Args:
-        store: what is there is verified (once, until it changes) and made again if damaged.
-        workers: processes, of one thread each; 0 works in this process.
-        unreadable: `stop` at the first clip that cannot be read, or `skip` such clips; they are tried every time.
-
-    Returns:
-        The skipped clips in their order, each once, with the first feature's message.
+    when the store holds everything, with the clips that were skipped (`unreadable=skip`) and the first message.
 
     Raises:
-        ClipError: under `stop`, of the first clip that cannot be read; work under way is finished and kept.
+        ClipError: under `unreadable=stop`, of the first clip that cannot be read; work under way is finished and kept.
     """
     failures: dict[str, str] = {}
     to_do = [(clip, each) for each in features for clip in clips if not store.knows(each.source(clip), each)]

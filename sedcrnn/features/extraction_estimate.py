@@ -38,10 +38,7 @@ class Cost:
 
 
 def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, workers: int) -> tuple[Unreadable, ...]:
-    """Make what is missing of a data set's features.
-
-    Returns:
-        The clips that could not be read.
+    """Make what is missing of a data set's features; the clips that could not be read.
 
     Raises:
         DataError: too little room on the disk.

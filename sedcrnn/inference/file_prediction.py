@@ -17,8 +17,6 @@ class Prediction:
     """The scenes of one file.
 
     Attributes:
-        path: the file; the one with the video, where audio and video are two files.
-        scenes: label order.
         head: the head that answers: the one that was asked for, or the network's own answer.
         probabilities: of every head that could answer, (second, scene) float64.
         tracks: `audio` and `video`, as far as the network was given them, with their lengths in whole seconds.

@@ -18,13 +18,7 @@ FIGURES = (".png", ".pdf", ".svg")
 
 @dataclass(frozen=True)
 class Media:
-    """What is predicted as one clip.
-
-    Attributes:
-        name: for the user: the path as it was given, or below the folder that was given.
-        video: file with the video.
-        audio: file with the audio; may be the same file.
-    """
+    """What is predicted as one clip: its name for the user, and the files with its video and its audio, perhaps one."""
 
     name: str
     video: Path

@@ -92,15 +92,8 @@ def write_onnx(
     features: Mapping[str, Any],
     **about: str,
 ) -> None:
-    """Write a network whose outputs are the probabilities of its heads, for batches of any size.
-
-    Args:
-        network: in evaluation mode.
-        examples: two or more of each of its inputs.
-        path: the file, which holds the weights too.
-        scenes: label order.
-        features: configs of the features that make the inputs.
-        about: more entries of the metadata.
+    """Write a network whose outputs are the probabilities of its heads, for batches of any size; `examples` holds two
+    or more of each of its inputs, and `about` more entries of the metadata.
     """
     for module in ("onnx", "onnxscript"):
         import_extra(module, "onnx", "ONNX files need")

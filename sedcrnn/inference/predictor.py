@@ -32,17 +32,11 @@ Array = NDArray[Any]
 
 
 class Predictor:
-    """Predicts files with one network, in little memory whatever their length.
-
-    Attributes:
-        model: the network.
-        scenes: label order.
-        heads: names of the heads; the last is the network's answer.
-        features: what makes the network's inputs, by the name of the input.
+    """Predicts files with one network, in little memory whatever their length; `heads` are its heads by name, of which
+    the last is its answer, and `scenes` the label order.
 
     Raises:
         CheckpointError: the model does not say how its inputs are made.
-        ConfigError: it says so in a way that this version of sedcrnn does not know.
     """
 
     def __init__(self, model: SceneModel) -> None:
@@ -132,14 +126,9 @@ class Predictor:
 def load(path: str | Path, device: str = "cpu") -> Predictor:
     """A predictor from a run folder, a checkpoint or an ONNX file; nothing else is needed.
 
-    Args:
-        path: of the run folder, checkpoint or ONNX file.
-        device: torch device; ONNX files run on the CPU.
-
     Raises:
         CheckpointError: missing, or not of this package.
         ConfigError: a device that torch does not have here.
-        MissingExtraError: an ONNX file, and ONNX Runtime is not installed.
     """
     if Path(path).suffix.lower() == ONNX_SUFFIX:
         return Predictor(OnnxModel(Path(path), device))
@@ -179,14 +168,10 @@ def windows(feature: Feature, path: Path) -> Iterator[Array]:
 def batches(
     streams: Mapping[str, Iterator[Array]], size: int, lengths: Counter[str] | None = None
 ) -> Iterator[dict[str, Array]]:
-    """Windows of the same seconds side by side: name -> (window, row, ...).
+    """Windows of the same seconds side by side: name -> (window, row, ...), `size` of them at most.
 
-    Seconds that not all features have are left out, but read, so that damage is noticed wherever it is, as in training.
-
-    Args:
-        streams: name -> windows, one by one.
-        size: windows in a batch, at most.
-        lengths: where the windows of each name are counted, those that are left out among them.
+    Seconds that not all features have are left out, but read and counted in `lengths`, so that damage is noticed
+    wherever it is, as in training.
     """
     rows: list[tuple[Array, ...]] = []
 

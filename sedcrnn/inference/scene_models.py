@@ -74,8 +74,6 @@ class OnnxModel(SceneModel):
 
     Raises:
         CheckpointError: the file is missing, damaged or not one of ours.
-        ConfigError: another device.
-        MissingExtraError: ONNX Runtime is not installed.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:

@@ -15,13 +15,8 @@ from sedcrnn.runs.files import atomic
 
 
 def write_timeline(path: Path, prediction: Prediction, title: str, heads: Sequence[str] = ()) -> None:
-    """Draw the probability of every scene in every second, with the whole file's at the right.
-
-    Args:
-        path: of the figure; its suffix is the format: `.png`, `.pdf` or `.svg`.
-        prediction: of a file.
-        title: of the figure.
-        heads: that are drawn, one above the other; none: the one that answers.
+    """Draw the probability of every scene in every second, with the whole file's at the right, for some heads one above
+    the other (none: the one that answers); the suffix of `path` is the format.
     """
     heads = heads or [prediction.head]
     scenes, seconds = len(prediction.scenes), len(prediction.seconds)

@@ -35,13 +35,8 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrogramPanels:
-    """Spectrograms, one panel per channel.
-
-    Attributes:
-        values: (channel, band, column) in [-1, 1], highest band first, whole seconds.
-        names: of the channels.
-        centres: (band,) in Hz, highest first.
-        columns_per_second: of the time axis.
+    """Spectrograms, one panel per channel: `values` (channel, band, column) in [-1, 1], highest band first, of whole
+    seconds, and the bands' `centres` (band,) in Hz.
     """
 
     values: Floats

@@ -25,15 +25,7 @@ def drawable(features: Mapping[str, Feature]) -> dict[str, Feature]:
 def draw_file(
     file: Path, video: Path | None, output: Path, start: int, seconds: int, features: Mapping[str, Feature]
 ) -> Path:
-    """Draw what a network gets of a file.
-
-    Args:
-        file: with audio, video or both.
-        video: file with the video, where that is another.
-        output: the figure; its suffix is the format.
-        start: first second drawn.
-        seconds: how many, at most: the windows of evaluation, which are the whole seconds that all features have.
-        features: a spectrogram, frames, or both.
+    """Draw what a network gets of a file; arguments are those of `sedcrnn inspect`.
 
     Raises:
         ClipError: a file that is absent or damaged, or has nothing to draw.

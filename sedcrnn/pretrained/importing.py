@@ -14,17 +14,7 @@ from sedcrnn.pretrained.origins import ORIGINS, Origin, identify
 
 
 def import_weights(file: str, backbone: str, trained_on: str | None, output: str | None) -> str:
-    """Convert a published file.
-
-    Args:
-        file: Caffe, Keras, torch or safetensors file.
-        backbone: timm architecture that it holds; with a tag, timm knows its origin.
-        trained_on: name of its origin; None: known by the tag or by its MD5.
-        output: where the weights go; None: `weights/<backbone>-<data>.safetensors`.
-
-    Returns:
-        What the file was, what became of it, and how it is used, as text.
-    """
+    """Convert a published file; arguments are those of `sedcrnn weights import`. Returns what became of it, as text."""
     path = Path(file)
     file_format(path)
     architecture, _, tag = backbone.partition(".")
@@ -43,13 +33,7 @@ def import_weights(file: str, backbone: str, trained_on: str | None, output: str
 
 
 def download_weights(name: str, output: str | None, url: str | None) -> str:
-    """Download weights that timm names, or find them in the hub's cache, and convert them.
-
-    Args:
-        name: `<architecture>.<tag>`, as `vgg16.tv_in1k`.
-        output: where the weights go, as above.
-        url: of a mirror; None: the hub itself (or HF_ENDPOINT).
-    """
+    """Download weights that timm names, or find them in the hub's cache, and convert them; arguments as above."""
     origin = _timm_origin(name)
     config: Any = timm.get_pretrained_cfg(name)
     try:

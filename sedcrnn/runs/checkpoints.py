@@ -118,12 +118,8 @@ def checkpoint_path(run: str, runs: str | Path = "runs") -> Path:
 
 
 def load_checkpoint(run: str, kind: str | None = None, runs: str | Path = "runs") -> Checkpoint:
-    """Read the best checkpoint of a run, on the CPU and without executing anything stored in it.
-
-    Args:
-        run: a checkpoint file, or a run as `find_run` takes it.
-        kind: of the network that it has to hold; None: any.
-        runs: where run folders lie.
+    """Read a checkpoint file, or the best checkpoint of a run as `find_run` takes it, on the CPU and without executing
+    anything stored in it; `kind` is that of the network that it has to hold.
     """
     checkpoint = read_checkpoint(checkpoint_path(run, runs))
     if kind is not None and checkpoint.kind != kind:

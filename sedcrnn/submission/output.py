@@ -16,12 +16,8 @@ TOLERANCE = 1e-3  # of a row's sum, for rounded probabilities
 
 
 def write_output(path: Path, names: Sequence[str], probabilities: Tensor) -> None:
-    """Write the official table: one row per file, separated by tabs.
-
-    Args:
-        path: the file.
-        names: of the clips, without suffix; the official one is `.wav`, even for a system of the video alone.
-        probabilities: (clip, scene), in the order of `TAU_SCENES`.
+    """Write the official table: one row per file, separated by tabs, with (clip, scene) probabilities in the order of
+    `TAU_SCENES`; clips are named without suffix, and the official one is `.wav`, even for a system of the video alone.
     """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")

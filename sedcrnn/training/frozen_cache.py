@@ -58,14 +58,8 @@ class EncodedFeature:
 
 
 class FrozenEncoder:
-    """The first half of a visual or fusion network whose parts stay as they are, over whole clips.
-
-    Args:
-        network: with the weights that it will keep; its parts go to the device.
-        node: its config, complete.
-        features: the features that it takes, by name.
-        precision: of the arithmetic, one of `AUTOCAST`.
-        device: that encodes; None: the CPU.
+    """The first half of a visual or fusion network, given with its complete config, whose parts stay as they are, over
+    whole clips; `precision` is one of `AUTOCAST`.
     """
 
     def __init__(

@@ -36,13 +36,8 @@ COLUMNS = ("head", "scene", ACCURACY, LOG_LOSS, "examples")
 
 
 class Example(NamedTuple):
-    """One window of the validation fold.
-
-    Attributes:
-        caption: which window it is, its scene, and the prediction.
-        figure: its spectrograms and frames, as the network got them.
-        audio: (sample, 2) left and right in [-1, 1] as recorded; None where the network takes no audio.
-        sample_rate: of the audio, in Hz.
+    """One window of the validation fold: what it is and the prediction, its inputs as the network got them, and its
+    audio as recorded, (sample, 2) in [-1, 1], where the network takes audio.
     """
 
     caption: str

@@ -121,7 +121,7 @@ def test_three_scenes_from_training_to_the_table(
     data = ["data=folder", f"data.root={own_root}", "trainer.max_epochs=2"]
     starts = [f"init_from.{kind}={train(own_stage(kind, *data))}" for kind in ("audio", "visual")]
     run = train(own_stage("fusion", *data, *starts))
-    metrics = evaluate(str(run), workers=0, store=str(shared_store))
+    metrics = evaluate(str(run), extraction_workers=0, store=str(shared_store))
     report = json.loads(metrics.read_text())
     tested = prepared(own_stage("audio", *data)).folds.test
     for head in ("audio", "visual", "early", "late"):
@@ -140,7 +140,9 @@ def test_three_scenes_from_training_to_the_table(
     assert "ublished" not in table
     # the data set lies elsewhere now
     moved = shutil.copytree(own_root, tmp_path / "moved")
-    again = evaluate(str(run / "checkpoints" / "best.ckpt"), root=str(moved), workers=0, store=str(shared_store))
+    again = evaluate(
+        str(run / "checkpoints" / "best.ckpt"), root=str(moved), extraction_workers=0, store=str(shared_store)
+    )
     assert json.loads(again.read_text())["of"] == report["of"]
 
 
@@ -151,16 +153,16 @@ def test_a_set_that_has_grown_is_not_scored_by_what_has_seen_its_new_test_fold(
     root = shutil.copytree(own_root, tmp_path / "growing")
     data = ["data=folder", f"data.root={root}", "trainer.max_epochs=1"]
     audio, visual = train(own_stage("audio", *data)), train(own_stage("visual", *data))
-    evaluate(str(audio), workers=0, store=str(shared_store))
+    evaluate(str(audio), extraction_workers=0, store=str(shared_store))
     for scene in SCENES:
         for suffix in (".wav", ".mp4"):
             shutil.copy(root / scene / f"0{suffix}", root / scene / f"00{suffix}")
     # another clip of a scene, another draw
     with pytest.raises(CheckpointError, match=r"has learnt from \d of the locations that are to make the test fold: "):
-        evaluate(str(audio), workers=0, store=str(shared_store))
+        evaluate(str(audio), extraction_workers=0, store=str(shared_store))
     with pytest.raises(CheckpointError, match=r"the locations that are to select this stage's checkpoint: "):
         train(own_stage("fusion", *data, f"init_from.audio={audio}", f"init_from.visual={visual}"))
-    evaluate(str(train(own_stage("audio", *data))), workers=0, store=str(shared_store))
+    evaluate(str(train(own_stage("audio", *data))), extraction_workers=0, store=str(shared_store))
 
 
 def test_audio_alone_is_enough_for_the_audio_subnetwork(
@@ -171,7 +173,7 @@ def test_audio_alone_is_enough_for_the_audio_subnetwork(
             (tmp_path / "sound" / scene).mkdir(parents=True, exist_ok=True)
             shutil.copy(sound, tmp_path / "sound" / scene)
     run = train(own_stage("audio", "data=folder", f"data.root={tmp_path / 'sound'}", "trainer.max_epochs=1"))
-    report = json.loads(evaluate(str(run), workers=0, store=str(shared_store)).read_text())
+    report = json.loads(evaluate(str(run), extraction_workers=0, store=str(shared_store)).read_text())
     with (run / "evaluation" / "test" / "predictions.csv").open(newline="") as file:
         tested = {row["clip"] for row in csv.DictReader(file)}
     assert len(tested) == 6

@@ -46,7 +46,7 @@ def audio_run(fusion_parts: dict[str, Path], tmp_path: Path) -> Path:
 def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
     fusion_run: Path, shared_store: Path, tmp_path: Path
 ) -> None:
-    metrics = evaluate(str(fusion_run), workers=0, store=str(shared_store))
+    metrics = evaluate(str(fusion_run), extraction_workers=0, store=str(shared_store))
     assert metrics == fusion_run / "evaluation" / "test" / "metrics.json"
     report = json.loads(metrics.read_text())
     assert list(report["heads"]) == ["audio", "visual", "early", "late"]
@@ -86,7 +86,7 @@ def test_evaluation_writes_every_head_and_scores_agree_with_the_predictions(
 
 def test_cost_and_latency_are_recorded_and_predictions_can_be_read_back(stage: Stage, shared_store: Path) -> None:
     run = train(stage("visual", "recipe.frozen=[encoder]", "trainer.max_epochs=1"))
-    metrics = evaluate(str(run), workers=0, store=str(shared_store))
+    metrics = evaluate(str(run), extraction_workers=0, store=str(shared_store))
     report = json.loads(metrics.read_text())
     cost, parameters = report["cost"], report["heads"]["visual"]["parameters"]
     network = load_checkpoint(str(run)).build()
@@ -115,7 +115,7 @@ def test_cost_and_latency_are_recorded_and_predictions_can_be_read_back(stage: S
 def test_what_evaluation_writes_is_what_the_report_reads(audio_run: Path, shared_store: Path) -> None:
     run = audio_run
     for fold in ("validation", "test"):
-        evaluate(str(run), fold=fold, workers=0, store=str(shared_store))
+        evaluate(str(run), fold=fold, extraction_workers=0, store=str(shared_store))
     runs = collect(run.parent)
     (table,) = make_tables(runs, [TableSpec(title="Networks", rows=[RowSpec("audio", "Audio")])])
     (scored,) = table.rows[0].runs.values()
@@ -131,11 +131,11 @@ def test_what_evaluation_writes_is_what_the_report_reads(audio_run: Path, shared
 def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(
     fusion_run: Path, shared_store: Path, tau_root: Path, tmp_path: Path
 ) -> None:
-    first = evaluate(str(fusion_run), workers=0, store=str(shared_store))
+    first = evaluate(str(fusion_run), extraction_workers=0, store=str(shared_store))
     alone = tmp_path / "moved.ckpt"
     shutil.copy(fusion_run / BEST, alone)
     root = shutil.copytree(tau_root, tmp_path / "other")
-    second = evaluate(str(alone), root=str(root), batch_size=3, workers=0, store=str(tmp_path / "store"))
+    second = evaluate(str(alone), root=str(root), batch_size=3, extraction_workers=0, store=str(tmp_path / "store"))
     assert second == tmp_path / "moved" / "evaluation" / "test" / "metrics.json"
 
     def probabilities(metrics: Path) -> list[float]:
@@ -147,13 +147,13 @@ def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(
 
 def test_scores_are_reused_until_the_weights_or_the_data_change(audio_run: Path, shared_store: Path) -> None:
     run = audio_run
-    metrics = evaluate(str(run), workers=0, store=str(shared_store))
+    metrics = evaluate(str(run), extraction_workers=0, store=str(shared_store))
     written = metrics.stat().st_mtime_ns
-    assert evaluate(str(run), workers=0, store=str(shared_store)).stat().st_mtime_ns == written
+    assert evaluate(str(run), extraction_workers=0, store=str(shared_store)).stat().st_mtime_ns == written
     report = json.loads(metrics.read_text())
     metrics.write_text(json.dumps({**report, "of": {**report["of"], "schema_version": 3}}))
-    assert json.loads(evaluate(str(run), workers=0, store=str(shared_store)).read_text()) == report
-    other = evaluate(str(run), fold="validation", workers=0, store=str(shared_store))
+    assert json.loads(evaluate(str(run), extraction_workers=0, store=str(shared_store)).read_text()) == report
+    other = evaluate(str(run), fold="validation", extraction_workers=0, store=str(shared_store))
     assert json.loads(other.read_text())["of"]["fold"] == "validation"
 
 
@@ -170,7 +170,7 @@ def test_a_set_that_would_be_generated_again_is_announced(
     checkpoint["hyper_parameters"]["data"]["source"] = source
     torch.save(checkpoint, tmp_path / "moved.ckpt")
     with caplog.at_level("INFO", logger="sedcrnn"), pytest.raises(DataError):
-        evaluate(str(tmp_path / "moved.ckpt"), workers=0, store=str(tmp_path / "store"))
+        evaluate(str(tmp_path / "moved.ckpt"), extraction_workers=0, store=str(tmp_path / "store"))
     assert "gone, is missing. The set is generated again" in caplog.text
 
 

@@ -20,7 +20,7 @@ BOTH = ("macro_accuracy", "macro_log_loss")
 
 
 def tried(run: Path, config: TrainConfig, fold: str = "test") -> Path:
-    return robustness(str(run), fold, batch_size=3, workers=0, store=config.store)
+    return robustness(str(run), fold, batch_size=3, extraction_workers=0, store=config.store)
 
 
 def test_a_fusion_network_is_scored_under_every_condition(trained_fusion: tuple[Path, TrainConfig]) -> None:
@@ -29,7 +29,7 @@ def test_a_fusion_network_is_scored_under_every_condition(trained_fusion: tuple[
     report = json.loads(path.read_text())
     assert path == run / "evaluation" / "test" / "robustness.json"
     assert list(report["conditions"]) == list(CONDITIONS)
-    metrics = json.loads(evaluate(str(run), store=config.store, workers=0).read_text())
+    metrics = json.loads(evaluate(str(run), store=config.store, extraction_workers=0).read_text())
     for head, scores in report["conditions"]["complete"].items():
         assert scores == pytest.approx({name: metrics["heads"][head]["window"][name] for name in BOTH}, abs=1e-5)
     # where a track is missing, the other's subnetwork answers for all heads

@@ -28,7 +28,7 @@ def fusion(make_checkpoint):
 
 
 def test_predictions_equal_those_of_the_evaluation(fusion, make_checkpoint, tau_root, shared_store):
-    metrics = evaluate(str(make_checkpoint("fusion")), workers=0, store=str(shared_store))
+    metrics = evaluate(str(make_checkpoint("fusion")), extraction_workers=0, store=str(shared_store))
     expected = defaultdict(list)
     with metrics.with_name("predictions.csv").open(newline="") as file:
         for row in csv.DictReader(file):

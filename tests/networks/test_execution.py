@@ -74,6 +74,7 @@ def test_convolutional_parts_are_those_that_networks_call(small_network):
     assert parts == [small_network.audio.blocks, small_network.visual.encoder]
 
 
+@pytest.mark.slow
 def test_compiled_in_place_a_network_has_the_same_keys_gradients_and_statistics(one_second):
     def build():
         torch.manual_seed(0)
@@ -89,6 +90,7 @@ def test_compiled_in_place_a_network_has_the_same_keys_gradients_and_statistics(
     assert list(compiled.state_dict()) == keys
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_option_is_an_error(tmp_path):
     lines = [
         "import torch",

@@ -71,7 +71,7 @@ def rows(run: Path) -> list[dict[str, str]]:
 def assert_all_processes_took_part(run: Path, store: Path) -> None:
     """The validation scores of the best epoch, reduced over the processes, are those of one process that evaluates
     the checkpoint; one that had trained alone would have seen only its share of the clips."""
-    report = json.loads(evaluate(str(run), fold="validation", workers=0, store=str(store)).read_text())
+    report = json.loads(evaluate(str(run), fold="validation", extraction_workers=0, store=str(store)).read_text())
     scores = report["heads"]["audio"]["window"]
     best = json.loads((run / "record.json").read_text())["best"]["validation/macro_accuracy"]
     (epoch, *_) = [row for row in rows(run) if float(row["validation/macro_accuracy"]) == pytest.approx(best)]

@@ -53,8 +53,7 @@ def make_folds(manifest: Manifest, selection: str, validation_fraction: float, s
 def divide(
     name: str, clips: Sequence[Clip], scenes: Sequence[str] | None, test_fraction: float, test_seed: int, source: str
 ) -> Manifest:
-    """A manifest of own clips, in folds as given, or with a test fold drawn by group; `source` says in the log where they
-    come from.
+    """A manifest of own clips, in folds as given, or with a test fold drawn by group; the log says that of `source`.
 
     Raises:
         DataError: labels that cannot be put in order; a draw without enough groups; given folds that lack a scene,

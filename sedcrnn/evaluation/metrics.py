@@ -46,11 +46,7 @@ class SceneScores:
     """Counts and log-loss sums per scene over any number of uneven batches.
 
     Scores are means over all examples, never means over batches. A scene without examples takes no part in the means
-    over scenes; its own scores are NaN.
-
-    Attributes:
-        confusion: (true scene, predicted scene) counts.
-        log_loss_sum: (scene,) sums over the examples of each true scene, float64.
+    over scenes; its own scores are NaN. `confusion` is (true scene, predicted scene).
     """
 
     def __init__(self, scenes: int, device: torch.device | str = "cpu") -> None:

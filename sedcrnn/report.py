@@ -1,7 +1,7 @@
-"""What evaluated runs say, over seeds: results.csv, the table in experiments/README.md, and one HTML page.
+"""What evaluated runs say, over seeds, as one HTML page; and, where they are named, results.csv and a README's tables.
 
 sedcrnn report
-sedcrnn report runs=runs seeds=0,1,2,3,4
+sedcrnn report seeds=0,1,2,3,4 results=experiments/results.csv readme=experiments/README.md
 """
 
 from dataclasses import field
@@ -24,10 +24,10 @@ class ReportOptions:
     )
     seeds: Annotated[list[Seed] | None, "Seeds that every row should have; null: those that are there."] = None
     leave_out: Annotated[list[Name], "Names of run folders to ignore."] = field(default_factory=list)
-    results: Annotated[PathName, "Written: a line per row, seed and level."] = "experiments/results.csv"
-    readme: Annotated[PathName | None, "The table between its markers is written; null: none."] = (
-        "experiments/README.md"
+    results: Annotated[PathName | None, "Table to renew, such as experiments/results.csv: a line per row and seed."] = (
+        None
     )
+    readme: Annotated[PathName | None, "File whose tables to renew, such as experiments/README.md."] = None
     page: Annotated[PathName, "Written: the page."] = "runs/report.html"
 
 
@@ -41,7 +41,7 @@ def main(options: ReportOptions) -> None:
         Path(options.tables) if options.tables else None,
         options.seeds,
         options.leave_out,
-        Path(options.results),
+        Path(options.results) if options.results else None,
         Path(options.readme) if options.readme else None,
         Path(options.page),
     )

@@ -39,7 +39,7 @@ def write_report(
     tables_file: Path | None,
     seeds: Sequence[int] | None,
     leave_out: Sequence[str],
-    results: Path,
+    results: Path | None,
     readme: Path | None,
     page: Path,
 ) -> list[Path]:
@@ -63,7 +63,8 @@ def write_report(
             "A run is reported once it is trained and evaluated, and if its seed is among `seeds`",
             "Evaluate them: sedcrnn evaluate run=<run folder>, with fold=validation and with fold=test",
         )
-    texts = {results: results_text(tables), page: build_page(tables, found)}
+    texts = {results: results_text(tables)} if results else {}
+    texts[page] = build_page(tables, found)
     if readme:
         parts = (
             f"### {table.title}\n\n{' '.join(filter(None, [describe_data(table), table.spec.note]))}\n\n"

@@ -29,21 +29,12 @@ def published_interval(accuracy: float, examples: int) -> Interval:
 def bootstrap_scores(
     log_probabilities: Tensor, scene: Tensor, location: Tensor, replicates: int = REPLICATES, seed: int = SEED
 ) -> dict[str, Tensor]:
-    """Scores of replicates of a data set, each of as many locations as there are, drawn with replacement.
+    """Macro accuracy and log loss, (replicate,) each, of replicates of a data set, each of as many locations as there
+    are, drawn with replacement. Log-probabilities are (example, scene), scenes and locations (example,) indices.
 
     A location brings all its examples, and their counts and sums are all that a replicate needs. A scene that a
     replicate lacks takes no part in its means over scenes. The draw depends on the seed and the number of locations
     alone, so all heads of a network are scored on the same replicates.
-
-    Args:
-        log_probabilities: (example, scene), normalised.
-        scene: (example,) true class indices.
-        location: (example,) indices from 0, each of which occurs.
-        replicates: how many.
-        seed: of the draw.
-
-    Returns:
-        Macro accuracy and macro log loss, (replicate,) each.
     """
     locations, scenes = int(location.max()) + 1, log_probabilities.shape[-1]
     shares = np.full(locations, 1 / locations)

@@ -14,13 +14,8 @@ from sedcrnn.runs.files import atomic, write_json
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The scenes of one file.
-
-    Attributes:
-        head: the head that answers: the one that was asked for, or the network's own answer.
-        probabilities: of every head that could answer, (second, scene) float64.
-        tracks: `audio` and `video`, as far as the network was given them, with their lengths in whole seconds.
-        absent: those of the two that the network takes and the file does not have.
+    """The scenes of one file: (second, scene) probabilities of every head that could answer, of which `head` is chosen;
+    `tracks` are `audio` and `video` with their lengths in seconds, as far as there are, and `absent` those that lack.
     """
 
     path: Path

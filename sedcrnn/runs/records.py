@@ -40,12 +40,8 @@ def is_finished(record: dict[str, Any] | None) -> bool:
 
 
 def find_run(name: str, runs: str | Path = "runs") -> Path:
-    """The run folder that a name means, which is logged where it is not the name itself.
-
-    Args:
-        name: path of a run folder; an experiment, or the beginning of a run folder's name, of which there is one
-            finished run; or `latest`, for the run that was finished last.
-        runs: where run folders lie; a path that ends in such a name says where itself.
+    """The run folder that a name means, which is logged where it is not the name itself: a path; an experiment, or the
+    beginning of a run folder's name in `runs`, of which there is one finished run; or `latest`.
     """
     path = Path(name)
     if (path / CHECKPOINTS).is_dir():

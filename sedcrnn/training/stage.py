@@ -1,28 +1,33 @@
 """Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
-from sedcrnn.errors import SedcrnnError
+from sedcrnn.errors import ConfigError, SedcrnnError
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
+from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision
+from sedcrnn.networks.freezing import frozen_modules
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
-from sedcrnn.sweeps.ranks import check_sweep
+from sedcrnn.sweeps.ranks import check_sweep, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
@@ -52,6 +57,7 @@ def train(config: TrainConfig) -> Path | None:
         check_cacheable(config.recipe, network, precision)
     starts, encoder = init_from.load_initial(config), init_from.load_encoder(config)
     datamodule = make_datamodule(config)
+    _check_without_data(config, starts, datamodule.features)
     datamodule.prepare_data()
     datamodule.setup()
     for clip in datamodule.skipped:
@@ -193,3 +199,21 @@ class TimeLimit(Timer):
     def state_dict(self) -> dict[str, Any]:
         """Nothing to go on with."""
         return {}
+
+
+def _check_without_data(config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]) -> None:
+    """Refuse what the trainer or the network would refuse, before hours of extraction."""
+    try:
+        count_processes(config.trainer)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"Lightning refuses the trainer: {str(error).splitlines()[0]}",
+            "It asks for what this computer has and Lightning knows",
+            "Correct the trainer's values, or leave trainer=auto",
+        ) from error
+    if not config.model["network"]["_target_"].startswith("sedcrnn."):
+        return  # of the user's own; it may need more than shapes
+    sizes = {name: size for feature in features.values() for name, size in feature.dimensions.items()}
+    with torch.device("meta"):
+        network = build(init_from.complete_network(config.model["network"], starts, {"scenes": 2, **sizes}), "network")
+    frozen_modules(network, [*config.recipe.frozen, *config.recipe.l2, *config.recipe.learning_rates])

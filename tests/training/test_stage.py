@@ -306,3 +306,20 @@ def test_when_its_time_is_over_a_run_goes_on_with_the_same_command(
     assert run is not None
     assert whole is not None
     assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "override", "message"),
+    [
+        ("audio", "trainer.strategy=dpp", "invalid strategy name"),
+        ("audio", "recipe.frozen=[foo]", "no part 'foo'"),
+        ("visual", "model.network.backbone=vgg61", "no architecture 'vgg61'"),
+    ],
+)
+def test_what_the_trainer_or_the_network_would_refuse_is_refused_before_the_data_are_touched(
+    stage: Callable[..., TrainConfig], tmp_path: Path, experiment: str, override: str, message: str
+) -> None:
+    own = ["recipe.frozen=[]", "recipe.cache_frozen=false"] if experiment == "visual" else []
+    config = stage(experiment, *own, f"data.root={tmp_path / 'nowhere'}", override)
+    with pytest.raises(ConfigError, match=message):
+        train(config)

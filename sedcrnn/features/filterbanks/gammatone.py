@@ -77,16 +77,11 @@ def bandwidths(centres: Floats) -> Floats:
 
 
 class Cascades:
-    """Slaney's filters for centre frequencies (band,) in Hz: four second-order sections each, with the same poles and
-    one zero per section.
+    """Slaney's filters for centre frequencies (band,) in Hz: four second-order sections each, with the same `poles`
+    (2, band) and one of the `zeros` (4, band) per section.
 
     Section k of a band is  y[n] = x[n] + zero[k] x[n-1] + pole[0] y[n-1] + pole[1] y[n-2],  and the whole cascade's
-    output is to be multiplied by `gain`, which makes it 1 at the centre frequency.
-
-    Attributes:
-        zeros: (4, band).
-        poles: (2, band).
-        gain: (band,).
+    output is to be multiplied by `gain` (band,), which makes it 1 at the centre frequency.
     """
 
     def __init__(self, centres: Floats, sample_rate: int) -> None:

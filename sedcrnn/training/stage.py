@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve

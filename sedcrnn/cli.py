@@ -115,7 +115,7 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
         elif equals and key in known:
             result.append(f"{key}={_written(value, known[key][1])}")
         # What follows an option belongs to it: --cfg job.
-        elif argument.startswith("--") and argument not in _OPTIONS and argument not in _WITH_VALUE:
+        elif argument.startswith("--") and key not in _OPTIONS and key not in _WITH_VALUE:
             name, text = argument[2:], "key=value" if equals else f"{argument[2:]}=<value>"
             raise ConfigError(f"There is no option '--{name}'", "Values are given without dashes", f"Give {text}")
         elif equals or argument.startswith(("-", "~")) or before in _WITH_VALUE:

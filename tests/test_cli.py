@@ -39,7 +39,7 @@ def test_the_first_word_and_the_other_words_have_their_keys_wherever_they_stand(
 
 
 def test_options_and_what_belongs_to_them_stay() -> None:
-    options = ("--cfg", "job", "-m", "seed=1,2", "~logger", "+new=1")
+    options = ("--cfg", "job", "--config-dir=my", "-m", "seed=1,2", "~logger", "+new=1")
     assert parsed(*options, words=("action",)) == list(options)
 
 

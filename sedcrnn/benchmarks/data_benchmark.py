@@ -1,0 +1,150 @@
+"""What the loader delivers: windows/s of spectrograms, raw frames and JPEG frames by number of processes, in one run.
+
+python -m sedcrnn.benchmarks.data_benchmark     (make bench-data)
+
+`loader` is what leaves the loader; `network` what has become network input on the network's device, a GPU where there
+is one, with every augmentation of spectrograms on where the row says so. A bare memory map, of which random windows are
+cut and stacked without anything else, is the bound. Clips are of ten seconds, as in TAU, at the paper's sizes.
+"""
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sedcrnn.augmentation.spectrogram_augmentation import SpectrogramAugmentation
+from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.window_dataset import WindowDataset, moved, window_loader
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, RandomWindows
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.frames import Frames
+from sedcrnn.features.pack import make_pack
+from sedcrnn.features.spectrogram import Spectrogram
+from sedcrnn.features.store import FeatureStore
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+STEPS, SIZE = 50, 224
+WORKERS = (0, 2, 4, 8)
+BATCH = {"spectrogram": 256, "frames": 32}
+AUGMENTED = SpectrogramAugmentation(gain=6, swap=0.5, band_masks=2, column_masks=2)
+RAW = Frames(height=SIZE, width=SIZE)
+JPEG = replace(RAW, storage="jpeg")
+INPUTS: dict[str, tuple[Feature, SpectrogramAugmentation | None]] = {
+    "spectrograms": (Spectrogram(bank=RecursiveGammatone()), None),
+    "spectrograms, augmented": (Spectrogram(bank=RecursiveGammatone()), AUGMENTED),
+    "frames, raw": (RAW, None),
+    "frames, jpeg": (JPEG, None),
+}
+if DEVICE.type == "cuda":
+    INPUTS["frames, jpeg, decoded by the GPU"] = (replace(JPEG, jpeg_decoder="gpu"), None)
+
+
+def stored_clips(folder: Path, store: FeatureStore, feature: Feature, number: int) -> list[Clip]:
+    """So many different clips whose features are in the store: noise, and grainy scenery as JPEG as large as TAU's."""
+    rng = np.random.default_rng(0)
+    clips = []
+    for index in range(number):
+        file = folder / f"{feature.name}-{index}.bin"
+        file.write_bytes(f"{feature.name} {index}".encode())
+        clips.append(Clip(f"clip{index}", file, file, "park", "", str(index), "train"))
+        if isinstance(feature, Frames):
+            coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, 14, 14)))
+            scenery = torch.nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bicubic")[0].permute(1, 2, 0).numpy()
+            pixels = np.clip(scenery + rng.normal(0, 3, (STEPS, SIZE, SIZE, 1)), 0, 255).astype(np.uint8)
+            store.write(file, feature, feature._encode(pixels))
+        else:
+            store.write(file, feature, rng.integers(-20_000, 0, (10 * STEPS, 3, 64), dtype=np.int16))
+    return clips
+
+
+def per_second(batches: Iterator[Any], batch_size: int, seconds: float) -> float:
+    """Windows/s of an endless iterator of batches, after one that is not counted, when the device has done its work."""
+
+    def now() -> float:
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    next(batches)
+    done, started = 0, now()
+    while time.perf_counter() - started < seconds:
+        next(batches)
+        done += 1
+    return done * batch_size / (now() - started)
+
+
+def bare_map(path: Path, rows: int, batch_size: int) -> Iterator[Any]:
+    """Random windows of so many rows, cut out of one array on disk and stacked."""
+    values = np.asarray(np.load(path, mmap_mode="r"))
+    rng = np.random.default_rng(0)
+    while True:
+        starts = rng.integers(0, len(values) - rows, batch_size).tolist()
+        yield np.stack([values[start : start + rows] for start in starts])
+
+
+def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Iterator[Any]:
+    """Batches of one long epoch, as `train` loads them."""
+    names = [str(number) for number in range(len(dataset.clips))]
+    return iter(window_loader(dataset, RandomWindows(names, dataset.steps, batch_size, seed=0), workers))
+
+
+def rates(
+    folder: Path, seconds: float = 2.0, workers: Sequence[int] = WORKERS, clips: int = 64
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table, one by one: input, workers (None: the bare memory map), windows/s of loader and network."""
+    store = FeatureStore(folder / "store")
+    for name, (feature, augmentation) in INPUTS.items():
+        batch_size = BATCH[feature.name]
+        own = stored_clips(folder, store, feature, clips if isinstance(feature, Frames) else 16 * clips)
+        entries = [store.path(feature.source(clip), feature) for clip in own]
+        pack = make_pack(entries) if feature.packed else None
+        if not feature.coded and augmentation is None:
+            path = pack.path if pack else entries[0]
+            bare = per_second(bare_map(path, STEPS_PER_WINDOW * feature.per_step, batch_size), batch_size, seconds)
+            yield {"input": name, "workers": None, "loader": bare, "network": None}
+        augmentations = {feature.name: augmentation} if augmentation else None
+        # An epoch that no measurement comes to the end of.
+        many = own * max(1, round(200_000 / len(own)))
+        packs = {feature.name: pack} if pack else None
+        dataset = WindowDataset(many, ["park"], {feature.name: feature}, store, augmentations, packs)
+        for number in workers:
+            if number and feature.on_device:
+                continue  # cut by the process that trains, which is faster than to pass batches on
+            loader = per_second(loaded(dataset, batch_size, number), batch_size, seconds)
+            inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in loaded(dataset, batch_size, number))
+            yield {
+                "input": name,
+                "workers": number,
+                "loader": loader,
+                "network": per_second(inputs, batch_size, seconds),
+            }
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of `rates` as text."""
+    workers = "bare map" if row["workers"] is None else str(row["workers"])
+    network = "" if row["network"] is None else f"{row['network']:12,.0f}"
+    return f"{row['input']:36}{workers:>10}{row['loader']:12,.0f}{network}"
+
+
+def main() -> None:
+    """Print the table."""
+    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
+    print(f"{device}, {os.cpu_count()} cores, torch {torch.__version__}")
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more processes than cores
+    print(f"{'windows/s':36}{'processes':>10}{'loader':>12}{'network':>12}")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in rates(Path(folder)):
+            print(line(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

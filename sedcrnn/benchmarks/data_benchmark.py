@@ -2,16 +2,17 @@
 
 python -m sedcrnn.benchmarks.data_benchmark     (make bench-data)
 
-`loader` is what leaves the loader; `network` what has become network input on the network's device, a GPU where there
-is one, with every augmentation of spectrograms on where the row says so. A bare memory map, of which random windows are
-cut and stacked without anything else, is the bound. Clips are of ten seconds, as in TAU, at the paper's sizes.
+What leaves the loader, and what has become network input on the network's device, which is a GPU where there is one.
+Spectrograms are cut by the process that trains, which is faster than to pass batches on. A bare memory map, of which
+random windows are cut and stacked without anything else, is the bound. Clips are of ten seconds, as in TAU, at the
+paper's sizes.
 """
 
 import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STEPS, SIZE = 50, 224
 WORKERS = (0, 2, 4, 8)
 BATCH = {"spectrogram": 256, "frames": 32}
+CLIPS = {"spectrogram": 1000, "frames": 32}
 AUGMENTED = SpectrogramAugmentation(gain=6, swap=0.5, band_masks=2, column_masks=2)
 RAW = Frames(height=SIZE, width=SIZE)
 JPEG = replace(RAW, storage="jpeg")
@@ -96,54 +98,43 @@ def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Iterator[An
     return iter(window_loader(dataset, RandomWindows(names, dataset.steps, batch_size, seed=0), workers))
 
 
-def rates(
-    folder: Path, seconds: float = 2.0, workers: Sequence[int] = WORKERS, clips: int = 64
-) -> Iterator[dict[str, Any]]:
-    """Rows of the table, one by one: input, workers (None: the bare memory map), windows/s of loader and network."""
-    store = FeatureStore(folder / "store")
-    for name, (feature, augmentation) in INPUTS.items():
-        batch_size = BATCH[feature.name]
-        own = stored_clips(folder, store, feature, clips if isinstance(feature, Frames) else 16 * clips)
-        entries = [store.path(feature.source(clip), feature) for clip in own]
-        pack = make_pack(entries) if feature.packed else None
-        if not feature.coded and augmentation is None:
-            path = pack.path if pack else entries[0]
-            bare = per_second(bare_map(path, STEPS_PER_WINDOW * feature.per_step, batch_size), batch_size, seconds)
-            yield {"input": name, "workers": None, "loader": bare, "network": None}
-        augmentations = {feature.name: augmentation} if augmentation else None
-        # An epoch that no measurement comes to the end of.
-        many = own * max(1, round(200_000 / len(own)))
-        packs = {feature.name: pack} if pack else None
-        dataset = WindowDataset(many, ["park"], {feature.name: feature}, store, augmentations, packs)
-        for number in workers:
-            if number and feature.on_device:
-                continue  # cut by the process that trains, which is faster than to pass batches on
-            loader = per_second(loaded(dataset, batch_size, number), batch_size, seconds)
-            inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in loaded(dataset, batch_size, number))
-            yield {
-                "input": name,
-                "workers": number,
-                "loader": loader,
-                "network": per_second(inputs, batch_size, seconds),
-            }
+def rates(tiny: bool = False) -> Iterator[dict[str, Any]]:
+    """Rows of the table, one by one: input, processes (none: a bare memory map), windows/s of loader and network."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in INPUTS:
+            yield from _rates_of(name, Path(folder), tiny)
 
 
-def line(row: dict[str, Any]) -> str:
-    """A row of `rates` as text."""
-    workers = "bare map" if row["workers"] is None else str(row["workers"])
-    network = "" if row["network"] is None else f"{row['network']:12,.0f}"
-    return f"{row['input']:36}{workers:>10}{row['loader']:12,.0f}{network}"
+def _rates_of(name: str, folder: Path, tiny: bool) -> Iterator[dict[str, Any]]:
+    feature, augmentation = INPUTS[name]
+    store, batch_size, seconds = FeatureStore(folder / "store"), BATCH[feature.name], 0.1 if tiny else 1.5
+    own = stored_clips(folder, store, feature, 2 if tiny else CLIPS[feature.name])
+    entries = [store.path(feature.source(clip), feature) for clip in own]
+    pack = make_pack(entries) if feature.packed else None
+    if not feature.coded and augmentation is None:
+        path = pack.path if pack else entries[0]
+        bare = per_second(bare_map(path, STEPS_PER_WINDOW * feature.per_step, batch_size), batch_size, seconds)
+        yield {"input": name, "processes": "bare memory map", "windows/s, loader": bare}
+    many = own * (200_000 // len(own))  # an epoch that no measurement comes to the end of
+    augmentations = {feature.name: augmentation} if augmentation else None
+    packs = {feature.name: pack} if pack else None
+    dataset = WindowDataset(many, ["park"], {feature.name: feature}, store, augmentations, packs)
+    for number in WORKERS[:1] if feature.on_device else WORKERS[:2] if tiny else WORKERS:
+        loader = per_second(loaded(dataset, batch_size, number), batch_size, seconds)
+        inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in loaded(dataset, batch_size, number))
+        network = per_second(inputs, batch_size, seconds)
+        yield {"input": name, "processes": number, "windows/s, loader": loader, "as network input": network}
 
 
 def main() -> None:
     """Print the table."""
     device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
-    print(f"{device}, {os.cpu_count()} cores, torch {torch.__version__}")
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more processes than cores
-    print(f"{'windows/s':36}{'processes':>10}{'loader':>12}{'network':>12}")
-    with tempfile.TemporaryDirectory() as folder:
-        for row in rates(Path(folder)):
-            print(line(row), flush=True)
+    print(f"{device}, {os.cpu_count()} cores, torch {torch.__version__}")
+    print(f"{'windows/s':36}{'processes':>16}{'loader':>12}{'as network input':>20}")
+    for row in rates():
+        network = f"{row['as network input']:20,.0f}" if "as network input" in row else ""
+        print(f"{row['input']:36}{row['processes']:>16}{row['windows/s, loader']:12,.0f}{network}", flush=True)
 
 
 if __name__ == "__main__":

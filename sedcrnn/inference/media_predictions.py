@@ -49,6 +49,9 @@ def predict_files(
     media = find_media(files)
     figures = figure_paths(media, plot)
     predictor = sedcrnn.load(run, device, precision)
+    from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
+
+    keep_freed_memory()
     predictor.check_head(head)
     predictions: list[Prediction] = []
     unreadable: dict[str, str] = {}

@@ -49,7 +49,7 @@ def keep_freed_memory() -> None:
     getting it back, page by page; other C libraries are left as they are, and so is one that MALLOC_* or GLIBC_TUNABLES
     set up. torch's deterministic algorithms fill new tensors, which only shows operations that read what nobody wrote.
     """
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     chosen = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" and not chosen else None
     if mallopt is not None:

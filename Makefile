@@ -43,8 +43,11 @@ bench-audio: $(LOCKED)  ## every spectrogram against the package that the author
 bench-data: $(LOCKED)  ## windows/s that the loader delivers, beside a bare memory map
 	@$(PYTHON) -m sedcrnn.benchmarks.data_benchmark
 
-bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where the time goes
-	@$(PYTHON) -m sedcrnn.benchmarks.training_benchmark
+KERAS := .venv/keras
+bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where the time goes; keras=1: beside Keras, too
+	@$(if $(keras),test -x $(KERAS)/bin/python || uv venv --quiet --python $(PYTHON) $(KERAS))
+	@$(if $(keras),uv pip install --quiet --python $(KERAS)/bin/python tensorflow-cpu)
+	@$(if $(keras),KERAS_PYTHON=$(KERAS)/bin/python) $(PYTHON) -m sedcrnn.benchmarks.training_benchmark
 
 bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, and what storing frames costs
 	@uv pip install --quiet --python $(PYTHON) --no-deps opencv-python-headless moviepy imageio imageio-ffmpeg proglog decorator python-dotenv

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.command_options import Device, RunName
+from sedcrnn.config.command_options import Device, Precision, RunName
 from sedcrnn.config.values import CHECKED, Count, Name, PathName
 
 
@@ -27,8 +27,9 @@ class PredictOptions:
     plot: Annotated[
         PathName | None, "Figure of the probabilities over time: a .png file, or a folder for one per media file."
     ] = None
-    batch_size: Annotated[Count, "Seconds at a time."] = 4
+    batch_size: Annotated[Count | None, "Seconds at a time; null: 10, fewer where frames are large."] = None
     device: Device = "auto"
+    precision: Precision = "auto"
 
 
 @command(PredictOptions, words=["files*"])

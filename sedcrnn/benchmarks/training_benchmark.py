@@ -4,13 +4,16 @@ python -m sedcrnn.benchmarks.training_benchmark     (make bench-train; `... fusi
 
 The floor of a stage is what it would reach if its counted FLOPs ran at the matrix peak, which is measured between its
 steps. Variants of a stage take their steps in turn, so that whatever else the computer does slows all of them alike.
-Stages whose epoch is short run under Lightning, too, as `train` runs them.
+Stages whose epoch is short run under Lightning, too, as `train` runs them. Where TensorFlow is installed, in the Python
+that KERAS_PYTHON names or in this one, the audio stage takes turns with the authors' network in Keras, too.
 """
 
 import copy
 import itertools
 import logging
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +34,7 @@ from sedcrnn.config.composition import compose
 from sedcrnn.config.targets import resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.execution import choose_precision, compile_in_place
+from sedcrnn.networks.execution import choose_precision, compile_in_place, keep_freed_memory
 from sedcrnn.networks.freezing import parameter_groups
 from sedcrnn.training.frozen_cache import FrozenEncoder
 from sedcrnn.training.init_from import complete_network
@@ -89,6 +92,15 @@ def rendered_stage(name: str, folder: Path) -> tuple[SceneModule, SceneDataModul
     return module.to(DEVICE).train(), datamodule
 
 
+class _Steps(Protocol):
+    """What takes its turn in a stage."""
+
+    precision: str
+
+    def step(self, batch: dict[str, Tensor]) -> list[float]:
+        """Train on a batch; the seconds of its parts."""
+
+
 class _Loop:
     """A bare PyTorch loop over one network, as lean as it can be written."""
 
@@ -109,6 +121,32 @@ class _Loop:
         self.optimizer.step()
         times.append(now())
         return [after - before for before, after in itertools.pairwise(times)]
+
+
+class _KerasLoop:
+    """`keras_audio` in a process of its own, which sleeps between its turns."""
+
+    def __init__(self, process: subprocess.Popen[str], precision: str) -> None:
+        self.process, self.precision = process, precision
+
+    def step(self, batch: dict[str, Tensor]) -> list[float]:
+        """Let Keras train on a batch of its own; the seconds."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(self.precision, file=self.process.stdin, flush=True)
+        return [float(self.process.stdout.readline())]
+
+
+def keras_loops(windows: int) -> dict[str, _KerasLoop]:
+    """The authors' audio network in the precisions of this computer; none, with a sentence, without TensorFlow."""
+    python = os.environ.get("KERAS_PYTHON", sys.executable)
+    if subprocess.run([python, "-c", "import keras, tensorflow"], capture_output=True, check=False).returncode:
+        print(f"audio: {python} has no TensorFlow to compare with; make bench-train keras=1 installs it")
+        return {}
+    command = [python, str(Path(__file__).with_name("keras_audio.py")), str(windows)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+    return {f"{precision}, the authors' in Keras": _KerasLoop(process, precision) for precision in PRECISIONS}
 
 
 def variants(module: SceneModule, compiled: bool) -> Iterator[tuple[str, _Loop]]:
@@ -139,7 +177,9 @@ def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> f
     windows = datamodule.batch_size
     again = torch.arange(windows) % len(loaded["scene"])  # there may be fewer clips than the batch has windows
     batch = {key: values[again].to(DEVICE) for key, values in loaded.items()}
-    loops = dict(variants(module, compiled=name == "audio"))
+    loops: dict[str, _Steps] = dict(variants(module, compiled=name == "audio"))
+    keras = keras_loops(windows) if name == "audio" and not GPU else {}
+    loops |= keras
     with FlopCounterMode(display=False) as counter:
         loops["fp32"].step(batch)
     for variant, loop in loops.items():
@@ -147,7 +187,7 @@ def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> f
         first = sum(loop.step(batch))
     taken: dict[str, list[list[float]]] = {variant: [] for variant in loops}
     peaks = dict.fromkeys(PRECISIONS, 0.0)
-    for _ in range(max(3, min(30, round(1 / first)))):
+    for _ in range(max(3, min(30, round(5 / first)))):
         for precision, dtype in 3 * list(PRECISIONS.items()):
             peaks[precision] = max(peaks[precision], matrix_speed(dtype))
         for variant, loop in loops.items():
@@ -157,9 +197,15 @@ def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> f
         seconds, floor = sum(parts), counter.get_total_flops() / peaks[loops[variant].precision]
         print(
             f"{f'{name}: {variant}':54}{windows:6}{windows / seconds:9.1f}{sum(best['fp32']) / seconds:8.2f}"
-            f"{windows / floor:9.1f}{floor / seconds:9.0%}" + "".join(f"{part / seconds:10.0%}" for part in parts),
+            f"{windows / floor:9.1f}{floor / seconds:9.0%}"
+            + "".join(f"{part / seconds:10.0%}" for part in parts if part < seconds),
             flush=True,
         )
+    for loop in keras.values():
+        loop.process.communicate()
+    if keras:
+        fastest, theirs = (min(sum(best[one]) for one in group) for group in (loops.keys() - keras, list(keras)[:1]))
+        print(f"{name}: the fastest of ours is {theirs / fastest:.2f} times as fast as Keras in fp32")
     return windows / sum(best["fp32"])
 
 
@@ -197,6 +243,7 @@ def under_lightning(module: SceneModule, datamodule: SceneDataModule) -> float:
 def main() -> None:
     """Print the table."""
     begin = "".join(sys.argv[1:2])
+    keep_freed_memory()  # as training does
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     device = torch.cuda.get_device_name() if GPU else f"CPU, {torch.get_num_threads()} threads"
     print(f"{device}, torch {torch.__version__}{'' if 'bf16' in PRECISIONS else ', no native bf16'}")

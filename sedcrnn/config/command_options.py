@@ -1,4 +1,4 @@
-"""Options that several commands have: which run, which fold, where the data lie, on which device."""
+"""Options that several commands have: which run, which fold, where the data lie, on which device and how."""
 
 from typing import Annotated, Literal
 
@@ -11,6 +11,11 @@ RunName = Annotated[
 ]
 Fold = Annotated[Literal["train", "validation", "test"], "Fold of the data set."]
 Device = Annotated[Name, "torch device; auto: the GPU where there is one."]
+
+Precision = Annotated[
+    Literal["auto", "32-true", "bf16-mixed"],
+    "Arithmetic; auto: bf16-mixed where the processor or GPU computes in it natively, 32-true elsewhere.",
+]
 
 
 @dataclass(config=CHECKED, kw_only=True)

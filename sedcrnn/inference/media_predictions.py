@@ -33,8 +33,9 @@ def predict_files(
     json: str | None,
     csv: str | None,
     plot: str | None,
-    batch_size: int,
+    batch_size: int | None,
     device: str,
+    precision: str,
 ) -> None:
     """Predict all files, print their tables and write what is asked for; list the files that cannot be read at the end.
 
@@ -47,7 +48,10 @@ def predict_files(
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
     media = find_media(files)
     figures = figure_paths(media, plot)
-    predictor = sedcrnn.load(run, device)
+    predictor = sedcrnn.load(run, device, precision)
+    from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
+
+    keep_freed_memory()
     predictor.check_head(head)
     predictions: list[Prediction] = []
     unreadable: dict[str, str] = {}

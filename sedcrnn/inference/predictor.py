@@ -26,8 +26,9 @@ from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
 from sedcrnn.runs.checkpoints import load_checkpoint
 
-BATCH_SIZE = 4
-"""Seconds at a time. VGG16 takes 0.14 GB for each of 224x224 frames; larger batches gain little on a CPU."""
+LARGEST_BATCH, BATCH_BYTES = 10, 3_100_000
+"""Seconds at a time, and bytes of their inputs. Small networks gain from large batches; VGG16 gains nothing from more
+than the four seconds of frames of 224x224 that these bytes hold, and takes 0.3 GB for each."""
 
 Array = NDArray[Any]
 
@@ -58,7 +59,7 @@ class Predictor:
         path: str | Path,
         audio: str | Path | None = None,
         head: str | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         progress: bool = False,
     ) -> Prediction:
         """Predict every whole second of a file.
@@ -69,7 +70,7 @@ class Predictor:
             path: a media file.
             audio: file whose audio is taken in place of the file's own.
             head: which head answers; None: the network's answer, or the subnetwork's where a track is missing.
-            batch_size: seconds at a time; the answer does not depend on it.
+            batch_size: seconds at a time, on which the answer does not depend; None: 10, fewer where frames are large.
             progress: show a bar with the seconds done, where it takes long.
 
         Raises:
@@ -83,10 +84,13 @@ class Predictor:
             if not source.is_file():
                 raise ClipError(f"There is no file '{source}'", "A media file is named by its path", "Check the path")
         present: dict[str, Iterator[Array]] = {}
+        size = 0  # of a second's inputs in bytes
         for name, feature in self.features.items():
             seconds = windows(feature, feature.source(clip))
             with suppress(MissingTrackError):  # absent, not damaged
-                present[name] = chain([next(seconds)], seconds)
+                first = next(seconds)
+                size += first.nbytes
+                present[name] = chain([first], seconds)
         absent = {self.features[name].track for name in self.features.keys() - present.keys()}
         answering = [name for name, needed in self.model.heads.items() if set(needed) <= present.keys()]
         chosen = head or (answering[-1] if answering else self.heads[-1])
@@ -100,7 +104,8 @@ class Predictor:
         collected: dict[str, list[Array]] = {name: [] for name in answering}
         lengths: Counter[str] = Counter()
         with tqdm(desc=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress) as bar:
-            for decoded in batches(present, batch_size, lengths):
+            at_once = batch_size or max(1, min(LARGEST_BATCH, BATCH_BYTES // size))
+            for decoded in batches(present, at_once, lengths):
                 inputs = network_inputs(self.features, decoded)
                 for name, values in self.model.probabilities(inputs).items():
                     collected[name].append(values)
@@ -124,16 +129,19 @@ class Predictor:
             check_choice("head", head, self.heads)
 
 
-def load(path: str | Path, device: str = "cpu") -> Predictor:
+def load(path: str | Path, device: str = "cpu", precision: str = "32-true") -> Predictor:
     """A predictor from a run folder, a checkpoint or an ONNX file; nothing else is needed.
+
+    The answers of `32-true` are those of the evaluation. `bf16-mixed` takes half the time where it is native, and
+    changes probabilities by some thousandths; `auto` takes it there. ONNX files run in float32.
 
     Raises:
         CheckpointError: missing, or not of this package.
         ConfigError: a device that torch does not have here.
     """
     if Path(path).suffix.lower() == ONNX_SUFFIX:
-        return Predictor(OnnxModel(Path(path), device))
-    return Predictor(TorchModel(load_checkpoint(str(path)), device))
+        return Predictor(OnnxModel(Path(path), device, precision))
+    return Predictor(TorchModel(load_checkpoint(str(path)), device, precision))
 
 
 def build_features(nodes: Mapping[str, Any], names: Iterable[str]) -> dict[str, Feature]:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sedcrnn.errors import CheckpointError, ConfigError, import_extra
+from sedcrnn.errors import CheckpointError, ConfigError, check_choice, import_extra
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.execution import choose_device
+from sedcrnn.networks.execution import choose_device, choose_precision
 from sedcrnn.runs.checkpoints import Checkpoint
 
 ONNX_SUFFIX = ".onnx"
@@ -45,15 +45,18 @@ class SceneModel(ABC):
 
 
 class TorchModel(SceneModel):
-    """A network from a checkpoint.
+    """A network from a checkpoint, in float32 (`32-true`), in `bf16-mixed`, or in what is native (`auto`).
 
     Raises:
         ConfigError: a device that torch does not have here.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str = "32-true") -> None:
         self.path, self.scenes, self.features = checkpoint.path, checkpoint.scenes, checkpoint.features
+        check_choice("precision of predictions", precision, ("auto", "32-true", "bf16-mixed"))
         self.device = choose_device(device)
+        self.device_type = torch.device(self.device).type
+        self.mixed = choose_precision(precision, self.device_type) == "bf16-mixed"
         network = checkpoint.build().to(self.device)
         self.heads = head_inputs(network)
         self.networks = [network, *subnetworks(network).values()]
@@ -63,10 +66,9 @@ class TorchModel(SceneModel):
         """See `SceneModel`."""
         network = next(network for network in self.networks if set(network.inputs) <= inputs.keys())
         tensors = {name: torch.from_numpy(inputs[name]).to(self.device) for name in network.inputs}
-        return {
-            head: logits.float().log_softmax(-1).double().exp().cpu().numpy()
-            for head, logits in network.heads(**tensors).items()
-        }
+        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed):
+            heads = network.heads(**tensors)
+        return {head: logits.float().log_softmax(-1).double().exp().cpu().numpy() for head, logits in heads.items()}
 
 
 class OnnxModel(SceneModel):
@@ -76,10 +78,12 @@ class OnnxModel(SceneModel):
         CheckpointError: the file is missing, damaged or not one of ours.
     """
 
-    def __init__(self, path: Path, device: str = "cpu") -> None:
+    def __init__(self, path: Path, device: str = "cpu", precision: str = "32-true") -> None:
         self.path = path
         if device not in ("cpu", "auto"):
             raise ConfigError(f"device={device} with {path}", "ONNX files run on the CPU", "Set device=cpu")
+        if precision not in ("32-true", "auto"):
+            raise ConfigError(f"precision={precision} with {path}", "ONNX files run in 32-true", "Leave it out")
         self.runtime = import_extra("onnxruntime", "onnx", "ONNX files need")
         if not path.is_file():
             raise CheckpointError(f"There is no file {path}", "An ONNX file is named by its path", "Check the path")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.initialisation import glorot
-from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, keras_batch_norm
+from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, keras_batch_norm, map_mean
 
 
 class AudioNetwork(SceneNetwork):
@@ -58,8 +58,10 @@ class AudioNetwork(SceneNetwork):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (width, pool) in enumerate(zip(filters, frame_pooling, strict=True), start=1):
             layers[f"block{number}"] = block(channels, width, ratio, momentum, recalibration)
-            layers[f"pool{number}"] = nn.MaxPool2d((1, pool))
-            layers[f"dropout{number}"] = nn.Dropout(dropout)
+            if pool > 1:
+                layers[f"pool{number}"] = nn.MaxPool2d((1, pool))
+            if dropout > 0:
+                layers[f"dropout{number}"] = nn.Dropout(dropout)
             channels = width
         if activation_order == "pre":
             layers["norm"], layers["activation"] = keras_batch_norm(channels, momentum), nn.ELU()
@@ -74,7 +76,7 @@ class AudioNetwork(SceneNetwork):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """(batch, filter, band, pooled frame) -> (batch, scene) logits."""
-        pooled = embedding.mean((-2, -1)) if self.pooling == "average" else embedding.amax((-2, -1))
+        pooled = map_mean(embedding) if self.pooling == "average" else embedding.amax((-2, -1))
         logits: Tensor = self.dense(pooled)
         return logits
 

@@ -1,5 +1,7 @@
-"""Where and how a network runs: device and precision; compiled, or with less memory. Its keys never change."""
+"""Where and how a network runs: device, precision and memory; compiled, or recomputed. Its keys never change."""
 
+import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -43,6 +45,25 @@ def choose_precision(name: str, accelerator: str) -> str:
         checks = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
         native = any(check is not None and check() for check in checks)
     return "bf16-mixed" if native else "32-true"
+
+
+def keep_freed_memory() -> None:
+    """Let this process use the memory of past tensors for its next ones, as it is.
+
+    glibc returns the memory of every large tensor to the system, and a step on a CPU spends a quarter of its time on
+    getting it back, page by page; other C libraries are left as they are, and so is one that MALLOC_* or GLIBC_TUNABLES
+    set up. torch's deterministic algorithms fill new tensors, which only shows operations that read what nobody wrote.
+    """
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    chosen = "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" and not chosen else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 2**30
+"""glibc's numbers, and sizes above which tensors, and memory freed at the end of the heap, go back to the system."""
 
 
 def convolutional_parts(network: SceneNetwork) -> list[nn.Module]:

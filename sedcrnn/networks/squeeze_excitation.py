@@ -32,13 +32,17 @@ class ScSE(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channel, band, frame) -> the same shape."""
-        weighed = []
+        if self.kind == "none":
+            return maps
+        positions = maps.permute(0, 2, 3, 1)  # (batch, band, frame, channel), as maps lie in memory
+        weights = []
         if self.kind in ("scse", "cse"):
-            weights = torch.sigmoid(self.excite(F.relu(self.squeeze(maps.mean((-2, -1))))))  # (batch, channel)
-            weighed.append(maps * weights[:, :, None, None])
+            by_channel = torch.sigmoid(self.excite(F.relu(self.squeeze(map_mean(maps)))))
+            weights.append(by_channel[:, None, None])
         if self.kind in ("scse", "sse"):
-            weighed.append(maps * torch.sigmoid(self.spatial(maps)))  # weights (batch, 1, band, frame)
-        return reduce(torch.add, weighed) if weighed else maps
+            # The convolution as a dense layer, which a CPU runs faster.
+            weights.append(torch.sigmoid(F.linear(positions, self.spatial.weight.flatten(1))))
+        return (positions * reduce(torch.add, weights)).permute(0, 3, 1, 2)
 
 
 class ConvStandardPOST(nn.Module):
@@ -62,8 +66,9 @@ class ConvStandardPOST(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, in channel, band, frame) -> (batch, out channel, band, frame)."""
         shortcut = self.norm_shortcut(self.conv_shortcut(maps))
-        residual = self.norm2(self.conv2(F.elu(self.norm1(self.conv1(maps)))))
-        output: Tensor = self.scse(F.elu(residual + shortcut)) + shortcut
+        # In place, where nothing that the backward pass needs is overwritten.
+        residual = self.norm2(self.conv2(F.elu_(self.norm1(self.conv1(maps)))))
+        output: Tensor = self.scse(F.elu_(residual + shortcut)) + shortcut
         return output
 
 
@@ -86,11 +91,21 @@ class PreActivationPOST(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, in channel, band, frame) -> (batch, out channel, band, frame)."""
-        activated = F.elu(self.norm1(maps))
+        activated = F.elu_(self.norm1(maps))  # in place, where nothing that the backward pass needs is overwritten
         shortcut = self.conv_shortcut(activated)
-        residual = self.conv2(F.elu(self.norm2(self.conv1(activated))))
+        residual = self.conv2(F.elu_(self.norm2(self.conv1(activated))))
         output: Tensor = self.scse(residual + shortcut) + shortcut
         return output
+
+
+def map_mean(maps: Tensor) -> Tensor:
+    """(batch, channel, band, frame) -> (batch, channel), the mean over band and frame.
+
+    The sum over positions that lie one after another has a gradient that needs no memory and keeps channels last; that
+    of `mean` is a map laid out the other way.
+    """
+    positions = maps.permute(0, 2, 3, 1).flatten(1, 2)
+    return positions.sum(1) / positions.shape[1]
 
 
 def keras_batch_norm(channels: int, momentum: float) -> nn.BatchNorm2d:

@@ -14,6 +14,7 @@ from PIL import Image
 
 import sedcrnn
 from sedcrnn.datasets.clips import TAU_SCENES
+from sedcrnn.datasets.synthetic.drawing import mp4
 from sedcrnn.errors import CheckpointError, ClipError, ConfigError, MissingTrackError
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.inference.predictor import Predictor
@@ -193,3 +194,33 @@ def test_a_feature_of_a_users_own_is_predicted_from(write_media, tmp_path, monke
     soundfile.write(tmp_path / "short.wav", wave[:30000], 48000)
     with pytest.raises(ClipError, match=r"short\.wav' lasts less than one second"):
         Predictor(Loudest()).predict(tmp_path / "short.wav")
+
+
+def test_bfloat16_changes_answers_by_thousandths(fusion, make_checkpoint, write_media, tmp_path):
+    path = write_media(tmp_path / "a.mp4", 2, 2)
+    exact = fusion.predict(path).probabilities
+    rounded = sedcrnn.load(make_checkpoint("fusion"), "cpu", "bf16-mixed").predict(path).probabilities
+    for head in HEADS:
+        difference = np.abs(exact[head] - rounded[head]).max()
+        assert 0 < difference < 0.01
+    with pytest.raises(ConfigError, match=r"precision of predictions is 'bf16'.*nearest is 'bf16-mixed'"):
+        sedcrnn.load(make_checkpoint("fusion"), "cpu", "bf16")
+
+
+def test_a_batch_holds_ten_seconds_or_fewer_of_large_inputs(tmp_path):
+    class Counting(SceneModel):
+        path, scenes, heads = tmp_path / "counting", ("a", "b"), {"visual": ("frames",)}
+
+        def __init__(self, side):
+            self.features = {"frames": {"_target_": "sedcrnn.features.frames.Frames", "height": side, "width": side}}
+            self.sizes = []
+
+        def probabilities(self, inputs):
+            self.sizes.append(len(inputs["frames"]))
+            return {"visual": np.full((self.sizes[-1], 2), 0.5)}
+
+    (tmp_path / "a.mp4").write_bytes(mp4(np.zeros((12 * 5, 32, 32, 3), np.uint8), rate=5))
+    for side, expected in ((64, [10, 2]), (224, [4, 4, 4]), (1024, [1] * 12)):
+        model = Counting(side)
+        Predictor(model).predict(tmp_path / "a.mp4")
+        assert model.sizes == expected

@@ -1,9 +1,13 @@
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sedcrnn.networks.profile import count_parameters
-from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, ScSE
+from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, ScSE, map_mean
 
 
 def sigmoid(x):
@@ -145,3 +149,61 @@ def test_pre_activation_block_by_hand():
     scse_weight = {name.removeprefix("scse."): values for name, values in weight.items() if name.startswith("scse.")}
     expected = scse_by_hand(residual + shortcut, scse_weight) + shortcut
     np.testing.assert_allclose(block(maps)[0].detach().numpy(), expected, atol=1e-4)
+
+
+def scse_plainly(scse, maps):
+    """As the paper writes it, with one operation of torch for each of its words and none in place."""
+    weighed = []
+    if scse.kind in ("scse", "cse"):
+        by_channel = torch.sigmoid(scse.excite(torch.relu(scse.squeeze(maps.mean((2, 3))))))
+        weighed.append(maps * by_channel[:, :, None, None])
+    if scse.kind in ("scse", "sse"):
+        weighed.append(maps * torch.sigmoid(scse.spatial(maps)))
+    return sum(weighed) if weighed else maps
+
+
+def standard_plainly(block, maps):
+    shortcut = block.norm_shortcut(block.conv_shortcut(maps))
+    residual = block.norm2(block.conv2(F.elu(block.norm1(block.conv1(maps)))))
+    return scse_plainly(block.scse, F.elu(residual + shortcut)) + shortcut
+
+
+def pre_activation_plainly(block, maps):
+    activated = F.elu(block.norm1(maps))
+    shortcut = block.conv_shortcut(activated)
+    residual = block.conv2(F.elu(block.norm2(block.conv1(activated))))
+    return scse_plainly(block.scse, residual + shortcut) + shortcut
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kind", ["scse", "cse", "sse", "none"])
+@pytest.mark.parametrize(
+    ("block_type", "plainly"), [(ConvStandardPOST, standard_plainly), (PreActivationPOST, pre_activation_plainly)]
+)
+def test_blocks_and_every_gradient_equal_their_plain_form(block_type, plainly, kind, layout):
+    generator = torch.Generator().manual_seed(0)
+    block = randomise(block_type(3, 6, recalibration=kind)).train()
+    given = torch.randn(4, 3, 5, 7, generator=generator).contiguous(memory_format=layout)
+    weight = torch.randn(4, 6, 5, 7, generator=generator)
+    values = {}
+    for form in (block, partial(plainly, copy.deepcopy(block))):
+        maps = given.clone().requires_grad_()
+        output = form(maps)
+        (output * weight).sum().backward()
+        module = form if form is block else form.args[0]
+        gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
+        assert None not in gradients.values()
+        values[form is block] = {"output": output, "maps": maps.grad, **gradients, **dict(module.named_buffers())}
+    for name, expected in values[False].items():
+        torch.testing.assert_close(
+            values[True][name], expected, atol=2e-4, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_the_mean_of_a_map_and_its_gradient():
+    maps = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    mean = map_mean(maps)
+    torch.testing.assert_close(mean, maps.mean((2, 3)))
+    weight = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    (mean * weight).sum().backward()
+    torch.testing.assert_close(maps.grad, (weight / 20)[:, :, None, None].expand_as(maps))

@@ -2,14 +2,15 @@
 
 python -m sedcrnn.benchmarks.gpu_check --out <folder>     (make check-gpu; docs/gpu.md)
 
-Writes results.json, anew after every figure, and the same as tables in Markdown beside it. A figure that fails, hangs or
-takes the process with it is recorded as failed, and the others are made all the same. Without a GPU it runs at the
+Writes results.json, anew after every figure, and the same as tables in Markdown beside it. A figure that fails, hangs
+or takes the process with it is recorded as failed, and the others are made all the same. Without a GPU it runs at the
 smallest size, on the CPU.
 """
 
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import sedcrnn
 from sedcrnn.benchmarks.gpu_worker import Report, Worker
@@ -72,29 +74,40 @@ class Check:
 
     def run_tests(self, seconds: float) -> None:
         """Run the tests marked `gpu` in several processes, and record the result of each."""
-        log = self.out / "tests.log"
+        log, junit = self.out / "tests.log", self.out / "tests.xml"
+        junit.unlink(missing_ok=True)
         processes = max(1, min(8, (os.cpu_count() or 1) // 2))
         command = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/gpu", "--verbose", f"--numprocesses={processes}"]
         command += ["--dist=worksteal", "--timeout=120", "--durations=15", "--color=no", "-p", "no:cacheprovider"]
-        command += [f"--junitxml={(self.out / 'tests.xml').resolve()}"]
+        command += [f"--junitxml={junit.resolve()}", "-o", "junit_family=xunit1"]
         started = time.monotonic()
-        environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "2",
+            "TORCHINDUCTOR_COMPILE_THREADS": "4",
+            "PYTHONUNBUFFERED": "1",
+        }
         with log.open("w") as file:
-            process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=file, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=PROJECT, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
             try:
                 code = process.wait(timeout=max(1, min(seconds, self.left)))
                 status = "done" if code == 0 else f"failed: pytest exits with {code}"
             except subprocess.TimeoutExpired:
-                process.terminate()
+                process.send_signal(signal.SIGINT)  # upon which it reports what it has
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=10)
-                process.kill()
                 status = f"failed: not done after {seconds:.0f} s"
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what is left of its processes
+            process.wait()
         text = log.read_text()
         results = {name: outcome.lower() for outcome, name in _RESULT.findall(text)}
         taken = time.monotonic() - started
         _, _, ending = text.rpartition("= FAILURES =")
         self.report["tests"] = {"status": status, "seconds": taken, "results": results, "log": ending[-30_000:]}
+        self.report["tests"]["measured"] = measured(junit)
         self._save(f"tests: {status}, {len(results)} results")
 
     def make_figures(self, only: str) -> None:
@@ -143,6 +156,7 @@ class Check:
             wrong = [name for name, outcome in tests["results"].items() if outcome in ("failed", "error")]
             parts.append(f"Tests marked `gpu`: {counted or 'none'} in {tests['seconds']:.0f} s ({tests['status']}).\n")
             parts += [f"- {name}\n" for name in wrong]
+            parts += ["\n### What the tests measured\n", table(tests["measured"])] if tests["measured"] else []
         for title, group in groupby(self.report["figures"].items(), lambda item: item[1]["title"]):
             figures = dict(group)
             rows = [row for figure in figures.values() for row in figure["rows"]]
@@ -150,6 +164,17 @@ class Check:
             parts += [table(rows)] if rows else []
             parts += [f"- {name}: {one['status']}\n" for name, one in figures.items() if one["status"] != "done"]
         return "\n".join(parts)
+
+
+def measured(file: Path) -> list[dict[str, Any]]:
+    """What tests recorded as their properties, from pytest's report, which is there if pytest came to its end."""
+    if not file.is_file():
+        return []
+    cases = ElementTree.parse(file).getroot().iter("testcase")
+    found = [
+        (case.get("name", ""), one.get("name"), one.get("value", "")) for case in cases for one in case.iter("property")
+    ]
+    return [{"test": test.replace("_", " "), "measured": name, "value": float(value)} for test, name, value in found]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -34,18 +34,18 @@ class Worker:
     def make(self, name: str, tiny: bool, seconds: float) -> Iterator[tuple[str, Any]]:
         """Make a figure: ("row", a row) as often as it has rows, then ("end", its status)."""
         end = time.monotonic() + seconds
-        self.connection.send((name, tiny))
-        kind = ""
-        while kind != "end":
-            message: tuple[str, Any] = ("end", {"status": f"failed: not done after {seconds:.0f} s"})
-            try:
-                if self.connection.poll(max(0, end - time.monotonic())):
-                    message = self.connection.recv()
-            except (EOFError, ConnectionError):
-                self.process.join(5)
-                message = ("end", {"status": f"failed: the process ended with {self.process.exitcode}"})
-            kind = message[0]
-            yield message
+        try:
+            self.connection.send((name, tiny))
+            while self.connection.poll(max(0, end - time.monotonic())):
+                message: tuple[str, Any] = self.connection.recv()
+                yield message
+                if message[0] == "end":
+                    return
+            status = f"failed: not done after {seconds:.0f} s"
+        except (EOFError, ConnectionError):
+            self.process.join(5)
+            status = f"failed: the process ended with {self.process.exitcode}"
+        yield "end", {"status": status}
 
     def stop(self) -> None:
         """End the process, whatever it does."""

@@ -118,10 +118,21 @@ def test_a_process_that_dies_or_hangs_is_a_failure_and_errors_come_with_their_tr
     assert "Traceback" in ended["traceback"]
     ((_, ended),) = worker.make("compiled: audio, 256", False, 0.1)
     assert ended["status"] == "failed: not done after 0 s"
-    worker.stop()
+    worker.process.kill()
     worker.process.join()
     died = list(worker.make("ceilings", True, 60))
     assert died == [("end", {"status": "failed: the process ended with -9"})]
+    worker.stop()
+
+
+def test_what_tests_measured_is_read_from_their_report(tmp_path: Path) -> None:
+    test = tmp_path / "test_one.py"
+    test.write_text("def test_a_bank(record_property):\n    record_property('largest error in dB', 1.5e-3)\n")
+    command = [sys.executable, "-m", "pytest", str(test), "-p", "no:cacheprovider", "-o", "junit_family=xunit1"]
+    subprocess.run([*command, f"--junitxml={tmp_path / 'tests.xml'}"], cwd=tmp_path, check=True, capture_output=True)
+    found = gpu_check.measured(tmp_path / "tests.xml")
+    assert found == [{"test": "test a bank", "measured": "largest error in dB", "value": 1.5e-3}]
+    assert gpu_check.measured(tmp_path / "absent.xml") == []
 
 
 def test_a_table_has_a_column_for_every_key() -> None:

@@ -1,6 +1,7 @@
 """Answers and gradients of each network on the device, beside those of exact arithmetic: float64 on the CPU."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -65,23 +66,36 @@ def error(found: Tensor, exact: Tensor) -> float:
 CPU = torch.device("cpu")
 
 
+Record = Callable[[str, object], None]
+
+
 @pytest.mark.parametrize("kind", ["audio", "visual", "fusion"])
-def test_answers_and_gradients_are_those_of_exact_arithmetic(kind: str, device: torch.device) -> None:
+def test_answers_and_gradients_are_those_of_exact_arithmetic(
+    kind: str, device: torch.device, record_property: Record
+) -> None:
     network = build(kind)
-    exact = answers(network, CPU, torch.float64)
+    exact, slope = answers(network, CPU, torch.float64), gradients(network, CPU, torch.float64)
     assert exact.std() > 1e-3
-    assert 0 < error(answers(network, device, torch.float32), exact) < 1e-4
-    assert 1e-4 < error(answers(network, device, torch.float32, autocast=True), exact) < 3e-2
-    slope = gradients(network, CPU, torch.float64)
-    assert 0 < error(gradients(network, device, torch.float32), slope) < 1e-3
+    found = {
+        "float32": error(answers(network, device, torch.float32), exact),
+        "bfloat16": error(answers(network, device, torch.float32, autocast=True), exact),
+        "gradients in float32": error(gradients(network, device, torch.float32), slope),
+    }
+    for name, value in found.items():
+        record_property(f"relative error, {name}", value)
+    assert 0 < found["float32"] < 1e-4
+    assert 1e-4 < found["bfloat16"] < 3e-2
+    assert 0 < found["gradients in float32"] < 1e-3
 
 
 @pytest.mark.parametrize("kind", ["audio", "visual"])
-def test_tf32_is_between_float32_and_bfloat16(kind: str, device: torch.device) -> None:
+def test_tf32_is_between_float32_and_bfloat16(kind: str, device: torch.device, record_property: Record) -> None:
     """What a float32 trainer has on a GPU by default: TF32 in convolutions."""
     if device.type != "cuda":
         pytest.skip("a CPU has no TF32")
     network = build(kind)
     exact = answers(network, CPU, torch.float64)
     torch.backends.cudnn.allow_tf32 = True
-    assert 1e-6 < error(answers(network, device, torch.float32), exact) < 5e-3
+    found = error(answers(network, device, torch.float32), exact)
+    record_property("relative error, TF32", found)
+    assert 1e-6 < found < 5e-3

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def test_weights_are_those_of_the_joint_batch(stage: Stage, device: torch.device
     for name, values in one["after"].items():
         assert torch.equal(first["after"][name], second["after"][name]), name
         if values.is_floating_point():
-            torch.testing.assert_close(first["after"][name], values, rtol=1e-3, atol=1e-4, msg=name)
+            torch.testing.assert_close(
+                first["after"][name], values, rtol=1e-3, atol=1e-4, msg=partial("{}: {}".format, name)
+            )
             moved += (values - one["before"][name]).abs().max() > 1e-3
     assert moved > 5
     for name, score in one["scores"].items():

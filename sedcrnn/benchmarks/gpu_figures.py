@@ -1,0 +1,197 @@
+"""All that `gpu_check` measures: its tables, in the order in which they are made; what is slowest to begin is last."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedcrnn.benchmarks import cpu_seconds, gpu_steps
+from sedcrnn.benchmarks.gpu_stages import make_stage
+from sedcrnn.benchmarks.gpu_timing import DEVICE, GPU, Row, arithmetic, matrix_speed, seconds_of
+from sedcrnn.features.filterbanks import LAYOUTS
+from sedcrnn.features.filterbanks.gammatone_fourier import Convolution, FourierGammatone
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.visual import VisualNetwork
+
+RATE, HOP, LAYOUT = 44100, 0.02, LAYOUTS["left_right_difference"]
+
+
+class NotAvailableError(Exception):
+    """What a figure needs is not there."""
+
+
+class Figure(NamedTuple):
+    """Rows of a table; figures that follow one another under one title make one table.
+
+    Attributes:
+        title: heading of the table.
+        rows: yields them; whether to do so at the smallest size is its argument.
+        seconds: it is given up after.
+    """
+
+    title: str
+    rows: Callable[[bool], Iterator[Row]]
+    seconds: float = 40
+
+
+def ceilings(tiny: bool) -> Iterator[Row]:
+    """What the device does at most: matrix products on random data, and a copy, bytes read and written."""
+    size = 256 if tiny else 8192
+    for name, dtype, tf32 in (
+        ("bf16", torch.bfloat16, False),
+        ("fp16", torch.float16, False),
+        ("TF32", torch.float32, True),
+        ("fp32", torch.float32, False),
+    ):
+        with arithmetic(tf32):
+            yield {"ceiling": f"{name} product of {size}x{size}", "TFLOP/s": matrix_speed(dtype, size) / 1e12}
+    source = torch.randn(2**18 if tiny else 2**30, device=DEVICE)
+    target = torch.empty_like(source)
+    seconds = seconds_of(lambda: target.copy_(source), tiny)
+    yield {"ceiling": "copy within the device's memory", "TB/s": 2 * source.nbytes / seconds / 1e12}
+
+
+def encoders(tiny: bool, preset: str) -> Iterator[Row]:
+    """Frames that a frozen encoder encodes, at its own size, and how far bf16 is from float32."""
+    stage = make_stage("visual, frozen VGG16", 64, tiny, f"model={preset}")
+    network: SceneNetwork = stage.module.network.eval()
+    assert isinstance(network, VisualNetwork)
+    frames = stage.batch["frames"]
+
+    @torch.inference_mode()
+    def embed(bf16: bool) -> Tensor:
+        with torch.autocast(DEVICE.type, torch.bfloat16) if bf16 else nullcontext():
+            return network.embed(frames).float()
+
+    with arithmetic(tf32=False):
+        exact = embed(bf16=False)
+    error = torch.linalg.vector_norm(embed(bf16=True) - exact) / torch.linalg.vector_norm(exact)
+    seconds = seconds_of(partial(embed, bf16=True), tiny)
+    yield {
+        "network": f"{preset}: {network.encoder.backbone.__class__.__name__}",
+        "frames": frames.shape[0] * frames.shape[1],
+        "frames/s, bf16": frames.shape[0] * frames.shape[1] / seconds,
+        "ms a batch": 1e3 * seconds,
+        "relative error to fp32": error.item(),
+    }
+
+
+def front_end(tiny: bool) -> Iterator[Row]:
+    """Seconds of stereo audio per second: the Fourier bank on the device, alone and as extraction calls it, beside the
+    compiled bank on one core."""
+    duration = 1 if tiny else 10
+    hops = round(duration / HOP)
+    for dtype in ("float32", "float64"):
+        bank = FourierGammatone(dtype=dtype, device=DEVICE.type, piece=float(duration))
+        convolution = Convolution(bank, RATE, round(HOP * RATE), hops)
+        for clips in (1,) if tiny else (1, 8, 32):
+            waves = torch.randn(clips, 3, convolution.size, device=DEVICE, dtype=convolution.dtype)
+            seconds = seconds_of(partial(convolution, waves), tiny)
+            yield _audio(f"Fourier, {dtype}, {clips} clips of {duration} s", clips * duration, seconds)
+    wave = 0.1 * np.random.default_rng(0).standard_normal((2, duration * RATE))
+    for name, whole in (
+        ("Fourier, float32, from and to the CPU", FourierGammatone(device=DEVICE.type, piece=float(duration))),
+        ("recursive, float64, one core", RecursiveGammatone()),
+    ):
+
+        def analyse(bank: FourierGammatone | RecursiveGammatone = whole) -> None:
+            list(bank.columns([wave], RATE, HOP, LAYOUT))
+
+        on_device = isinstance(whole, FourierGammatone)
+        yield _audio(name, duration, seconds_of(analyse, tiny) if on_device else cpu_seconds(analyse, repeats=3))
+
+
+def _audio(way: str, duration: float, seconds: float) -> Row:
+    return {"bank": way, "ms": 1e3 * seconds, "s of audio per s": duration / seconds}
+
+
+def loader(tiny: bool) -> Iterator[Row]:
+    """The place of the loader's figures: `data_benchmark.rates(tiny)` yields rows of a table, as functions here do."""
+    name = "sedcrnn.benchmarks.data_benchmark"
+    if find_spec(name) is None:
+        raise NotAvailableError(f"there is no {name}")
+    yield from import_module(name).rates(tiny)
+
+
+def _steps(name: str, *batch_sizes: int) -> dict[str, Figure]:
+    """Each batch size by itself, so that one that does not fit costs no other."""
+    return {
+        f"step: {name}, {windows}": Figure(
+            f"Training steps of a bare loop on {DEVICE_NAME}", partial(gpu_steps.bare_steps, name=name, windows=windows)
+        )
+        for windows in batch_sizes
+    }
+
+
+def _of_stages(
+    what: str, title: str, make: Callable[..., Iterator[Row]], *stages: tuple[str, int]
+) -> dict[str, Figure]:
+    return {
+        f"{what}: {name}, {windows}": Figure(f"{title} on {DEVICE_NAME}", partial(make, name=name, windows=windows))
+        for name, windows in stages
+    }
+
+
+DEVICE_NAME = torch.cuda.get_device_name() if GPU else f"a CPU, {torch.get_num_threads()} threads"
+_VGG = "visual, fine-tuning"
+
+FIGURES: dict[str, Figure] = {
+    "ceilings": Figure(f"Ceilings of {DEVICE_NAME}", ceilings),
+    **_steps("audio", 32, 256, 1024),
+    **_steps("fusion, cached", 32, 256, 1024, 4096),
+    **_steps("visual, cached", 32, 256),
+    **_steps("visual, frozen VGG16", 64),
+    **_steps(_VGG, 32, 64),
+    **_steps("fusion, fine-tuning", 32),
+    **{
+        f"Lightning: {name}": Figure(
+            f"Steps under Lightning on {DEVICE_NAME}",
+            partial(gpu_steps.under_lightning, name=name, batch_sizes=(32, 256, 1024)),
+        )
+        for name in ("audio", "audio, mixup", "fusion, cached")
+    },
+    **_of_stages(
+        "settings",
+        "Deterministic algorithms and cudnn.benchmark, bf16,",
+        gpu_steps.settings,
+        ("audio", 256),
+        ("fusion, cached", 32),
+        (_VGG, 32),
+    ),
+    **_of_stages("parts", "Where a bf16 step goes", gpu_steps.step_parts, ("audio", 256), (_VGG, 32)),
+    **_of_stages(
+        "graph",
+        "A whole bf16 step as a CUDA graph",
+        gpu_steps.graph_replay,
+        ("audio", 32),
+        ("audio", 256),
+        ("fusion, cached", 32),
+    ),
+    **{
+        f"encoder: {preset}": Figure(f"Frozen frame encoders on {DEVICE_NAME}", partial(encoders, preset=preset))
+        for preset in ("visual", "visual_small", "visual_large", "visual_cpu")
+    },
+    "front end": Figure(f"Gammatone banks on {DEVICE_NAME}", front_end),
+    "loader": Figure(f"The loader, with {os.cpu_count()} cores", loader, seconds=60),
+    **{
+        f"compiled: {name}, {windows}": Figure(
+            f"Compiled training steps on {DEVICE_NAME}",
+            partial(gpu_steps.compiled_steps, name=name, windows=windows, mode=mode),
+            seconds=90,
+        )
+        for name, windows, mode in (("audio", 256, None), (_VGG, 32, None))
+    },
+    f"compiled: {_VGG}, 32, autotuned": Figure(
+        f"Compiled training steps on {DEVICE_NAME}",
+        partial(gpu_steps.compiled_steps, name=_VGG, windows=32, mode="max-autotune-no-cudagraphs"),
+        seconds=120,
+    ),
+}

@@ -1,0 +1,52 @@
+"""A run that is killed on the device and goes on ends, to the bit, as the one that was not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.training.modules import SceneModule
+from sedcrnn.training.stage import train
+
+pytestmark = pytest.mark.gpu
+
+Stage = Callable[..., TrainConfig]
+
+
+class KilledError(BaseException):
+    """Stands for a signal: nothing in training may catch it."""
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("experiment", ["audio", "visual", "visual_finetune", "fusion", "fusion_finetune"])
+def test_three_epochs_at_once_are_those_of_a_run_that_was_killed_after_the_first(
+    on_device: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: str, precision: str
+) -> None:
+    overrides = [f"trainer.precision={precision}", "recipe.optimizer.lr=1e-3", "recipe.scheduler.patience=0"]
+    overrides += ["recipe.mixup_alpha=0.4"] if experiment == "audio" else []
+
+    def config(runs: str) -> TrainConfig:
+        return on_device(experiment, *overrides, f"runs={tmp_path / runs}")
+
+    whole = train(config("whole"))
+    begin_batch = SceneModule.on_train_batch_start
+
+    def or_kill(module: SceneModule, batch: Any, batch_idx: int) -> None:
+        if (module.current_epoch, batch_idx) == (1, 1):
+            raise KilledError
+        begin_batch(module, batch, batch_idx)
+
+    monkeypatch.setattr(SceneModule, "on_train_batch_start", or_kill)
+    with pytest.raises(KilledError):
+        train(config("killed"))
+    monkeypatch.undo()
+    killed = train(config("killed"))
+    assert whole is not None
+    assert killed is not None
+    text = (whole / "metrics.csv").read_text()
+    assert len(text.splitlines()) == 4
+    assert (killed / "metrics.csv").read_text() == text
+    assert load_checkpoint(str(killed)).digest == load_checkpoint(str(whole)).digest

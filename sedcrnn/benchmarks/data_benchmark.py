@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from sedcrnn.augmentation.spectrogram_augmentation import SpectrogramAugmentation
 from sedcrnn.datasets.clips import Clip
@@ -92,10 +93,15 @@ def bare_map(path: Path, rows: int, batch_size: int) -> Iterator[Any]:
         yield np.stack([values[start : start + rows] for start in starts])
 
 
-def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Iterator[Any]:
-    """Batches of one long epoch, as `train` loads them."""
+def long_loader(dataset: WindowDataset, batch_size: int, workers: int) -> DataLoader[Any]:
+    """A loader of one long epoch, as `train` has it."""
     names = [str(number) for number in range(len(dataset.clips))]
-    return iter(window_loader(dataset, RandomWindows(names, dataset.steps, batch_size, seed=0), workers))
+    return window_loader(dataset, RandomWindows(names, dataset.steps, batch_size, seed=0), workers)
+
+
+def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Iterator[Any]:
+    """Its batches."""
+    return iter(long_loader(dataset, batch_size, workers))
 
 
 def rates(tiny: bool = False) -> Iterator[dict[str, Any]]:
@@ -105,20 +111,29 @@ def rates(tiny: bool = False) -> Iterator[dict[str, Any]]:
             yield from _rates_of(name, Path(folder), tiny)
 
 
+def make_dataset(name: str, folder: Path, tiny: bool = False) -> WindowDataset:
+    """Windows of stored clips, each so often that no measurement comes to the end of an epoch."""
+    feature, augmentation = INPUTS[name]
+    store = FeatureStore(folder / "store")
+    own = stored_clips(folder, store, feature, 2 if tiny else CLIPS[feature.name])
+    pack = make_pack([store.path(feature.source(clip), feature) for clip in own]) if feature.packed else None
+    return WindowDataset(
+        own * (200_000 // len(own)),
+        ["park"],
+        {feature.name: feature},
+        store,
+        {feature.name: augmentation} if augmentation else None,
+        {feature.name: pack} if pack else None,
+    )
+
+
 def _rates_of(name: str, folder: Path, tiny: bool) -> Iterator[dict[str, Any]]:
     feature, augmentation = INPUTS[name]
-    store, batch_size, seconds = FeatureStore(folder / "store"), BATCH[feature.name], 0.1 if tiny else 1.5
-    own = stored_clips(folder, store, feature, 2 if tiny else CLIPS[feature.name])
-    entries = [store.path(feature.source(clip), feature) for clip in own]
-    pack = make_pack(entries) if feature.packed else None
+    dataset, batch_size, seconds = make_dataset(name, folder, tiny), BATCH[feature.name], 0.1 if tiny else 1.5
     if not feature.coded and augmentation is None:
-        path = pack.path if pack else entries[0]
+        path = dataset.packs[feature.name].path if feature.packed else dataset.entries[feature.name][0]
         bare = per_second(bare_map(path, STEPS_PER_WINDOW * feature.per_step, batch_size), batch_size, seconds)
         yield {"input": name, "processes": "bare memory map", "windows/s, loader": bare}
-    many = own * (200_000 // len(own))  # an epoch that no measurement comes to the end of
-    augmentations = {feature.name: augmentation} if augmentation else None
-    packs = {feature.name: pack} if pack else None
-    dataset = WindowDataset(many, ["park"], {feature.name: feature}, store, augmentations, packs)
     for number in WORKERS[:1] if feature.on_device else WORKERS[:2] if tiny else WORKERS:
         loader = per_second(loaded(dataset, batch_size, number), batch_size, seconds)
         inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in loaded(dataset, batch_size, number))

@@ -4,15 +4,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sedcrnn.benchmarks import cpu_seconds, gpu_steps
+from sedcrnn.benchmarks import cpu_seconds, data_benchmark, gpu_feeding, gpu_steps
 from sedcrnn.benchmarks.gpu_stages import make_stage
 from sedcrnn.benchmarks.gpu_timing import DEVICE, GPU, Row, arithmetic, matrix_speed, seconds_of
 from sedcrnn.features.filterbanks import LAYOUTS
@@ -22,10 +20,6 @@ from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.visual import VisualNetwork
 
 RATE, HOP, LAYOUT = 44100, 0.02, LAYOUTS["left_right_difference"]
-
-
-class NotAvailableError(Exception):
-    """What a figure needs is not there."""
 
 
 class Figure(NamedTuple):
@@ -113,14 +107,6 @@ def _audio(way: str, duration: float, seconds: float) -> Row:
     return {"bank": way, "ms": 1e3 * seconds, "s of audio per s": duration / seconds}
 
 
-def loader(tiny: bool) -> Iterator[Row]:
-    """The place of the loader's figures: `data_benchmark.rates(tiny)` yields rows of a table, as functions here do."""
-    name = "sedcrnn.benchmarks.data_benchmark"
-    if find_spec(name) is None:
-        raise NotAvailableError(f"there is no {name}")
-    yield from import_module(name).rates(tiny)
-
-
 def _steps(name: str, *batch_sizes: int) -> dict[str, Figure]:
     """Each batch size by itself, so that one that does not fit costs no other."""
     return {
@@ -180,7 +166,18 @@ FIGURES: dict[str, Figure] = {
         for preset in ("visual", "visual_small", "visual_large", "visual_cpu")
     },
     "front end": Figure(f"Gammatone banks on {DEVICE_NAME}", front_end),
-    "loader": Figure(f"The loader, with {os.cpu_count()} cores", loader, seconds=60),
+    "loader": Figure(f"The loader, with {os.cpu_count()} cores", data_benchmark.rates, seconds=90),
+    **{
+        f"fed: {name}, {inputs}, {windows}": Figure(
+            f"Training with the loader on {DEVICE_NAME}, {os.cpu_count()} cores",
+            partial(gpu_feeding.fed_steps, name=name, inputs=inputs, windows=windows),
+        )
+        for name, inputs, windows in (
+            ("audio", "spectrograms", 256),
+            ("audio", "spectrograms, augmented", 256),
+            *((_VGG, inputs, 32) for inputs in data_benchmark.INPUTS if inputs.startswith("frames")),
+        )
+    },
     **{
         f"compiled: {name}, {windows}": Figure(
             f"Compiled training steps on {DEVICE_NAME}",

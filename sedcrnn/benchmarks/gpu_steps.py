@@ -86,7 +86,7 @@ def _speed(name: str, windows: int, way: str, step: Step, flops: int, tiny: bool
     }
 
 
-def _copied(network: SceneNetwork) -> SceneNetwork:
+def copied(network: SceneNetwork) -> SceneNetwork:
     """The same network once more, with the weights of GRUs in one piece, as cuDNN wants them."""
     other = copy.deepcopy(network)
     for part in other.modules():
@@ -97,7 +97,7 @@ def _copied(network: SceneNetwork) -> SceneNetwork:
 
 def _flops(stage: Stage) -> int:
     """Of a training step; those of GRUs are not counted."""
-    step = Step(_copied(stage.module.network), stage.batch, bf16=False)
+    step = Step(copied(stage.module.network), stage.batch, bf16=False)
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
@@ -113,7 +113,7 @@ def bare_steps(tiny: bool, name: str, windows: int) -> Iterator[Row]:
         ("TF32", True, False),
         ("fp32", False, False),
     ):
-        network = _copied(stage.module.network)
+        network = copied(stage.module.network)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with arithmetic(tf32):
@@ -204,7 +204,7 @@ def graph_replay(tiny: bool, name: str, windows: int) -> Iterator[Row]:
         yield {**about, "way": "CUDA graph", "ms a step": 1e3 * seconds_of(graph.replay, tiny)}
 
 
-class _EpochClock(Callback):
+class EpochClock(Callback):
     """Seconds of a step within each epoch, after its first ones."""
 
     def __init__(self, skipped: int, steps: int) -> None:
@@ -212,12 +212,14 @@ class _EpochClock(Callback):
         self.seconds: list[float] = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Begin after the first steps."""
         if batch_idx == self.first:
             self.started = now()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """End with the last."""
         if batch_idx == self.last:
             self.seconds.append((now() - self.started) / (self.last - self.first + 1))
 
@@ -226,11 +228,11 @@ def under_lightning(tiny: bool, name: str, batch_sizes: Sequence[int]) -> Iterat
     """A step as `train` runs it, in bf16 with batches that are loaded already, beside the bare loop."""
     for windows in batch_sizes:
         stage = make_stage(name, windows, tiny)
-        bare = seconds_of(Step(_copied(stage.module.network), stage.batch, bf16=True), tiny)
+        bare = seconds_of(Step(copied(stage.module.network), stage.batch, bf16=True), tiny)
         loaded = {key: values.cpu().pin_memory() if GPU else values.cpu() for key, values in stage.batch.items()}
         skipped, steps = (1, 3) if tiny else (10, 60)
         batches: Any = [loaded] * steps
-        clock = _EpochClock(skipped, steps)
+        clock = EpochClock(skipped, steps)
         node = {**stage.trainer, "precision": choose_precision("auto", stage.trainer["accelerator"])}
         node |= {"max_epochs": 1 if tiny else 3, "limit_val_batches": 0, "enable_progress_bar": False}
         trainer = build(node, "trainer", callbacks=[clock], logger=False, enable_checkpointing=False)

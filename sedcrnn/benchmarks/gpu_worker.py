@@ -58,7 +58,7 @@ class Worker:
 def _work(connection: Connection) -> None:
     """Answer one request after another, until killed."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does, before CUDA is asked for anything
-    from sedcrnn.benchmarks.gpu_figures import FIGURES, NotAvailableError
+    from sedcrnn.benchmarks.gpu_figures import FIGURES
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with suppress(EOFError):
@@ -73,8 +73,6 @@ def _work(connection: Connection) -> None:
                 for row in FIGURES[name].rows(tiny):
                     connection.send(("row", row))
                 status = {"status": "done"}
-            except NotAvailableError as error:
-                status = {"status": f"not available: {error}"}
             except Exception as error:
                 said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                 status = {"status": f"failed: {said}", "traceback": traceback.format_exc()}

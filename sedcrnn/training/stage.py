@@ -22,7 +22,7 @@ from sedcrnn.errors import ConfigError, SedcrnnError
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.networks.execution import choose_precision, on_gpu
+from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
 from sedcrnn.networks.freezing import frozen_modules
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
@@ -47,6 +47,7 @@ def train(config: TrainConfig) -> Path | None:
         The run folder; None with trainer.fast_dev_run, which leaves none.
     """
     check_sweep(config.trainer)
+    keep_freed_memory()
     network, kind_of_module = network_class(config.model["network"]), resolve(config.model["_target_"], "module")
     precision = choose_precision(config.trainer["precision"], config.trainer["accelerator"])  # results depend on it
     config = with_used_features(replace(config, trainer={**config.trainer, "precision": precision}))

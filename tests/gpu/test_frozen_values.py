@@ -31,7 +31,7 @@ def test_stored_values_are_what_the_network_makes_of_each_window(
     clips, features = data.folds.train[:3], {name: data.features[name] for name in checkpoint.build().inputs}
     plain = WindowDataset(clips, data.manifest.scenes, features, data.store)
     windows = [Window(clip, step) for clip, steps in enumerate(plain.steps) for step in range(steps - 4)]
-    inputs = plain.batch(windows)
+    inputs = plain.network_inputs(plain.batch(windows))
     with torch.no_grad():
         expected = checkpoint.build().encode(**{name: inputs[name] for name in features})
     for precision, tolerance in (("32-true", 1e-4), ("bf16-mixed", 5e-2)):

@@ -93,15 +93,17 @@ def bare_map(path: Path, rows: int, batch_size: int) -> Iterator[Any]:
         yield np.stack([values[start : start + rows] for start in starts])
 
 
-def long_loader(dataset: WindowDataset, batch_size: int, workers: int) -> DataLoader[Any]:
-    """A loader of one long epoch, as `train` has it."""
+def training_loader(dataset: WindowDataset, batch_size: int, workers: int) -> DataLoader[Any]:
+    """A loader as `train` has it."""
     names = [str(number) for number in range(len(dataset.clips))]
     return window_loader(dataset, RandomWindows(names, dataset.steps, batch_size, seed=0), workers)
 
 
 def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Iterator[Any]:
-    """Its batches."""
-    return iter(long_loader(dataset, batch_size, workers))
+    """Its batches, one epoch after another."""
+    loader = training_loader(dataset, batch_size, workers)
+    while True:
+        yield from loader
 
 
 def rates(tiny: bool = False) -> Iterator[dict[str, Any]]:
@@ -112,13 +114,13 @@ def rates(tiny: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def make_dataset(name: str, folder: Path, tiny: bool = False) -> WindowDataset:
-    """Windows of stored clips, each so often that no measurement comes to the end of an epoch."""
+    """Windows of stored clips, each many times, so that epochs are long."""
     feature, augmentation = INPUTS[name]
     store = FeatureStore(folder / "store")
     own = stored_clips(folder, store, feature, 2 if tiny else CLIPS[feature.name])
     pack = make_pack([store.path(feature.source(clip), feature) for clip in own]) if feature.packed else None
     return WindowDataset(
-        own * (200_000 // len(own)),
+        own * (10_000 // len(own)),
         ["park"],
         {feature.name: feature},
         store,

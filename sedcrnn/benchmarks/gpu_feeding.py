@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from sedcrnn.benchmarks.data_benchmark import INPUTS, long_loader, make_dataset
+from sedcrnn.benchmarks.data_benchmark import INPUTS, make_dataset, training_loader
 from sedcrnn.benchmarks.gpu_stages import make_stage
 from sedcrnn.benchmarks.gpu_steps import EpochClock, Step, copied
 from sedcrnn.benchmarks.gpu_timing import Row, seconds_of
@@ -30,8 +30,8 @@ class Feed(LightningDataModule):
         self.data, self.batch_size, self.workers = dataset, batch_size, workers
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """One long epoch."""
-        return long_loader(self.data, self.batch_size, self.workers)
+        """An epoch."""
+        return training_loader(self.data, self.batch_size, self.workers)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """As the data module of the project does."""
@@ -44,10 +44,11 @@ def fed_steps(tiny: bool, name: str, inputs: str, windows: int) -> Iterator[Row]
     windows = stage.windows
     bare = seconds_of(Step(copied(stage.module.network), stage.batch, bf16=True), tiny)
     workers = choose_num_workers("auto", slow=not INPUTS[inputs][0].on_device)
-    skipped, steps = (1, 3) if tiny else (10, max(40, min(300, round(3 / bare))))
+    skipped, steps = (1, 3) if tiny else (10, max(30, min(10_000 // windows, round(2 / bare))))
     clock = EpochClock(skipped, steps)
     node = {**stage.trainer, "precision": choose_precision("auto", stage.trainer["accelerator"])}
-    node |= {"max_epochs": 1, "limit_train_batches": steps, "limit_val_batches": 0, "enable_progress_bar": False}
+    node |= {"max_epochs": 1 if tiny else 3, "limit_train_batches": steps, "limit_val_batches": 0}
+    node |= {"enable_progress_bar": False}
     trainer = build(node, "trainer", callbacks=[clock], logger=False, enable_checkpointing=False)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         trainer.fit(stage.module, datamodule=Feed(make_dataset(inputs, Path(folder), tiny), windows, workers))

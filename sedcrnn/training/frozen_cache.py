@@ -103,8 +103,11 @@ class FrozenEncoder:
             ClipError: a video that cannot be decoded, where frames are not stored.
         """
         to_do = shared([clip for clip in clips if not self._known(clip, store)])
-        parts = self.network if isinstance(self.network, FusionNetwork) else self.visual.encoder
-        parts.to(self.device).eval()
+        # Those alone: on a GPU, the GRU of a network that is to be trained next cannot be in evaluation mode.
+        network: SceneNetwork = self.network
+        frozen = (network.audio, network.visual) if isinstance(network, FusionNetwork) else (self.visual.encoder,)
+        for part in frozen:
+            part.to(self.device).eval()
         ahead: deque[Future[dict[str, Tensor]]] = deque()
         with ThreadPoolExecutor(max(1, workers)) as pool:
             for number, clip in enumerate(tqdm(to_do, "Encoding, once", unit="clip", disable=not to_do)):

@@ -39,6 +39,23 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def test_what_is_trained_on_kept_values_is_in_training_mode_and_what_made_them_is_not(
+    stage: Stage, fusion_parts: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    starts = [f"init_from.{kind}={run}" for kind, run in fusion_parts.items()]
+    modes: list[tuple[bool, ...]] = []
+    step = FusionModule.training_step
+
+    def watched(module: SceneModule, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
+        network = module.network
+        modes.append((network.early.training, network.late.training, network.audio.training, network.visual.training))
+        return step(module, batch, index)
+
+    monkeypatch.setattr(FusionModule, "training_step", watched)
+    train(stage("fusion", *starts, "trainer.max_epochs=1", f"store={tmp_path / 'store'}"))  # nothing is encoded yet
+    assert set(modes) == {(True, True, False, False)}
+
+
 def make_module(kind: str, stage: Stage) -> SceneModule:
     module, node, frozen = KINDS[kind]
     torch.manual_seed(0)

@@ -75,6 +75,8 @@ class SceneData:
 
     def prepare_data(self) -> None:
         """Write what is missing: the data set itself where it is generated, and the features of all clips."""
+        if hasattr(self, "folds"):
+            return  # `setup` has found everything there; Lightning calls this once more
         source: DataSource = build(self.data.source, "data_source")
         source.prepare()
         manifest = source.manifest()
@@ -103,11 +105,9 @@ class SceneData:
     @property
     def identity(self) -> dict[str, Any]:
         """What the data are: their name and a digest of every clip's labels, fold and feature contents."""
-        rows = [
-            [clip.id, clip.scene, clip.location, clip.fold]
-            + [self.store.key(feature.source(clip), feature) for feature in self.features.values()]
-            for clip in self.manifest.clips
-        ]
+        clips = self.manifest.clips
+        keys = [self.store.keys([each.source(clip) for clip in clips], each) for each in self.features.values()]
+        rows = [[one.id, one.scene, one.location, one.fold, *its] for one, *its in zip(clips, *keys, strict=True)]
         return {"name": self.manifest.name, "clips": len(rows), "digest": digest([self.manifest.scenes, rows])}
 
     @property

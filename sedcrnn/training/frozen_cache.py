@@ -25,7 +25,7 @@ from sedcrnn.datasets.window_dataset import WindowDataset, read_values
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import Feature
-from sedcrnn.features.store import FeatureStore
+from sedcrnn.features.store import SAVE_EVERY, FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import lies_in
 from sedcrnn.networks.fusion import FusionNetwork
@@ -102,11 +102,12 @@ class FrozenEncoder:
         Raises:
             ClipError: a video that cannot be decoded, where frames are not stored.
         """
-        to_do = shared([clip for clip in clips if not self._known(clip, store)])
+        known = [store.known([each.source(clip) for clip in clips], each) for each in self.kept]
+        to_do = shared([clip for clip, *its in zip(clips, *known, strict=True) if not all(its)])
         parts = self.network if isinstance(self.network, FusionNetwork) else self.visual.encoder
         parts.to(self.device).eval()
         ahead: deque[Future[dict[str, Tensor]]] = deque()
-        with ThreadPoolExecutor(max(1, workers)) as pool:
+        with store.saving_every(SAVE_EVERY), ThreadPoolExecutor(max(1, workers)) as pool:
             for number, clip in enumerate(tqdm(to_do, "Encoding, once", unit="clip", disable=not to_do)):
                 following = to_do[number + len(ahead) : number + 1 + workers]
                 ahead.extend(pool.submit(self._read, each, store) for each in following)
@@ -116,7 +117,8 @@ class FrozenEncoder:
 
     def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, list[NDArray[np.float32]]]:
         """The encoded values of every clip, by name, mapped from disk."""
-        return {value.name: [store.read(value.source(clip), value) for clip in clips] for value in self.kept}
+        entries = {each.name: store.paths([each.source(clip) for clip in clips], each) for each in self.kept}
+        return {name: [store.open(entry) for entry in own] for name, own in entries.items()}
 
     def _known(self, clip: Clip, store: FeatureStore) -> bool:
         return all(store.knows(feature.source(clip), feature) for feature in self.kept)

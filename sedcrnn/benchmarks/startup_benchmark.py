@@ -15,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,16 +35,18 @@ PROBE = "SEDCRNN_STARTUP_BENCHMARK"  # in the environment of a command: the fold
 
 
 class Clock:
-    """Seconds of each phase; a phase that is entered within another one interrupts it."""
+    """Seconds of each phase, of a clock and of the processor; a phase that is entered within another one interrupts
+    it."""
 
     def __init__(self) -> None:
-        self.phase, self.since = "imports", STARTED
-        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.phase, self.since = "imports", (STARTED, 0.0)
+        self.spent: dict[str, tuple[float, float]] = {}
 
     def turn_to(self, phase: str) -> str:
         """Enter a phase; returns the one before."""
-        now, before = time.perf_counter(), self.phase
-        self.spent[before] += now - self.since
+        before, now = self.phase, (time.perf_counter(), time.process_time())
+        wall, cpu = self.spent.get(before, (0.0, 0.0))
+        self.spent[before] = (wall + now[0] - self.since[0], cpu + now[1] - self.since[1])
         self.phase, self.since = phase, now
         return before
 
@@ -92,7 +93,8 @@ def probe(folder: Path) -> None:
         clock.turn_to("")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         rank, _world_size = rank_and_world_size()
-        (folder / f"{time.time_ns()}-{rank}.json").write_text(json.dumps({**clock.spent, "rank": rank, "MB": peak}))
+        measured = {"rank": rank, "MB": peak, "phases": clock.spent}
+        (folder / f"{time.time_ns()}-{rank}.json").write_text(json.dumps(measured))
         time.sleep(0.5)  # the other rank has come as far
         os._exit(0)
 
@@ -148,27 +150,29 @@ def make_clips(root: Path, clips: int) -> None:
         (root / "evaluation_setup" / file).write_text(text)
 
 
-def measure(stage: str, folder: Path, rounds: int = 2) -> list[dict[str, float]]:
-    """The quickest of some commands, rank by rank."""
+def measure(stage: str, folder: Path, rounds: int = 3) -> Iterator[tuple[int, float, dict[str, tuple[float, float]]]]:
+    """Rank, MB, and the least seconds of each phase of some commands, of the clock and of the processor."""
     found = folder / stage
     found.mkdir()
     places = [f"data.root={folder}/data", f"store={folder}/store", f"runs={folder}/runs"]
     command = [sys.executable, "-m", "sedcrnn.benchmarks.startup_benchmark", *STAGES[stage], *COMMON, *places]
     for _ in range(1 + rounds):
-        subprocess.run(command, env={**os.environ, PROBE: str(found)}, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env={**os.environ, PROBE: str(found)}, check=True, capture_output=True)
     made = [json.loads(file.read_text()) for file in sorted(found.glob("*.json"))]
-    ranks = sorted({one["rank"] for one in made})
-    measured = [[one for one in made if one["rank"] == rank][1:] for rank in ranks]  # the first one made the features
-    return [{name: min(one.get(name, 0) for one in own) for name in (*PHASES, "MB")} for own in measured]
+    for rank in sorted({one["rank"] for one in made}):
+        own = [one for one in made if one["rank"] == rank][1:]  # the first one made the features
+        taken = [{name: one["phases"].get(name, (0.0, 0.0)) for name in PHASES} for one in own]
+        least = {name: (min(one[name][0] for one in taken), min(one[name][1] for one in taken)) for name in PHASES}
+        yield rank, max(one["MB"] for one in own), least
 
 
 def seconds_of_stats(folder: Path) -> float:
-    """What one `stat` of every file of the clips takes."""
-    files = [path for kind in ("audio", "video") for path in (folder / "data" / kind).iterdir()]
-    started = time.perf_counter()
+    """What one `stat` of one file of every clip takes, in seconds of the processor."""
+    files = list((folder / "data" / "audio").iterdir())
+    started = time.process_time()
     for file in files:
         file.stat()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def main(words: Sequence[str]) -> None:
@@ -176,20 +180,20 @@ def main(words: Sequence[str]) -> None:
     sizes = [int(word) for word in words if word.isdigit()] or SIZES
     begin = next((word for word in words if not word.isdigit()), "")
     columns = "".join(f"{phase:>11}" for phase in (*PHASES, "after"))
-    print(f"{'seconds':26}{'clips':>7}{columns}{'stats':>8}{'MB':>7}")
+    print(f"{'seconds':31}{'clips':>7}{columns}{'in stats':>10}{'MB':>7}")
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             make_clips(folder / "data", size)
             for stage in [stage for stage in STAGES if stage.startswith(begin)]:
-                for rank, row in enumerate(measure(stage, folder)):
-                    after = sum(row[phase] for phase in PHASES[1:])
-                    print(
-                        f"{f'{stage}: rank {rank}':26}{size:7}"
-                        + "".join(f"{row[phase]:11.3f}" for phase in PHASES)
-                        + f"{after:11.2f}{seconds_of_stats(folder):8.3f}{row['MB']:7.0f}",
-                        flush=True,
-                    )
+                for rank, peak, phases in measure(stage, folder):
+                    one_stat_each = seconds_of_stats(folder)
+                    for clock, kind in enumerate(("wall", "CPU")):
+                        seconds = [phases[phase][clock] for phase in PHASES]
+                        after = sum(seconds[1:])
+                        cells = "".join(f"{one:11.3f}" for one in (*seconds, after))
+                        label = f"{stage}: rank {rank}, {kind}"
+                        print(f"{label:31}{size:7}{cells}{after / one_stat_each:10.0f}{peak:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds ablation report bench-audio bench-start bench-train bench-visual test test-slow check lock clean
+.PHONY: help setup demo demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual test test-slow check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench-audio: $(LOCKED)  ## every spectrogram against the package that the author
 
 bench-start: $(LOCKED)  ## seconds and memory from the command to the first training step, by number of clips
 	@$(PYTHON) -m sedcrnn.benchmarks.startup_benchmark
+
+bench-data: $(LOCKED)  ## windows/s that the loader delivers, beside a bare memory map
+	@$(PYTHON) -m sedcrnn.benchmarks.data_benchmark
 
 bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where the time goes
 	@$(PYTHON) -m sedcrnn.benchmarks.training_benchmark

@@ -27,7 +27,8 @@ def mixup(
         partners: (batch,) index of each example's partner; None: a random permutation.
     """
     order = torch.randperm(len(target)) if partners is None else partners
-    order, weights = order.to(target.device), weights.to(target.device)
+    # Without waiting for a GPU to have done what it was given before.
+    order, weights = (one.to(target.device, non_blocking=True) for one in (order, weights))
 
     def mix(values: Tensor) -> Tensor:
         share = weights.view(-1, *[1] * (values.ndim - 1))
@@ -42,7 +43,7 @@ def without(inputs: Mapping[str, Tensor], name: str, where: Tensor | None = None
     values = inputs[name]
     if where is None:
         return {**inputs, name: torch.full_like(values, MISSING[name])}
-    gone = where.to(values.device)
+    gone = where.to(values.device, non_blocking=True)
     return {**inputs, name: values.masked_fill(gone.view(-1, *[1] * (values.ndim - 1)), MISSING[name])}
 
 

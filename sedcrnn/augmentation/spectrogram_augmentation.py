@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchaudio.functional import mask_along_axis
 
-from sedcrnn.augmentation import Augmentation, drawing_from
+from sedcrnn.augmentation import Augmentation, Draws, uniform
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.spectrogram import FLAT, Spectrogram
@@ -57,16 +57,28 @@ class SpectrogramAugmentation(Augmentation):
 
     def __call__(self, decibels: Tensor, draw: int, /) -> Tensor:
         """Change one window (channel, band, column) float32; a draw always makes the same changes."""
-        with drawing_from(draw):
-            if self.gain:
-                gains = torch.empty(len(decibels), 1, 1).uniform_(-self.gain, self.gain)
-                span = decibels.amax((1, 2), keepdim=True) - decibels.amin((1, 2), keepdim=True)
-                decibels = decibels + gains * (span > FLAT)  # a silent channel stays silent
-            if self.swap and float(torch.rand(())) < self.swap:
-                decibels = decibels[[1, 0, *range(2, len(decibels))]]
-            fill = float(decibels.mean())
-            for _ in range(self.band_masks):
-                decibels = mask_along_axis(decibels, self.band_mask_width, fill, axis=1)
-            for _ in range(self.column_masks):
-                decibels = mask_along_axis(decibels, self.column_mask_width, fill, axis=2)
-        return decibels
+        return self.batch(decibels[None], np.array([draw], np.uint64))[0]
+
+    def batch(self, windows: Tensor, draws: Draws) -> Tensor:
+        """Change windows (window, channel, band, column) float32, on any device and without waiting for it."""
+        channels, bands, columns = windows.shape[1:]
+        masks = [
+            *((bands, self.band_mask_width, (-1, 1, bands, 1)) for _ in range(self.band_masks)),
+            *((columns, self.column_mask_width, (-1, 1, 1, columns)) for _ in range(self.column_masks)),
+        ]
+        numbers = torch.from_numpy(uniform(draws, channels + 1 + 2 * len(masks)))
+        numbers = numbers.to(windows.device, non_blocking=True)[..., None, None]
+        gains, swapped, drawn = numbers[:, :channels], numbers[:, [channels]] < self.swap, numbers[:, channels + 1 :, 0]
+        if self.gain:
+            span = windows.amax((2, 3), keepdim=True) - windows.amin((2, 3), keepdim=True)
+            windows = windows + self.gain * (2 * gains - 1) * (span > FLAT)  # a silent channel stays silent
+        if self.swap:
+            windows = torch.where(swapped, windows[:, [1, 0, *range(2, channels)]], windows)
+        mean = windows.mean((1, 2, 3), keepdim=True)
+        for number, (size, width, shape) in enumerate(masks):
+            length = drawn[:, 2 * number] * width
+            start = (drawn[:, 2 * number + 1] * (size - length)).floor()
+            places = torch.arange(size, device=windows.device)
+            masked = (places >= start) & (places < start + length.floor())
+            windows = torch.where(masked.view(shape), mean, windows)
+        return windows

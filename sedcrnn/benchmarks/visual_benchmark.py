@@ -112,7 +112,7 @@ def storage_table(films: dict[str, Path], folder: Path) -> None:
         size = sum(store.write(clip.video, feature, feature.extract(clip.video)).stat().st_size for clip in clips)
         dataset = WindowDataset(clips, ["bus"], {"frames": feature}, store)
         seconds = cpu_seconds(partial(dataset.batch, windows))
-        stored = [feature.decode(store.read(clip.video, feature)) for clip in clips]
+        stored = [feature.decoded(store.read(clip.video, feature)) for clip in clips]
         away = np.abs(np.stack(stored).astype(int) - np.stack(exact))
         print(f"{storage:36}{size / len(clips) / 1e6:10.2f}{WINDOWS / seconds:11.0f}{away.mean():16.2f}{away.max():5}")
 

@@ -181,6 +181,10 @@ class FramesKeys(TypedDict, total=False):
         "How frames are kept: exact pixels (92 GB for TAU), JPEG (13 to 19 GB), or not at all, for frozen encoders.",
     ]
     jpeg_quality: Annotated[int, Strict(), Field(ge=1, le=95), "Quality of the JPEG files."]
+    jpeg_decoder: Annotated[
+        Literal["cpu", "gpu"],
+        "What decodes JPEG frames while a stage is trained on a GPU: loading processes, or nvJPEG.",
+    ]
 
 
 # Data sources

@@ -39,5 +39,9 @@ class SceneDataModule(SceneData, LightningDataModule):
         """All windows of the clips that are reported."""
         return self.evaluation_loader("test")
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """On the device, the batch as the network takes it."""
+        return self.dataset("train").network_inputs(batch)
+
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -27,6 +27,7 @@ from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Rando
 from sedcrnn.errors import ConfigError, DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.feature import Feature
+from sedcrnn.features.pack import Pack, make_pack
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.training.frozen_cache import FrozenEncoder
 
@@ -136,7 +137,8 @@ class SceneData:
                 )
             scenes, encoder = self.manifest.scenes, self._encoder
             if encoder is None:
-                self._datasets[fold] = WindowDataset(clips, scenes, self.features, self.store, self.augmentations)
+                arguments = (clips, scenes, self.features, self.store, self.augmentations, self._packs())
+                self._datasets[fold] = WindowDataset(*arguments)
             else:
                 encoder.encode_all(clips, self.store, self.data.extraction_workers)
                 self._datasets[fold] = EncodedDataset(clips, scenes, encoder.read(clips, self.store))
@@ -147,15 +149,24 @@ class SceneData:
         clip, inputs = getattr(self.folds, fold)[0], {}
         for name, feature in self.features.items():
             values = read_values(feature, clip, self.store, steps=STEPS_PER_WINDOW)
-            inputs[name] = torch.tensor(feature.network_input(values[None]))
+            inputs[name] = feature.network_input(torch.tensor(values[None]))
         return inputs
+
+    def _packs(self) -> dict[str, Pack]:
+        """The files out of which windows of all clips are cut, of the features that are small enough."""
+        packed = {name: feature for name, feature in self.features.items() if feature.packed}
+        entries = {
+            name: self.store.paths([feature.source(clip) for clip in self.manifest.clips], feature)
+            for name, feature in packed.items()
+        }
+        return {name: pack for name in packed if (pack := make_pack(entries[name])) is not None}
 
     def _extract(self, manifest: Manifest) -> tuple[Unreadable, ...]:
         stored = [feature for feature in self.features.values() if feature.stored]
         return extract_all(manifest.clips, stored, self.store, self.data.extraction_workers, self.data.unreadable)
 
     def _loader(self, dataset: ClipWindows, batches: RandomWindows | ConsecutiveWindows) -> DataLoader[Batch]:
-        slow = isinstance(dataset, WindowDataset) and any(each.slow_to_read for each in self.features.values())
+        slow = isinstance(dataset, WindowDataset) and not all(each.on_device for each in self.features.values())
         workers = choose_num_workers(self.data.num_workers, slow, processes=self._rank()[1])
         return window_loader(dataset, batches, workers)
 

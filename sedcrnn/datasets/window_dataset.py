@@ -2,21 +2,24 @@
 
 A window is a dict of tensors, and a batch one of tensors with a batch axis in front:
 
-    spectrogram   (channel, band, column) float32 in [-1, 1], each window scaled by itself
+    spectrogram   (column, channel, band) as stored; after `network_inputs` (channel, band, column) float32 in [-1, 1]
     frames        (time=5, channel=3, height, width) uint8, RGB
     scene         int64, index into the data set's scenes; -1 where unlabelled
     clip          int64, index into the fold's clips
     window        int64, second of the clip at which the window starts, rounded down
 
 with the features that the network takes, each under its name in the config; an `EncodedDataset` has what a frozen part
-of the network made of them in their place.
+of the network made of them in their place. Features that say so (`Feature.on_device`) are cut as they are stored, and
+become network input (`ClipWindows.network_inputs`) where the network is, a whole batch at a time.
 """
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,14 +27,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sedcrnn.augmentation import Augmentation
+from sedcrnn.augmentation import Augmentation, Draws
 from sedcrnn.datasets.clips import UNLABELLED, Clip
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature, Values
+from sedcrnn.features.pack import Pack
 from sedcrnn.features.store import FeatureStore
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
+"""Tensors; and arrays of what stays on the CPU: JPEG files that a GPU is to decode, and `draws`."""
 
 PER_STEP = {"visual_steps"}  # encoded values with a row per step of a clip; the others have a row per window
 
@@ -63,7 +68,11 @@ class ClipWindows(Dataset[Batch], ABC):
 
     @abstractmethod
     def values(self, windows: Sequence[Window]) -> Batch:
-        """The network's inputs, or what they were encoded as: name -> (window, ...)."""
+        """The network's inputs, or what they are made from or were encoded as: name -> (window, ...)."""
+
+    def network_inputs(self, batch: Batch) -> Batch:
+        """A batch that a loader gave, on the network's device, as the network takes it."""
+        return batch
 
     def batch(self, windows: Sequence[Window]) -> Batch:
         """Windows with their labels, as one batch."""
@@ -91,7 +100,10 @@ class ClipWindows(Dataset[Batch], ABC):
 
 
 class WindowDataset(ClipWindows):
-    """Windows of stored features, by name of the network's input; those that have a `draw` are augmented."""
+    """Windows of stored features, by name of the network's input; those that have a `draw` are augmented.
+
+    `packs` holds all entries of a feature in one file, where there is such a file (`features.pack`).
+    """
 
     def __init__(
         self,
@@ -100,6 +112,7 @@ class WindowDataset(ClipWindows):
         features: Mapping[str, Feature],
         store: FeatureStore,
         augmentations: Mapping[str, Augmentation] | None = None,
+        packs: Mapping[str, Pack] | None = None,
     ) -> None:
         for name, feature in features.items():
             if not feature.stored:
@@ -108,43 +121,68 @@ class WindowDataset(ClipWindows):
                     "Only a stage that caches what a frozen encoder makes of them can do without (recipe.cache_frozen)",
                     f"Set features.{name}.storage=raw or jpeg",
                 )
-        self.features = features
+        self.features, self.packs = features, packs or {}
         self.augmentations = {name: each for name, each in (augmentations or {}).items() if each.active}
         self.entries = {
-            name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
+            name: store.paths([feature.source(clip) for clip in clips], feature) for name, feature in features.items()
         }
         # Steps that every feature of a clip has; audio and video may differ by a little in length.
         steps = [
-            min(len(store.open(self.entries[name][clip])) // feature.per_step for name, feature in features.items())
+            min(len(self._stored(name, clip)) // feature.per_step for name, feature in features.items())
             for clip in range(len(clips))
         ]
         super().__init__(clips, scenes, steps)
 
     def values(self, windows: Sequence[Window]) -> Batch:
-        """Network input of every feature: name -> (window, ...)."""
-        return {name: self._input(name, windows) for name in self.features}
+        """Network input of every feature, or what it is made from on the network's device: name -> (window, ...)."""
+        draws = None if any(window.draw is None for window in windows) else _draws(windows)
+        made: Batch = {}
+        for name, feature in self.features.items():
+            cut = self._cut(name, windows)
+            if not feature.on_device:
+                made[name] = self._input(name, feature.decode(torch.from_numpy(cut)), draws)
+            else:
+                made[name] = cut if feature.coded else torch.from_numpy(cut)  # arrays stay on the CPU
+        if draws is not None and any(self.features[name].on_device for name in self.augmentations):
+            made["draws"] = draws
+        return made
 
-    def _input(self, name: str, windows: Sequence[Window]) -> Tensor:
-        feature, augmentation = self.features[name], self.augmentations.get(name)
-        rows = STEPS_PER_WINDOW * feature.per_step
-        stored = [FeatureStore.open(self.entries[name][window.clip]) for window in windows]
-        starts = [window.step * feature.per_step for window in windows]
-        cuts = [values[start : start + rows] for values, start in zip(stored, starts, strict=True)]
-        if len({cut.shape for cut in cuts}) == 1:
-            decoded = feature.decode(np.stack(cuts))
-        else:  # rows of coded frames differ in length from clip to clip
-            decoded = np.stack([feature.decode(cut) for cut in cuts])
+    def network_inputs(self, batch: Batch) -> Batch:
+        """A batch as the network takes it; those of features that become so on the network's device."""
+        batch = dict(batch)
+        draws = batch.pop("draws", None)
+        for name, feature in self.features.items():
+            if not feature.on_device:
+                continue
+            decoded = feature.decode_on(torch.as_tensor(batch[name]), batch["scene"].device)
+            batch[name] = self._input(name, decoded, draws)
+        return batch
 
-        def augmented(values: Values) -> Values:
-            if augmentation is None:
-                return values
-            changed = [
-                one if window.draw is None else augmentation(one, window.draw)
-                for one, window in zip(torch.from_numpy(values), windows, strict=True)
-            ]
-            return torch.stack(changed).numpy()
+    def _stored(self, name: str, clip: int) -> Values:
+        entry = self.entries[name][clip]
+        return self.packs[name][entry] if name in self.packs else FeatureStore.open(entry)
 
-        return torch.from_numpy(feature.network_input(decoded, augmented))
+    def _cut(self, name: str, windows: Sequence[Window]) -> Values:
+        """Windows of a feature as they are stored (window, row, ...)."""
+        per_step = self.features[name].per_step
+        cuts = [
+            self._stored(name, window.clip)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
+            for window in windows
+        ]
+        if len({cut.shape for cut in cuts}) > 1:  # coded frames, whose rows differ in length from clip to clip
+            length = max(cut.shape[-1] for cut in cuts)
+            cuts = [np.pad(cut, ((0, 0), (0, length - cut.shape[-1]))) for cut in cuts]
+        return np.stack(cuts)
+
+    def _input(self, name: str, decoded: Tensor, draws: Draws | None) -> Tensor:
+        augmentation = self.augmentations.get(name)
+        if augmentation is None or draws is None:
+            return self.features[name].network_input(decoded)
+        return self.features[name].network_input(decoded, partial(augmentation.batch, draws=draws))
+
+
+def _draws(windows: Sequence[Window]) -> Draws:
+    return np.array([window.draw for window in windows], np.uint64)
 
 
 class EncodedDataset(ClipWindows):
@@ -170,6 +208,14 @@ class EncodedDataset(ClipWindows):
         return made
 
 
+def moved(batch: Batch, device: torch.device | str) -> Batch:
+    """A batch with its tensors on a device, as Lightning moves it."""
+    return {
+        name: values.to(device, non_blocking=True) if isinstance(values, Tensor) else values
+        for name, values in batch.items()
+    }
+
+
 def _tensor(numbers: list[int]) -> Tensor:
     return torch.from_numpy(np.array(numbers))  # three times as fast as torch.tensor
 
@@ -179,7 +225,7 @@ def read_values(feature: Feature, clip: Clip, store: FeatureStore, start: int = 
     source = feature.source(clip)
     kept = store.read(source, feature) if feature.stored else feature.extract(source)
     end = None if steps is None else (start + steps) * feature.per_step
-    return feature.decode(kept[start * feature.per_step : end])
+    return feature.decoded(kept[start * feature.per_step : end])
 
 
 def window_loader(

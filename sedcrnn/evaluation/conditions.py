@@ -86,7 +86,8 @@ class ChangedWindows(ClipWindows):
     def values(self, windows: Sequence[Window]) -> Batch:
         """The changed windows of the modality."""
         moved = [self._moved(window) for window in windows]
-        batch = self.plain.values(moved)
+        batch = self.plain.network_inputs(self.plain.batch(moved))
+        batch = {self.name: batch[self.name]}
         if self.kind in ("silent", "black"):
             batch = without(batch, self.name)
         elif self.kind in ("noisy", "dark"):

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.window_dataset import Batch, ClipWindows, moved
 from sedcrnn.errors import CheckpointError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.runs.files import atomic
@@ -47,15 +48,18 @@ class Predictions:
 
 
 @torch.inference_mode()
-def predict(network: SceneNetwork, loader: DataLoader[dict[str, Tensor]], device: str = "cpu") -> Predictions:
-    """Run a network in evaluation mode over all windows of a loader, in order."""
+def predict(network: SceneNetwork, loader: DataLoader[Batch], device: str = "cpu") -> Predictions:
+    """Run a network in evaluation mode over all windows of a loader of `ClipWindows`, in order."""
     network = network.to(device).eval()
+    dataset = cast(ClipWindows, loader.dataset)
     labels, heads = [], []
     for batch in tqdm(loader, desc="predicting", unit="batch"):
-        logits = network.heads_of({name: values.to(device) for name, values in batch.items()})
-        heads.append({head: values.float().log_softmax(-1).cpu() for head, values in logits.items()})
+        logits = network.heads_of(dataset.network_inputs(moved(batch, device)))
+        heads.append({head: values.float().log_softmax(-1) for head, values in logits.items()})
         labels.append({name: batch[name] for name in ("clip", "window", "scene")})
-    return Predictions(**_joined(labels), log_probabilities=_joined(heads))
+    # Not before, so that a GPU is not waited for after every batch.
+    log_probabilities = {head: values.cpu() for head, values in _joined(heads).items()}
+    return Predictions(**_joined(labels), log_probabilities=log_probabilities)
 
 
 def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,25 +1,31 @@
 """Clip -> one of its files -> array -> network input: what every feature of a clip can do."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 
+if TYPE_CHECKING:  # processes that only make features need not load torch
+    import torch
+    from torch import Tensor
+
 STEPS_PER_SECOND = 5
 """Audio and video meet on this grid: one step is one video frame and, in the paper, ten columns of the spectrogram
 (docs/paper.md)."""
 
 Values = NDArray[Any]
-Change = Callable[[Values], Values]
+Change = Callable[["Tensor"], "Tensor"]
 
 
-def unchanged(values: Values) -> Values:
+def unchanged(values: Tensor) -> Tensor:
     """The values themselves."""
     return values
 
@@ -39,7 +45,8 @@ class Feature(ABC):
     """What a network takes of one file of a clip. Own features have this class as their base.
 
     Values pass through three forms: stored, as `extract` returns them; decoded; and network input. A class that does
-    not say otherwise stores the values themselves, and gives them to the network as they are.
+    not say otherwise stores the values themselves, and gives them to the network as they are. Files and the store hold
+    numpy arrays; `decode` and `network_input` work on tensors, on any device.
     """
 
     name: ClassVar[str]
@@ -48,8 +55,9 @@ class Feature(ABC):
     track: ClassVar[Literal["audio", "video"]]
     """Which of the clip's files it is made from."""
 
-    slow_to_read: ClassVar[bool] = False
-    """Whether reading a window takes so long that processes which read ahead pay off."""
+    packed: ClassVar[bool] = False
+    """Whether the arrays of all clips are small enough to be kept once more in one file, out of which windows are cut
+    fastest (`features.pack`); their rows have one shape."""
 
     @abstractmethod
     def parameters(self) -> dict[str, object]:
@@ -64,6 +72,17 @@ class Feature(ABC):
     @property
     def stored(self) -> bool:
         """Whether it is kept in the store; frames need not be, where only a frozen encoder's features of them are."""
+        return True
+
+    @property
+    def coded(self) -> bool:
+        """Whether stored rows are files, which `decode_on` reads from the CPU's memory wherever it decodes them."""
+        return False
+
+    @property
+    def on_device(self) -> bool:
+        """Whether windows become network input on the network's device, a batch at a time; or else in the processes
+        that load batches, which pays off where that takes long."""
         return True
 
     @property
@@ -86,13 +105,23 @@ class Feature(ABC):
     def stream(self, path: Path) -> Iterator[Values]:
         """The decoded values of one file in pieces of any lengths, in order; a feature that makes them piece by piece
         needs little memory for a file of any length. Errors as `extract`, when the damage is reached."""
-        yield self.decode(self.extract(path))
+        yield self.decoded(self.extract(path))
 
-    def decode(self, stored: Values) -> Values:
+    def decoded(self, stored: Values) -> Values:
+        """Stored rows as `decode` decodes them, on the CPU, as arrays."""
+        import torch
+
+        return self.decode(torch.tensor(stored)).numpy()
+
+    def decode(self, stored: Tensor) -> Tensor:
         """Stored rows (row, ...), of one window or of several (window, row, ...), as the values that they stand for."""
         return stored
 
-    def network_input(self, values: Values, change: Change = unchanged) -> Values:
+    def decode_on(self, stored: Tensor, device: torch.device) -> Tensor:
+        """A batch of stored windows as decoded ones on the network's device, where they are already unless `coded`."""
+        return self.decode(stored)
+
+    def network_input(self, values: Tensor, change: Change = unchanged) -> Tensor:
         """Decoded windows (window, row, ...) as the network takes them, in training, evaluation and prediction alike;
         `change` is what augmentation makes of the windows, which come with the axes of the network's input."""
         return change(values)

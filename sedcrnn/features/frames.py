@@ -1,5 +1,7 @@
 """Video file -> frames on display at 1/5-s steps -> upright RGB -> one size -> pixels, or JPEG files, in the store."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,14 +9,19 @@ from fractions import Fraction
 from io import BytesIO
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sedcrnn.features.feature import Change, Feature, Values, count_steps, unchanged
+from sedcrnn.features.feature import Change, Feature, count_steps, unchanged
 from sedcrnn.features.video_track import decode_video_track, upright
+
+if TYPE_CHECKING:  # see `feature`
+    import torch
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -33,16 +40,26 @@ class Frames(Feature):
     antialias: bool = False
     storage: str = "raw"
     jpeg_quality: int = 95
+    jpeg_decoder: str = "cpu"
 
     name = "frames"
     track = "video"
-    slow_to_read = True
     per_step = 1
 
     @property
     def stored(self) -> bool:
         """Whether frames are kept at all."""
         return self.storage != "none"
+
+    @property
+    def coded(self) -> bool:
+        """Whether JPEG files are kept."""
+        return self.storage == "jpeg"
+
+    @property
+    def on_device(self) -> bool:
+        """Only where the GPU decodes."""
+        return self.coded and self.jpeg_decoder == "gpu"
 
     @property
     def dimensions(self) -> dict[str, int]:
@@ -67,20 +84,35 @@ class Frames(Feature):
         """The frames one by one, (time=1, height, width, channel=3) uint8 RGB, as `decode` gives them from the store;
         errors as `extract`."""
         for frame in self._on_display(path):
-            yield self.decode(self._encode(frame[None]))
+            yield self.decoded(self._encode(frame[None]))
 
-    def decode(self, stored: Values) -> Pixels:
+    def decode(self, stored: Tensor) -> Tensor:
         """Stored frames (..., time, as stored) as pixels (..., time, height, width, channel=3) uint8 RGB; zeros behind
         a JPEG file's end have no effect."""
-        if self.storage != "jpeg":
+        if not self.coded:
             return stored
-        files = stored.reshape(-1, stored.shape[-1])
-        frames = np.stack([np.asarray(Image.open(BytesIO(file.tobytes()))) for file in files])
-        return frames.reshape(*stored.shape[:-1], *frames.shape[1:])
+        import torch
 
-    def network_input(self, values: Values, change: Change = unchanged) -> Values:
-        """Pixels (window, time, height, width, channel=3) -> (window, time, channel=3, height, width), uint8."""
-        return change(np.ascontiguousarray(values.transpose(0, 1, 4, 2, 3)))
+        files = stored.reshape(-1, stored.shape[-1]).numpy()
+        frames = np.stack([np.asarray(Image.open(BytesIO(file.tobytes()))) for file in files])
+        return torch.from_numpy(frames.reshape(*stored.shape[:-1], *frames.shape[1:]))
+
+    def decode_on(self, stored: Tensor, device: torch.device) -> Tensor:
+        """Stored windows as pixels on a device: by the GPU itself (nvJPEG) where it is one, whose levels may differ a
+        little from those that the CPU decodes elsewhere."""
+        if device.type != "cuda":
+            return self.decode(stored).to(device)
+        import torch
+        from torchvision.io import ImageReadMode, decode_jpeg
+
+        files = list(stored.reshape(-1, stored.shape[-1]))
+        frames = torch.stack(decode_jpeg(files, ImageReadMode.RGB, device=device))
+        return frames.permute(0, 2, 3, 1).reshape(*stored.shape[:-1], self.height, self.width, 3)
+
+    def network_input(self, values: Tensor, change: Change = unchanged) -> Tensor:
+        """Pixels (window, time, height, width, channel=3) -> (window, time, channel=3, height, width), uint8, without
+        a copy: networks turn to this layout in memory (channels_last) anyway."""
+        return change(values.permute(0, 1, 4, 2, 3))
 
     def _encode(self, frames: Pixels) -> NDArray[np.uint8]:
         """For `jpeg`, rows (time, byte), each a file that keeps colours at full resolution (4:4:4), which torchvision

@@ -27,7 +27,7 @@ import sedcrnn
 from sedcrnn.datasets.synthetic.drawing import mp4
 from sedcrnn.datasets.synthetic.waves import RATE, wav
 from sedcrnn.errors import ConfigError, SedcrnnError, import_extra, nearest
-from sedcrnn.inference.predictor import batches, build_features, media_clip, windows
+from sedcrnn.inference.predictor import batches, build_features, media_clip, network_inputs, windows
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, head_inputs, subnetworks
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.runs.checkpoints import load_checkpoint
@@ -151,7 +151,7 @@ def noise_inputs(features: Mapping[str, Any], names: tuple[str, ...], seconds: i
         clip.video.write_bytes(mp4(rng.integers(256, size=(10 * seconds, 64, 64, 3), dtype=np.uint8), rate=10))
         made = build_features(features, names)
         [decoded] = batches({name: windows(each, each.source(clip)) for name, each in made.items()}, seconds)
-        return {name: torch.from_numpy(made[name].network_input(values)) for name, values in decoded.items()}
+        return {name: torch.from_numpy(values) for name, values in network_inputs(made, decoded).items()}
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -100,7 +101,7 @@ class Predictor:
         lengths: Counter[str] = Counter()
         with tqdm(desc=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress) as bar:
             for decoded in batches(present, batch_size, lengths):
-                inputs = {name: self.features[name].network_input(values) for name, values in decoded.items()}
+                inputs = network_inputs(self.features, decoded)
                 for name, values in self.model.probabilities(inputs).items():
                     collected[name].append(values)
                 bar.update(len(values))
@@ -138,6 +139,11 @@ def load(path: str | Path, device: str = "cpu") -> Predictor:
 def build_features(nodes: Mapping[str, Any], names: Iterable[str]) -> dict[str, Feature]:
     """The features of some inputs from their configs, which came with a file."""
     return {name: build(nodes[name], "feature", trusted=False) for name in names}
+
+
+def network_inputs(features: Mapping[str, Feature], decoded: Mapping[str, Array]) -> dict[str, Array]:
+    """Decoded windows of every feature (window, row, ...) as networks take them."""
+    return {name: features[name].network_input(torch.from_numpy(values)).numpy() for name, values in decoded.items()}
 
 
 def media_clip(audio: Path, video: Path) -> Clip:

@@ -27,12 +27,17 @@ def choose_device(name: str) -> str:
     return name
 
 
+def on_gpu(accelerator: str) -> bool:
+    """Whether Lightning's name of an accelerator means an NVIDIA GPU here."""
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+
+
 def choose_precision(name: str, accelerator: str) -> str:
     """Lightning's name of the arithmetic; `auto`: bfloat16 where the processor or GPU computes in it natively, float32
     elsewhere."""
     if name != "auto":
         return name
-    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available()):
+    if on_gpu(accelerator):
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         checks = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]

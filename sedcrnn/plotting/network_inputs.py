@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
@@ -96,7 +97,7 @@ def spectrogram_panels(feature: Spectrogram, decibels: NDArray[Any], windows: Se
     columns = feature.per_step
     cut = np.stack([decibels[window.step * columns : (window.step + STEPS_PER_WINDOW) * columns] for window in windows])
     return SpectrogramPanels(
-        values=np.concatenate(list(feature.network_input(cut)), axis=-1),
+        values=np.concatenate(list(feature.network_input(torch.from_numpy(cut)).numpy()), axis=-1),
         names=feature.layout.names,
         centres=feature.bank.centres(feature.sample_rate),
         columns_per_second=STEPS_PER_SECOND * columns,

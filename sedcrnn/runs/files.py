@@ -39,12 +39,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def locked(path: Path, in_use: Exception) -> Iterator[None]:
-    """Hold a lock file, at most as long as this process lives; raise `in_use` if another process holds it."""
+def locked(path: Path, in_use: Exception | None) -> Iterator[None]:
+    """Hold a lock file, at most as long as this process lives; raise `in_use` if another process holds it, or, without
+    such an error, wait for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if in_use else 0))
         except BlockingIOError:
+            assert in_use is not None
             raise in_use from None
         yield

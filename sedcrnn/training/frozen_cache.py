@@ -128,12 +128,12 @@ class FrozenEncoder:
         inputs: dict[str, Tensor] = {}
         frames = self.features["frames"]
         if not store.knows(self.steps.source(clip), self.steps):
-            whole = frames.network_input(read_values(frames, clip, store)[None])
-            inputs["frames"] = torch.from_numpy(whole)[0]
+            inputs["frames"] = frames.network_input(torch.from_numpy(read_values(frames, clip, store)[None]))[0]
         if isinstance(self.network, FusionNetwork):
             dataset = WindowDataset([clip], [clip.scene], {"spectrogram": self.features["spectrogram"]}, store)
             starts = range(dataset.steps[0] - STEPS_PER_WINDOW + 1)
-            inputs |= dataset.values([Window(0, start) for start in starts])
+            windows = dataset.batch([Window(0, start) for start in starts])
+            inputs["spectrogram"] = dataset.network_inputs(windows)["spectrogram"]
         return inputs
 
     @torch.no_grad()

@@ -118,7 +118,7 @@ class SceneModule(LightningModule):
         loss = self._step(batch, "train")
         if not dist.is_initialized():
             return loss
-        size = torch.tensor(float(len(batch["scene"])), device=self.device)
+        size = torch.full((), float(len(batch["scene"])), device=self.device)  # not a copy, which waits for a GPU
         mean_size = size / dist.get_world_size()
         dist.all_reduce(mean_size)
         return loss * (size / mean_size)

@@ -22,7 +22,7 @@ from sedcrnn.errors import ConfigError, SedcrnnError
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.networks.execution import choose_precision
+from sedcrnn.networks.execution import choose_precision, on_gpu
 from sedcrnn.networks.freezing import frozen_modules
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
@@ -212,9 +212,16 @@ def _check_without_data(config: TrainConfig, starts: init_from.Starts, features:
             "Correct the trainer's values, or leave trainer=auto",
         ) from error
     check_world_size(processes)
+    frames = features.get("frames")
+    if frames is not None and frames.coded and frames.on_device and not on_gpu(config.trainer["accelerator"]):
+        raise ConfigError(
+            "features.frames.jpeg_decoder=gpu, and this stage is not trained on a GPU",
+            "Only an NVIDIA GPU decodes JPEG frames",
+            "Set features.frames.jpeg_decoder=cpu, or trainer=gpu where there is one",
+        )
+    sizes = {name: size for feature in features.values() for name, size in feature.dimensions.items()}
     if not config.model["network"]["_target_"].startswith("sedcrnn."):
         return  # of the user's own; it may need more than shapes
-    sizes = {name: size for feature in features.values() for name, size in feature.dimensions.items()}
     with torch.device("meta"):
         network = build(init_from.complete_network(config.model["network"], starts, {"scenes": 2, **sizes}), "network")
     frozen_modules(network, [*config.recipe.frozen, *config.recipe.l2, *config.recipe.learning_rates])

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from sedcrnn.augmentation import Augmentation, uniform
 from sedcrnn.augmentation.spectrogram_augmentation import SpectrogramAugmentation
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
@@ -81,3 +83,25 @@ def test_what_has_no_effect_or_does_not_fit_is_refused():
         SpectrogramAugmentation(column_masks=1, column_mask_width=51).check(mono)
     SpectrogramAugmentation(band_mask_width=65).check(mono)  # off
     SpectrogramAugmentation(swap=0.5).check(Spectrogram(bank=RecursiveGammatone(), channels="left_right"))
+
+
+def test_many_windows_are_changed_at_once_as_each_by_itself():
+    augment = SpectrogramAugmentation(gain=6, swap=0.5, band_masks=2, column_masks=1, band_mask_width=3)
+    windows = torch.stack([WINDOW + number for number in range(8)])
+    draws = np.arange(8, dtype=np.uint64) + np.uint64(2**64 - 9)
+    together = augment.batch(windows, draws)
+    torch.testing.assert_close(together, Augmentation.batch(augment, windows, draws))
+    assert not torch.equal(together[0] - 0, together[1] - 1)
+    permuted = augment.batch(windows.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1), draws)
+    torch.testing.assert_close(permuted, together)  # however the windows lie in memory
+
+
+def test_numbers_are_uniform_and_follow_from_the_draw_alone():
+    draws = np.arange(4000, dtype=np.uint64)
+    numbers = uniform(draws, 5)
+    assert numbers.shape == (4000, 5)
+    assert 0 <= numbers.min() < numbers.max() < 1
+    assert np.abs(numbers.mean(0) - 0.5).max() < 0.02
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(5)).max() < 0.06
+    assert np.array_equal(uniform(draws[[7, 3]], 5), numbers[[7, 3]])
+    assert np.array_equal(uniform(draws, 2), numbers[:, :2])

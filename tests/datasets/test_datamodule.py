@@ -12,10 +12,17 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.scene_data import choose_num_workers
+from sedcrnn.datasets.window_dataset import Batch
 from sedcrnn.errors import ClipError, ConfigError, DataError
-from sedcrnn.features.spectrogram import scale_window
+from sedcrnn.features.spectrogram import scale_windows
 from sedcrnn.training.init_from import complete_network
 from sedcrnn.training.stage import make_datamodule
+
+
+def first_inputs(datamodule: SceneDataModule, fold: str = "train") -> Batch:
+    """The first batch of a fold as the network takes it."""
+    loader = datamodule.train_dataloader() if fold == "train" else datamodule.evaluation_loader(fold)
+    return datamodule.on_after_batch_transfer(next(iter(loader)), 0)
 
 
 @pytest.fixture
@@ -30,7 +37,9 @@ def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> 
     loader = data.train_dataloader()
     dataset = data.dataset("train")
     windows = next(iter(loader.batch_sampler))
-    batch = next(iter(loader))
+    loaded = next(iter(loader))
+    assert (tuple(loaded["spectrogram"].shape), loaded["spectrogram"].dtype) == ((4, 50, 3, 64), torch.int16)
+    batch = first_inputs(data)
     assert {name: (tuple(value.shape), value.dtype) for name, value in batch.items()} == {
         "spectrogram": ((4, 3, 64, 50), torch.float32),
         "frames": ((4, 5, 3, 32, 32), torch.uint8),
@@ -44,8 +53,8 @@ def test_a_training_batch_has_aligned_windows_of_both(data: SceneDataModule) -> 
         stored = np.asarray(data.store.read(clip.video, frames))[window.step : window.step + 5]
         assert np.array_equal(batch["frames"][index].permute(0, 2, 3, 1).numpy(), stored)
         columns = np.asarray(data.store.read(clip.audio, spectrogram))[10 * window.step : 10 * window.step + 50]
-        expected = scale_window(spectrogram.decode(columns.transpose(1, 2, 0)))
-        assert np.array_equal(batch["spectrogram"][index].numpy(), expected)
+        expected = scale_windows(torch.from_numpy(spectrogram.decoded(columns.transpose(1, 2, 0)))[None])[0]
+        assert torch.equal(batch["spectrogram"][index], expected)
         assert batch["spectrogram"][index].min() == -1
         assert batch["spectrogram"][index].max() == 1
         assert data.manifest.scenes[batch["scene"][index]] == clip.scene
@@ -57,11 +66,11 @@ def test_jpeg_frames_are_cut_first_and_then_decoded(stage: Callable[..., TrainCo
     coded.setup()
     frames = coded.features["frames"]
     windows = next(iter(coded.train_dataloader().batch_sampler))
-    raw, batch = next(iter(data.train_dataloader())), next(iter(coded.train_dataloader()))
+    raw, batch = first_inputs(data), first_inputs(coded)
     assert batch["frames"].shape == (4, 5, 3, 32, 32)
     for index, window in enumerate(windows):
         clip = coded.dataset("train").clips[window.clip]
-        expected = frames.decode(frames.extract(clip.video))[window.step : window.step + 5]
+        expected = frames.decoded(frames.extract(clip.video))[window.step : window.step + 5]
         assert np.array_equal(batch["frames"][index].permute(0, 2, 3, 1).numpy(), expected)
     assert torch.equal(batch["spectrogram"], raw["spectrogram"])
     assert not torch.equal(batch["frames"], raw["frames"])
@@ -168,7 +177,7 @@ def test_every_spectrogram_is_one_override_away_and_fits_the_network(
     datamodule = make_datamodule(replace(config, features=replace(config.features, frames=None)))
     datamodule.prepare_data()
     datamodule.setup()
-    batch = next(iter(datamodule.train_dataloader()))
+    batch = first_inputs(datamodule)
     assert batch["spectrogram"].shape[1:] == shape
     assert (batch["spectrogram"].amin((1, 2, 3)) == -1).all()
     assert (batch["spectrogram"].amax((1, 2, 3)) == 1).all()
@@ -188,15 +197,16 @@ def test_only_training_windows_are_augmented_alike_in_every_process_and_order(
         datamodule.prepare_data()
         datamodule.setup()
     for fold in ("validation", "test"):
-        for one, two in zip(plain.evaluation_loader(fold), augmented.evaluation_loader(fold), strict=True):
-            assert torch.equal(one["spectrogram"], two["spectrogram"])
-    batch, other = (next(iter(datamodule.train_dataloader())) for datamodule in (plain, augmented))
+        one, two = first_inputs(plain, fold), first_inputs(augmented, fold)
+        assert torch.equal(one["spectrogram"], two["spectrogram"])
+    batch, other = first_inputs(plain), first_inputs(augmented)
     assert torch.equal(batch["clip"], other["clip"])
     assert not torch.equal(batch["spectrogram"], other["spectrogram"])
     assert (other["spectrogram"].amax((1, 2, 3)) == 1).all()
     torch.manual_seed(99)
     windows = next(iter(augmented.train_dataloader().batch_sampler))
-    again = augmented.dataset("train").batch(windows[::-1])
+    dataset = augmented.dataset("train")
+    again = dataset.network_inputs(dataset.batch(windows[::-1]))
     assert torch.equal(again["spectrogram"].flip(0), other["spectrogram"])
     next_epoch = augmented.train_dataloader()
     next_epoch.batch_sampler.set_epoch(1)
@@ -236,14 +246,14 @@ def test_prepare_data_writes_and_setup_sets_and_both_may_be_called_again(
     for _ in range(2):
         datamodule.prepare_data()
         assert not {"manifest", "folds", "skipped"} & vars(datamodule).keys()
-    entries = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.npy")}
+    entries = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/*.npy")}
     datamodule.setup("fit")
     folds, dataset = datamodule.folds, datamodule.dataset("train")
     datamodule.prepare_data()
     datamodule.setup("test")
     assert datamodule.folds is folds
     assert datamodule.dataset("train") is dataset
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.npy")} == entries
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/*.npy")} == entries
     assert len(entries) == 2 * 16  # features and clips
 
 

@@ -48,7 +48,8 @@ def test_every_whole_second_that_audio_and_video_share_is_a_window(own_stage: St
     for fold in ("train", "validation", "test"):
         clips = data.dataset(fold).clips
         assert {clip.scene for clip in clips} == set(SCENES)
-        for batch in data.evaluation_loader(fold):
+        for loaded in data.evaluation_loader(fold):
+            batch = data.on_after_batch_transfer(loaded, 0)
             assert batch["spectrogram"].shape[1:] == (3, 64, 50)
             assert batch["frames"].shape[1:] == (5, 3, 32, 32)
             seen.update(clips[clip].id for clip in batch["clip"].tolist())

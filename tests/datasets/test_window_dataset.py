@@ -186,3 +186,31 @@ def test_lightning_draws_other_windows_in_every_epoch(encoded: EncodedDataset) -
         for batch, expected in zip(batches, windows, strict=True):
             assert torch.equal(batch, encoded.batch(expected)["visual_steps"])
     assert len({tuple(torch.cat(batches).flatten().tolist()) for batches in module.drawn}) == 3
+
+
+def jpeg_windows(clips: list[Clip], store: FeatureStore, decoder: str) -> WindowDataset:
+    frames = Frames(height=16, width=24, storage="jpeg", jpeg_decoder=decoder)
+    rng = np.random.default_rng(0)
+    for clip, steps in zip(clips, STEPS, strict=True):
+        pixels = rng.integers(0, 255, (steps, 16, 24, 3), dtype=np.uint8)
+        pixels[:, :, : 2 * steps % 24] = 0  # files of other lengths in every clip
+        store.write(clip.video, frames, frames._encode(pixels))
+    return WindowDataset(clips, SCENES, {"frames": frames}, store)
+
+
+def test_jpeg_frames_are_decoded_where_they_are_loaded_or_where_the_network_is(
+    clips: list[Clip], tmp_path: Path
+) -> None:
+    store, windows = FeatureStore(tmp_path / "store"), [Window(2, 7), Window(0, 1), Window(1, 0)]
+    loaded, decoded = (jpeg_windows(clips, store, decoder) for decoder in ("cpu", "gpu"))
+    batch = loaded.batch(windows)
+    assert (batch["frames"].shape, batch["frames"].dtype) == ((3, 5, 3, 16, 24), torch.uint8)
+    assert loaded.network_inputs(batch)["frames"] is batch["frames"]
+    coded = decoded.batch(windows)["frames"]
+    assert isinstance(coded, np.ndarray)  # files, which nothing moves to a GPU
+    assert bytes(coded[0, 0, :3]) == b"\xff\xd8\xff"
+    # Without a GPU, as in evaluation on a CPU, the same decoder does it later.
+    assert equal(decoded.network_inputs(decoded.batch(windows)), batch)
+    stored = store.read(clips[2].video, loaded.features["frames"])
+    expected = loaded.features["frames"].decoded(np.asarray(stored))[7:12]
+    assert np.array_equal(batch["frames"][0].permute(0, 2, 3, 1).numpy(), expected)

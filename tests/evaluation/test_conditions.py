@@ -33,7 +33,9 @@ def windows_of(data: SceneDataModule, name: str, kind: str) -> ChangedWindows:
 
 def plain(data: SceneDataModule, name: str, windows: list[Window]) -> torch.Tensor:
     clips, scenes = data.manifest.clips, data.manifest.scenes
-    return WindowDataset(clips, scenes, {name: data.features[name]}, data.store).batch(windows)[name]
+    dataset = WindowDataset(clips, scenes, {name: data.features[name]}, data.store)
+    inputs: torch.Tensor = dataset.network_inputs(dataset.batch(windows))[name]
+    return inputs
 
 
 LONG = 2  # a clip of seven seconds, 35 steps

@@ -43,7 +43,8 @@ def test_a_fusion_network_is_scored_under_every_condition(trained_fusion: tuple[
     network = load_checkpoint(str(run)).build()
     (silent, complete) = (SceneScores(10), SceneScores(10))
     rises = []
-    for batch in data.test_dataloader():
+    for loaded in data.test_dataloader():
+        batch = data.on_after_batch_transfer(loaded, 0)
         heads = [network.heads_of(inputs)["late"].log_softmax(-1) for inputs in (without(batch, "spectrogram"), batch)]
         silent.update(heads[0].detach(), batch["scene"])
         complete.update(heads[1].detach(), batch["scene"])

@@ -236,14 +236,14 @@ def test_frames_stored_as_jpeg_are_those_of_raw_to_a_few_levels(tmp_path, write_
     assert stored.nbytes < pixels.nbytes / 2
     files = [Image.open(BytesIO(row.tobytes())) for row in stored]
     assert {(file.format, file.size, file.layer[1][1:3]) for file in files} == {("JPEG", (64, 48), (1, 1))}  # 4:4:4
-    decoded = feature.decode(stored)
+    decoded = feature.decoded(stored)
     assert (decoded.shape, decoded.dtype) == (pixels.shape, np.uint8)
     error = np.abs(decoded.astype(int) - pixels)
     assert error.mean() < 2
     assert error.max() <= 16
     np.testing.assert_array_equal(np.concatenate(list(feature.stream(path))), decoded)
-    np.testing.assert_array_equal(feature.decode(stored[3:8]), decoded[3:8])
-    np.testing.assert_array_equal(feature.decode(stored[[[0, 1], [4, 5]]]), decoded[[[0, 1], [4, 5]]])
+    np.testing.assert_array_equal(feature.decoded(stored[3:8]), decoded[3:8])
+    np.testing.assert_array_equal(feature.decoded(stored[[[0, 1], [4, 5]]]), decoded[[[0, 1], [4, 5]]])
 
 
 def test_rows_of_jpeg_are_filled_up_with_zeros(tmp_path, write_video):
@@ -254,7 +254,7 @@ def test_rows_of_jpeg_are_filled_up_with_zeros(tmp_path, write_video):
     ends = [len(row) - np.argmax(row[::-1] > 0) for row in stored]
     assert max(ends) == stored.shape[1]
     assert max(ends[:4]) < min(ends[4:]) / 2
-    np.testing.assert_array_equal(feature.decode(stored[0, : ends[0]]), feature.decode(stored[0]))
+    np.testing.assert_array_equal(feature.decoded(stored[0, : ends[0]]), feature.decoded(stored[0]))
 
 
 def test_the_quality_of_jpeg_is_a_choice(tmp_path, write_video):
@@ -264,7 +264,7 @@ def test_the_quality_of_jpeg_is_a_choice(tmp_path, write_video):
         feature = Frames(height=48, width=64, storage="jpeg", jpeg_quality=quality)
         stored = feature.extract(path)
         sizes.append(stored.shape[1])
-        errors.append(np.abs(feature.decode(stored).astype(int) - read_frames(path, height=48, width=64)).mean())
+        errors.append(np.abs(feature.decoded(stored).astype(int) - read_frames(path, height=48, width=64)).mean())
     assert sizes == sorted(sizes)
     assert errors == sorted(errors, reverse=True)
 

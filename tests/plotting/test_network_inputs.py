@@ -103,7 +103,9 @@ def test_the_figure_shows_what_the_data_module_gives_a_network(
     datamodule.prepare_data()
     datamodule.setup()
     clip = datamodule.dataset("test").clips[0]
-    batch = next(iter(datamodule.evaluation_loader("test")))  # both windows of the first clip
+    batch = datamodule.on_after_batch_transfer(
+        next(iter(datamodule.evaluation_loader("test"))), 0
+    )  # both windows of the first clip
     output = tmp_path / "figures" / "clip.png"
     inspect(f"file={clip.audio}", f"video={clip.video}", f"output={output}")
     assert batch["clip"].tolist() == [0, 0]

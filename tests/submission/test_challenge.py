@@ -79,7 +79,7 @@ def direct_forward_pass(run: Path, evaluation_set: Path) -> dict[str, torch.Tens
     spectrogram, frames = [], []
     for number in range(FILES):
         columns = features["spectrogram"].extract(evaluation_set / "audio" / f"{number}.wav")
-        decibels = torch.from_numpy(features["spectrogram"].decode(columns).transpose(1, 2, 0).copy())
+        decibels = torch.from_numpy(features["spectrogram"].decoded(columns).transpose(1, 2, 0).copy())
         low, high = decibels.min(), decibels.max()
         spectrogram.append((decibels - low) / (high - low) * 2 - 1)
         pixels = features["frames"].extract(evaluation_set / "video" / f"{number}.mp4")

@@ -74,7 +74,7 @@ def test_every_window_is_what_the_network_would_have_made_of_it(
     assert sorted(plain.steps)[0] == 5
     assert max(plain.steps) == 35
     windows = [Window(clip, step) for clip, steps in enumerate(plain.steps) for step in range(steps - 4)]
-    inputs, kept = plain.batch(windows), encoded.batch(windows)
+    inputs, kept = plain.network_inputs(plain.batch(windows)), encoded.batch(windows)
     assert kept.keys() == {"scene", "clip", "window", *module.network.encoded}
     with torch.no_grad():
         expected = module.network.encode(**{name: inputs[name] for name in module.network.inputs})
@@ -94,7 +94,7 @@ def test_loss_gradients_and_scores_of_a_training_step_are_equal(
     for dataset in (plain, encoded):
         module.zero_grad()
         torch.manual_seed(3)  # of the dropout, which acts behind what is kept
-        loss = module.training_step(dataset.batch(windows), 0)
+        loss = module.training_step(dataset.network_inputs(dataset.batch(windows)), 0)
         loss.backward()
         gradients = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
         scores = {head: one.compute() for head, one in module.count_scores("train").items()}

@@ -323,3 +323,10 @@ def test_what_the_trainer_or_the_network_would_refuse_is_refused_before_the_data
     config = stage(experiment, *own, f"data.root={tmp_path / 'nowhere'}", override)
     with pytest.raises(ConfigError, match=message):
         train(config)
+
+
+def test_a_gpu_that_is_to_decode_has_to_be_there(stage: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    overrides = ["features.frames.storage=jpeg", "features.frames.jpeg_decoder=gpu", f"store={tmp_path / 'none'}"]
+    with pytest.raises(ConfigError, match=r"jpeg_decoder=gpu, and this stage is not trained on a GPU"):
+        train(stage("visual", *overrides))
+    assert not list(tmp_path.glob("none/*/*.npy"))  # said before anything is made

@@ -1,0 +1,90 @@
+"""All entries of a feature in one file: the same rows, made once, whatever asks for it and however often."""
+
+import pickle
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sedcrnn.errors import DataError
+from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
+from sedcrnn.features.pack import Pack, make_pack
+from sedcrnn.features.spectrogram import Spectrogram
+from sedcrnn.features.store import FeatureStore
+
+FEATURE = Spectrogram(bank=RecursiveGammatone(bands=4))
+COLUMNS = (50, 120, 70)
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> list[Path]:
+    store, rng = FeatureStore(tmp_path / "store"), np.random.default_rng(0)
+    made = []
+    for number, columns in enumerate(COLUMNS):
+        source = tmp_path / f"{number}.wav"
+        source.write_text(str(number))
+        values = rng.integers(-9000, 0, (columns, 3, 4), dtype=np.int16)
+        made.append(store.write(source, FEATURE, values))
+    return made
+
+
+def made(entries: list[Path]) -> Pack:
+    pack = make_pack(entries)
+    assert pack is not None
+    return pack
+
+
+def test_every_entry_is_found_in_it_to_the_last_bit(entries: list[Path]) -> None:
+    pack = made(entries)
+    for entry in entries:
+        assert np.array_equal(pack[entry], FeatureStore.open(entry))
+        assert pack[entry].dtype == np.int16
+    assert pack.path.stat().st_size == pytest.approx(sum(COLUMNS) * 3 * 4 * 2, abs=200)  # nothing twice
+    with pytest.raises(KeyError):
+        pack[entries[0].with_name("other.npy")]
+
+
+def test_it_is_made_once_for_the_same_entries_in_any_order(entries: list[Path]) -> None:
+    path = made(entries).path
+    state = path.stat().st_mtime_ns
+    assert made([*entries[::-1], entries[0]]).path == path
+    assert path.stat().st_mtime_ns == state
+    other = made(entries[:2])
+    assert other.path != path
+    assert np.array_equal(other[entries[1]], FeatureStore.open(entries[1]))
+
+
+def test_processes_are_given_its_path_and_not_its_values(entries: list[Path]) -> None:
+    pack = made(entries)
+    assert len(pickle.dumps(pack)) < 2000
+    again = pickle.loads(pickle.dumps(pack))
+    assert np.array_equal(again[entries[2]], pack[entries[2]])
+
+
+def test_all_who_ask_at_once_wait_for_the_first(entries: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    import sedcrnn.features.pack as module
+
+    write, written = module._write, []
+    monkeypatch.setattr(module, "_write", lambda path, arrays: (written.append(path), write(path, arrays)))
+    with ThreadPoolExecutor(4) as pool:
+        packs = list(pool.map(lambda _: made(entries), range(4)))
+    assert len(written) == 1
+    assert all(np.array_equal(pack[entries[1]], FeatureStore.open(entries[1])) for pack in packs)
+
+
+def test_without_room_there_is_none_and_that_is_said(
+    entries: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    usage = shutil.disk_usage(entries[0].parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    assert make_pack(entries) is None
+    assert "Windows are read from 3 files, which is slower" in caplog.text
+    assert not list(entries[0].parent.rglob("packed/*.npy"))
+
+
+def test_an_entry_that_is_gone_is_named(entries: list[Path]) -> None:
+    entries[1].unlink()
+    with pytest.raises(DataError, match=f"{entries[1].stem}.* is not in the store"):
+        make_pack(entries)

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,6 +23,7 @@ from sedcrnn.datasets.window_dataset import WindowDataset, read_values
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import Feature
+from sedcrnn.features.pack import Rows, gather
 from sedcrnn.features.store import SAVE_EVERY, FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import lies_in
@@ -115,10 +114,9 @@ class FrozenEncoder:
                 if not self._known(clip, store):
                     self._encode(clip, inputs, store)
 
-    def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, list[NDArray[np.float32]]]:
-        """The encoded values of every clip, by name, mapped from disk."""
-        entries = {each.name: store.paths([each.source(clip) for clip in clips], each) for each in self.kept}
-        return {name: [store.open(entry) for entry in own] for name, own in entries.items()}
+    def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, Rows]:
+        """The encoded values of all clips, by name, mapped from disk."""
+        return {each.name: gather(store.paths([each.source(clip) for clip in clips], each)) for each in self.kept}
 
     def _known(self, clip: Clip, store: FeatureStore) -> bool:
         return all(store.knows(feature.source(clip), feature) for feature in self.kept)

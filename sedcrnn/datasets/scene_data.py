@@ -4,6 +4,7 @@ import copy
 import logging
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import torch
@@ -137,7 +138,7 @@ class SceneData:
                 )
             scenes, encoder = self.manifest.scenes, self._encoder
             if encoder is None:
-                arguments = (clips, scenes, self.features, self.store, self.augmentations, self._packs())
+                arguments = (clips, scenes, self.features, self.store, self.augmentations, self._packs)
                 self._datasets[fold] = WindowDataset(*arguments)
             else:
                 encoder.encode_all(clips, self.store, self.data.extraction_workers)
@@ -152,6 +153,7 @@ class SceneData:
             inputs[name] = feature.network_input(torch.tensor(values[None]))
         return inputs
 
+    @cached_property
     def _packs(self) -> dict[str, Pack]:
         """The files out of which windows of all clips are cut, of the features that are small enough."""
         packed = {name: feature for name, feature in self.features.items() if feature.packed}

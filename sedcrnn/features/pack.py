@@ -67,7 +67,7 @@ def make_pack(entries: Sequence[Path]) -> Pack | None:
     Raises:
         DataError: as `FeatureStore.open`.
     """
-    entries = sorted(set(entries))
+    entries = sorted(set(entries), key=str)  # the order of paths, at a fraction of the time
     path = entries[0].parent / "packed" / f"{digest([entry.name for entry in entries])}.npy"
     if path.is_file():
         return Pack(path, entries)

@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds ablation report bench-audio bench-data bench-train bench-visual check-gpu test test-slow check lock clean
+.PHONY: help setup demo demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu test test-slow check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -39,6 +39,9 @@ report: $(LOCKED)  ## results.csv, the README's table and runs/report.html from 
 bench-audio: $(LOCKED)  ## every spectrogram against the package that the authors used: CPU time and error
 	@uv pip install --quiet --python $(PYTHON) --no-deps gammatone==1.0.3
 	@$(PYTHON) -m sedcrnn.benchmarks.audio_benchmark
+
+bench-start: $(LOCKED)  ## seconds and memory from the command to the first training step, by number of clips
+	@$(PYTHON) -m sedcrnn.benchmarks.startup_benchmark
 
 bench-data: $(LOCKED)  ## windows/s that the loader delivers, beside a bare memory map
 	@$(PYTHON) -m sedcrnn.benchmarks.data_benchmark

@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -65,7 +66,8 @@ def command(
         @hydra.main(config_path=str(CONF), config_name=name, **HYDRA_DEFAULTS)
         def task(config: DictConfig) -> Any:
             try:
-                return work(checked(config, options))
+                with _silent_unless_first():
+                    return work(checked(config, options))
             except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
                 _end(error, name)  # before Hydra adds to it
 
@@ -200,6 +202,16 @@ def _known(config_name: str) -> list[str]:
     chosen = [argument for argument in sys.argv[1:] if (CONF / f"{argument.replace('=', '/')}.yaml").is_file()]
     groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
     return [*dotted_keys(compose(config_name, chosen)), *groups]
+
+
+@contextmanager
+def _silent_unless_first() -> Iterator[None]:
+    """What a command prints, the first of several processes prints."""
+    if is_first_process():
+        yield
+    else:
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            yield
 
 
 class _AboveProgressBars(logging.Handler):

@@ -4,6 +4,7 @@ import copy
 import logging
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import torch
@@ -76,6 +77,8 @@ class SceneData:
 
     def prepare_data(self) -> None:
         """Write what is missing: the data set itself where it is generated, and the features of all clips."""
+        if hasattr(self, "folds"):
+            return  # `setup` has found everything there; Lightning calls this once more
         source: DataSource = build(self.data.source, "data_source")
         source.prepare()
         manifest = source.manifest()
@@ -104,11 +107,9 @@ class SceneData:
     @property
     def identity(self) -> dict[str, Any]:
         """What the data are: their name and a digest of every clip's labels, fold and feature contents."""
-        rows = [
-            [clip.id, clip.scene, clip.location, clip.fold]
-            + [self.store.key(feature.source(clip), feature) for feature in self.features.values()]
-            for clip in self.manifest.clips
-        ]
+        clips = self.manifest.clips
+        keys = [self.store.keys([each.source(clip) for clip in clips], each) for each in self.features.values()]
+        rows = [[one.id, one.scene, one.location, one.fold, *its] for one, *its in zip(clips, *keys, strict=True)]
         return {"name": self.manifest.name, "clips": len(rows), "digest": digest([self.manifest.scenes, rows])}
 
     @property
@@ -137,7 +138,7 @@ class SceneData:
                 )
             scenes, encoder = self.manifest.scenes, self._encoder
             if encoder is None:
-                arguments = (clips, scenes, self.features, self.store, self.augmentations, self._packs())
+                arguments = (clips, scenes, self.features, self.store, self.augmentations, self._packs)
                 self._datasets[fold] = WindowDataset(*arguments)
             else:
                 encoder.encode_all(clips, self.store, self.data.extraction_workers)
@@ -152,11 +153,12 @@ class SceneData:
             inputs[name] = feature.network_input(torch.tensor(values[None]))
         return inputs
 
+    @cached_property
     def _packs(self) -> dict[str, Pack]:
         """The files out of which windows of all clips are cut, of the features that are small enough."""
         packed = {name: feature for name, feature in self.features.items() if feature.packed}
         entries = {
-            name: [self.store.path(feature.source(clip), feature) for clip in self.manifest.clips]
+            name: self.store.paths([feature.source(clip) for clip in self.manifest.clips], feature)
             for name, feature in packed.items()
         }
         return {name: pack for name in packed if (pack := make_pack(entries[name])) is not None}

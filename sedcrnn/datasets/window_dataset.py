@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -32,7 +31,7 @@ from sedcrnn.datasets.clips import UNLABELLED, Clip
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature, Values
-from sedcrnn.features.pack import Pack
+from sedcrnn.features.pack import Pack, Rows
 from sedcrnn.features.store import FeatureStore
 
 Batch = dict[str, Any]
@@ -124,7 +123,7 @@ class WindowDataset(ClipWindows):
         self.features, self.packs = features, packs or {}
         self.augmentations = {name: each for name, each in (augmentations or {}).items() if each.active}
         self.entries = {
-            name: [store.path(feature.source(clip), feature) for clip in clips] for name, feature in features.items()
+            name: store.paths([feature.source(clip) for clip in clips], feature) for name, feature in features.items()
         }
         # Steps that every feature of a clip has; audio and video may differ by a little in length.
         steps = [
@@ -186,16 +185,14 @@ def _draws(windows: Sequence[Window]) -> Draws:
 
 
 class EncodedDataset(ClipWindows):
-    """Windows of what a frozen part made of the clips: name -> each clip's values (row, ...), all of it in memory."""
+    """Windows of what a frozen part made of the clips: name -> rows of all of them."""
 
-    def __init__(
-        self, clips: Sequence[Clip], scenes: Sequence[str], encoded: Mapping[str, Sequence[NDArray[np.float32]]]
-    ) -> None:
-        rows = {name: np.array([len(array) for array in arrays]) for name, arrays in encoded.items()}
-        lengths = [counts if name in PER_STEP else counts + STEPS_PER_WINDOW - 1 for name, counts in rows.items()]
-        super().__init__(clips, scenes, np.min(lengths, axis=0).tolist())
-        self._encoded = {name: torch.from_numpy(np.concatenate(arrays)) for name, arrays in encoded.items()}
-        self._first_rows = {name: torch.from_numpy(counts.cumsum() - counts) for name, counts in rows.items()}
+    def __init__(self, clips: Sequence[Clip], scenes: Sequence[str], encoded: Mapping[str, Rows]) -> None:
+        late = {name: 0 if name in PER_STEP else STEPS_PER_WINDOW - 1 for name in encoded}
+        steps = np.min([rows.count + late[name] for name, rows in encoded.items()], axis=0)
+        super().__init__(clips, scenes, steps.tolist())
+        self._encoded = {name: torch.from_numpy(rows.values) for name, rows in encoded.items()}
+        self._first_rows = {name: torch.from_numpy(rows.first) for name, rows in encoded.items()}
 
     def values(self, windows: Sequence[Window]) -> Batch:
         """Encoded values: name -> (window, ...)."""

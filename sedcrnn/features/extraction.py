@@ -1,5 +1,6 @@
 """Clips -> entries of the store: makes what is missing or damaged, in parallel, and resumes after a kill."""
 
+import math
 import multiprocessing
 import os
 import sys
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
-from sedcrnn.features.store import FeatureStore
+from sedcrnn.features.store import SAVE_EVERY, FeatureStore, Known
 from sedcrnn.sweeps.ranks import is_first_process, shared
 
 Task = tuple[Clip, Feature]
@@ -41,10 +42,14 @@ def extract_all(
         ClipError: under `unreadable=stop`, of the first clip that cannot be read; work under way is finished and kept.
     """
     failures: dict[str, str] = {}
-    to_do = [(clip, each) for each in features for clip in clips if not store.knows(each.source(clip), each)]
+    to_do: list[Task] = []
+    for feature in features:
+        known = store.known([feature.source(clip) for clip in clips], feature)
+        to_do += [(clip, feature) for clip, is_known in zip(clips, known, strict=True) if not is_known]
     progress = tqdm(total=len(to_do), unit="file", disable=not to_do or not is_first_process())
     # Closed at once when a clip stops the run, and not when the error's traceback is forgotten.
-    with progress, closing(_prepare_all(shared(to_do), store, workers)) as outcomes:
+    outcomes = _prepare_all(shared(to_do), store, workers)
+    with store.saving_every(SAVE_EVERY), progress, closing(outcomes):
         for (clip, feature), error in outcomes:
             progress.set_description(f"Preparing {feature.name}", refresh=False)
             progress.update()
@@ -67,9 +72,11 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
     context.set_forkserver_preload(sorted(name for name in sys.modules if name.startswith("sedcrnn.")))
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
-        futures = {pool.submit(_prepare, task, store): task for task in tasks}
+        futures = {pool.submit(_prepare_apart, task, store): task for task in tasks}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            error, learnt = future.result()
+            store.remember(learnt)
+            yield futures[future], error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -84,6 +91,13 @@ def _prepare(task: Task, store: FeatureStore) -> ClipError | None:
     except ClipError as error:
         return error
     return None
+
+
+def _prepare_apart(task: Task, store: FeatureStore) -> tuple[ClipError | None, Known]:
+    """As `_prepare`, in a worker: what it learns of files is written down by the process that started it, of many
+    clips at once."""
+    with store.saving_every(math.inf):
+        return _prepare(task, store), store.take_unsaved()
 
 
 def _start_worker() -> None:

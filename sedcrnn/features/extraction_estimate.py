@@ -49,7 +49,8 @@ def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, work
         if not feature.stored:
             log.info("%s: nothing to be made, since features.%s.storage=none", feature.name, feature.name)
             continue
-        missing = [clip for clip in clips if not store.knows(feature.source(clip), feature)]
+        known = store.known([feature.source(clip) for clip in clips], feature)
+        missing = [clip for clip, is_known in zip(clips, known, strict=True) if not is_known]
         log.info("%s: %d of %d clips are to be made or verified.", feature.name, len(missing), len(clips))
         if missing and (cost := _measure(shared(missing), feature, store)):
             costs.append((cost, len(missing)))

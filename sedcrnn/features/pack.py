@@ -10,6 +10,7 @@ processes of a computer. It can be deleted at any time, and is made again.
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,15 @@ from sedcrnn.runs.files import atomic, locked
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The values of some clips, in any order (row, ...), with the first row and the number of rows of each clip."""
+
+    values: Values
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+
 class Pack:
     """The arrays of some entries in one file, by the name of the entry; pickled as its path alone."""
 
@@ -36,11 +46,13 @@ class Pack:
     def __getitem__(self, entry: Path) -> Values:
         """The array of an entry, as `FeatureStore.open` gives it."""
         start, end = self.bounds[entry]
-        return self._values[start:end]
+        return self.values[start:end]
 
     @cached_property
-    def _values(self) -> Values:
-        return np.asarray(np.load(self.path, mmap_mode="r"))  # a plain array, which is sliced five times as fast
+    def values(self) -> Values:
+        """All arrays, one behind the other."""
+        # A plain array, which is sliced five times as fast; copied on writing, for torch takes what may be written.
+        return np.asarray(np.load(self.path, mmap_mode="c"))
 
     def __reduce__(self) -> tuple[type["Pack"], tuple[Path, Sequence[Path]]]:
         return Pack, (self.path, self.entries)
@@ -55,34 +67,55 @@ def make_pack(entries: Sequence[Path]) -> Pack | None:
     Raises:
         DataError: as `FeatureStore.open`.
     """
-    entries = sorted(set(entries))
+    entries = sorted(set(entries), key=str)  # the order of paths, at a fraction of the time
     path = entries[0].parent / "packed" / f"{digest([entry.name for entry in entries])}.npy"
     if path.is_file():
         return Pack(path, entries)
     with locked(path.with_suffix(".lock"), in_use=None):
         if not path.is_file():
-            arrays = [FeatureStore.open(entry) for entry in entries]
-            needed, free = sum(array.nbytes for array in arrays), shutil.disk_usage(path.parent).free
+            rows, needed = _measure(entries)
+            free = shutil.disk_usage(path.parent).free
             if needed > free:
                 log.warning(
                     "Windows are read from %d files, which is slower: all in one (%s) need %.1f GB, and %.1f are free.",
                     len(entries), path, needed / 1e9, free / 1e9,
                 )  # fmt: skip
                 return None
-            _write(path, arrays)
+            _write(path, entries, rows)
     return Pack(path, entries)
 
 
-def _write(path: Path, arrays: Sequence[NDArray[np.generic]]) -> None:
-    ends = np.cumsum([len(array) for array in arrays])
+def gather(entries: Sequence[Path]) -> Rows:
+    """The arrays of some entries of one feature as one: of their pack, or, where the disk has no room for it, in
+    memory; errors as `make_pack`."""
+    if (pack := make_pack(entries)) is None:
+        arrays = [np.array(FeatureStore.open(entry)) for entry in entries]
+        counts = np.array([len(array) for array in arrays])
+        return Rows(np.concatenate(arrays), counts.cumsum() - counts, counts)
+    first, end = np.array([pack.bounds[entry] for entry in entries]).T
+    return Rows(pack.values, first, end - first)
+
+
+def _measure(entries: Sequence[Path]) -> tuple[list[int], int]:
+    """Rows of each entry, and bytes of all. One is open at a time: an array that is mapped keeps its file open, and a
+    process may have a thousand, on many computers."""
+    rows, size = [], 0
+    for entry in entries:
+        array = FeatureStore.open(entry)
+        rows.append(len(array))
+        size += array.nbytes
+    return rows, size
+
+
+def _write(path: Path, entries: Sequence[Path], rows: Sequence[int]) -> None:
+    ends = np.cumsum(rows)
     with atomic(_ends(path)) as temporary:
         np.save(temporary, ends)
     with atomic(path) as temporary:
-        shape = (int(ends[-1]), *arrays[0].shape[1:])
-        packed = np.lib.format.open_memmap(temporary, "w+", arrays[0].dtype, shape)
-        progress = tqdm(arrays, "Packing, once", unit="clip", delay=1)
-        for array, end in zip(progress, ends, strict=True):
-            packed[end - len(array) : end] = array
+        first = FeatureStore.open(entries[0])
+        packed = np.lib.format.open_memmap(temporary, "w+", first.dtype, (int(ends[-1]), *first.shape[1:]))
+        for entry, count, end in zip(tqdm(entries, "Packing, once", unit="clip", delay=1), rows, ends, strict=True):
+            packed[end - count : end] = FeatureStore.open(entry)
         packed.flush()
 
 

@@ -10,8 +10,11 @@ One file per clip: clips differ in length, parallel writers need no locks, and a
 import hashlib
 import io
 import json
+import logging
+import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,16 +26,27 @@ from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.feature import Stored
 from sedcrnn.runs.files import atomic, write_json
 
+log = logging.getLogger(__name__)
+
 SEAL = 8  # bytes at the end of an entry, at which `np.load` does not look
+
+SAVE_EVERY = 2.0  # seconds
+
+Known = dict[str, tuple[str, str]]  # absolute path of a file -> its state, and the digest of what it then held
 
 
 class FeatureStore:
     """Where features are kept, in a folder that is made when absent. May be pickled, without what it remembers of
-    files, and used by any number of processes at a time."""
+    files, and used by any number of processes at a time.
+
+    What takes many files at once asks for what is known of them once, which is quicker than one by one.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self._recent: dict[Path, tuple[str, str]] = {}  # state and digest of files
+        self._recent: Known = {}
+        self._unsaved: Known = {}
+        self._pause, self._saved = 0.0, time.monotonic()  # seconds between two savings, and when the last one was
         self.root.mkdir(parents=True, exist_ok=True)
         with self._connect() as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
@@ -40,18 +54,41 @@ class FeatureStore:
     def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
         return FeatureStore, (self.root,)
 
-    def key(self, source: Path, feature: Stored) -> str:
-        """Name of an entry: 32 hexadecimal digits from the file's content and the feature's name and parameters.
+    def keys(self, sources: Sequence[Path], feature: Stored) -> list[str]:
+        """Names of entries: 32 hexadecimal digits from each file's content and the feature's name and parameters.
 
         Raises:
-            ClipError: the file is absent or cannot be read.
+            ClipError: a file is absent or cannot be read.
         """
-        return _digest([self._content(source), feature.name, feature.parameters()], 16)
+        known = self._recall(sources)
+        with self.saving_every(SAVE_EVERY):
+            contents = [self._read(source) if one is None else one for source, one in zip(sources, known, strict=True)]
+        return _keys(contents, feature)
+
+    def paths(self, sources: Sequence[Path], feature: Stored) -> list[Path]:
+        """Where the entries of files lie, or would; errors as `keys`."""
+        folder = self._folder(feature)
+        return [folder / f"{key}.npy" for key in self.keys(sources, feature)]
+
+    def known(self, sources: Sequence[Path], feature: Stored) -> list[bool]:
+        """Of each entry, whether it is known to be whole from before; no file is read."""
+        contents = self._recall(sources)
+        keys = _keys([content for content in contents if content is not None], feature)
+        folder = self._folder(feature)
+        whole = iter(self._recall([f"{folder}{os.sep}{key}.npy" for key in keys]))
+        return [content is not None and next(whole) is not None for content in contents]
+
+    def key(self, source: Path, feature: Stored) -> str:
+        """The name of one entry, as `keys`."""
+        return self.keys([source], feature)[0]
 
     def path(self, source: Path, feature: Stored) -> Path:
-        """Where the entry lies, or would; errors as `key`."""
-        folder = self.root / f"{feature.name}-{_digest(feature.parameters(), 8)}"
-        return folder / f"{self.key(source, feature)}.npy"
+        """Where one entry lies, or would, as `paths`."""
+        return self.paths([source], feature)[0]
+
+    def knows(self, source: Path, feature: Stored) -> bool:
+        """Whether one entry is known to be whole, as `known`."""
+        return self.known([source], feature)[0]
 
     def write(self, source: Path, feature: Stored, values: NDArray[Any]) -> Path:
         """Add an entry, whole or not at all; returns where."""
@@ -65,7 +102,7 @@ class FeatureStore:
         with atomic(entry) as temporary, temporary.open("wb") as file:
             file.write(array.getbuffer())
             file.write(seal)
-        self._remember(entry, _state(entry), seal.hex())
+        self.remember({_absolute(entry): (_state(entry), seal.hex())})
         return entry
 
     def read(self, source: Path, feature: Stored) -> NDArray[Any]:
@@ -99,17 +136,45 @@ class FeatureStore:
         seal = _seal(content[:-SEAL])
         whole = len(content) > SEAL and seal == content[-SEAL:]
         if whole:
-            self._remember(entry, state, seal.hex())
+            self.remember({_absolute(entry): (state, seal.hex())})
         return whole
 
-    def knows(self, source: Path, feature: Stored) -> bool:
-        """Whether the entry is known to be whole from before, without reading either file."""
-        return self._recall(source) is not None and self._recall(self.path(source, feature)) is not None
+    @contextmanager
+    def saving_every(self, seconds: float) -> Iterator[None]:
+        """Write down what is learnt of files only so often, and in the end: each time waits for the disk. What a kill
+        takes is learnt again."""
+        before, self._pause = self._pause, max(seconds, self._pause)
+        try:
+            yield
+        finally:
+            self._pause = before
+            self.remember({})
 
-    def _content(self, source: Path) -> str:
-        """Digest of a file's bytes; remembered until the file changes."""
-        if (known := self._recall(source)) is not None:
-            return known
+    def remember(self, learnt: Known) -> None:
+        """Write down the digests of files, in the states in which they were read, for all processes."""
+        self._recent |= learnt
+        self._unsaved |= learnt
+        if self._unsaved and time.monotonic() >= self._saved + self._pause:
+            rows = [(path, state, digest) for path, (state, digest) in self.take_unsaved().items()]
+            try:
+                with self._connect() as connection:
+                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+                    raise
+                log.warning("%s is read-only: what %d file(s) hold is found out anew each time.", self.root, len(rows))
+            self._saved = time.monotonic()
+
+    def take_unsaved(self) -> Known:
+        """What has been learnt and not been written down, for another process to do so."""
+        taken, self._unsaved = self._unsaved, {}
+        return taken
+
+    def _folder(self, feature: Stored) -> Path:
+        return self.root / f"{feature.name}-{_digest(_json(feature.parameters()), 8)}"
+
+    def _read(self, source: Path) -> str:
+        """Digest of a file's bytes."""
         try:
             state = _state(source)
             with source.open("rb") as file:
@@ -121,28 +186,22 @@ class FeatureStore:
                 "Every listed clip has its audio and its video file",
                 "Complete the data set, or choose data.unreadable=skip",
             ) from error
-        self._remember(source, state, content)
+        self.remember({_absolute(source): (state, content)})
         return content
 
-    def _recall(self, path: Path) -> str | None:
-        """The digest of a file, if this or another process knows it and the file has not changed since."""
-        try:
-            state = _state(path)
-        except OSError:
-            return None
-        if self._recent.get(path, ("", ""))[0] != state:  # another process may know more
-            with self._connect() as connection:
-                query = "SELECT state, digest FROM files WHERE path = ?"
-                found = connection.execute(query, (str(path.absolute()),)).fetchone()
-            if found is None or found[0] != state:
-                return None
-            self._recent[path] = found
-        return self._recent[path][1]
-
-    def _remember(self, path: Path, state: str, digest: str) -> None:
-        self._recent[path] = (state, digest)
-        with self._connect() as connection:
-            connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (str(path.absolute()), state, digest))
+    def _recall(self, files: Sequence[Path | str]) -> list[str | None]:
+        """The digest of each file that this or another process knows, and that has not changed since."""
+        paths = [_absolute(file) for file in files]
+        found = [(path, _state_if_present(path)) for path in paths]
+        if unsure := [path for path, state in found if state and self._recent.get(path, ("", ""))[0] != state]:
+            with self._connect() as connection:  # another process may know more
+                connection.execute("BEGIN")  # one lock for all of them
+                for path in unsure:
+                    query = connection.execute("SELECT state, digest FROM files WHERE path = ?", (path,))
+                    if (row := query.fetchone()) is not None:
+                        self._recent[path] = row
+        recent = [(state, *self._recent.get(path, ("", ""))) for path, state in found]
+        return [digest if state and state == then else None for state, then, digest in recent]
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -151,15 +210,35 @@ class FeatureStore:
             yield connection
 
 
-def _state(path: Path) -> str:
+def _keys(contents: Sequence[str], feature: Stored) -> list[str]:
+    name, parameters = json.dumps(feature.name), _json(feature.parameters())
+    return [_digest(f'["{content}", {name}, {parameters}]', 16) for content in contents]
+
+
+def _absolute(path: Path | str) -> str:
+    return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - a sixth of what Path takes, for every clip
+
+
+def _state(path: Path | str) -> str:
     """What changes whenever a file does; the time of the inode also tells changes that put the other time back."""
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _state_if_present(path: str) -> str | None:
+    try:
+        return _state(path)
+    except OSError:
+        return None
 
 
 def _seal(content: memoryview) -> bytes:
     return hashlib.blake2b(content, digest_size=SEAL).digest()
 
 
-def _digest(value: object, size: int) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=size).hexdigest()
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _digest(text: str, size: int) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()

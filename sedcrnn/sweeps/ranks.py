@@ -19,8 +19,11 @@ T = TypeVar("T")
 
 def rank_and_world_size() -> tuple[int, int]:
     """Rank of this process and number of processes; (0, 1) for a process that is alone."""
+    # In an interactive job, what is started by hand is no task of the job's; Lightning goes by the same names.
+    by_hand = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    given = {name: value for name, value in os.environ.items() if not (by_hand and name.startswith("SLURM_"))}
     rank, world_size = (
-        next((int(os.environ[name]) for name in names if name in os.environ), None) for names in (_RANK, _WORLD_SIZE)
+        next((int(given[name]) for name in names if name in given), None) for names in (_RANK, _WORLD_SIZE)
     )
     return rank or 0, world_size or 1
 
@@ -49,6 +52,22 @@ def count_processes(trainer: Mapping[str, Any]) -> int:
 
     made = build({**trainer, **quiet}, "trainer")
     return int(made.num_devices * made.num_nodes)
+
+
+def check_world_size(processes: int) -> None:
+    """Make sure that a trainer asks for as many processes as were started, where it does not start them itself.
+
+    Raises:
+        ConfigError: it does not; the processes would wait for others, or train apart from each other.
+    """
+    _, world_size = rank_and_world_size()
+    if world_size not in (1, processes):
+        raise ConfigError(
+            f"{world_size} processes were started, and the trainer asks for {processes}",
+            "torchrun and srun start trainer.devices processes on each of trainer.num_nodes computers",
+            "Start as many, or set trainer=ddp, trainer.devices and trainer.num_nodes (trainer=slurm takes both from "
+            "--ntasks-per-node and --nodes)",
+        )
 
 
 def check_sweep(trainer: Mapping[str, Any]) -> None:

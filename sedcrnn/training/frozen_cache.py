@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,7 +23,8 @@ from sedcrnn.datasets.window_dataset import WindowDataset, read_values
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import Feature
-from sedcrnn.features.store import FeatureStore
+from sedcrnn.features.pack import Rows, gather
+from sedcrnn.features.store import SAVE_EVERY, FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import lies_in
 from sedcrnn.networks.fusion import FusionNetwork
@@ -102,14 +101,15 @@ class FrozenEncoder:
         Raises:
             ClipError: a video that cannot be decoded, where frames are not stored.
         """
-        to_do = shared([clip for clip in clips if not self._known(clip, store)])
+        known = [store.known([each.source(clip) for clip in clips], each) for each in self.kept]
+        to_do = shared([clip for clip, *its in zip(clips, *known, strict=True) if not all(its)])
         # Those alone: on a GPU, the GRU of a network that is to be trained next cannot be in evaluation mode.
         network: SceneNetwork = self.network
         frozen = (network.audio, network.visual) if isinstance(network, FusionNetwork) else (self.visual.encoder,)
         for part in frozen:
             part.to(self.device).eval()
         ahead: deque[Future[dict[str, Tensor]]] = deque()
-        with ThreadPoolExecutor(max(1, workers)) as pool:
+        with store.saving_every(SAVE_EVERY), ThreadPoolExecutor(max(1, workers)) as pool:
             for number, clip in enumerate(tqdm(to_do, "Encoding, once", unit="clip", disable=not to_do)):
                 following = to_do[number + len(ahead) : number + 1 + workers]
                 ahead.extend(pool.submit(self._read, each, store) for each in following)
@@ -117,9 +117,9 @@ class FrozenEncoder:
                 if not self._known(clip, store):
                     self._encode(clip, inputs, store)
 
-    def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, list[NDArray[np.float32]]]:
-        """The encoded values of every clip, by name, mapped from disk."""
-        return {value.name: [store.read(value.source(clip), value) for clip in clips] for value in self.kept}
+    def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, Rows]:
+        """The encoded values of all clips, by name, mapped from disk."""
+        return {each.name: gather(store.paths([each.source(clip) for clip in clips], each)) for each in self.kept}
 
     def _known(self, clip: Clip, store: FeatureStore) -> bool:
         return all(store.knows(feature.source(clip), feature) for feature in self.kept)

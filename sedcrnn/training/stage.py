@@ -27,7 +27,7 @@ from sedcrnn.networks.freezing import frozen_modules
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
-from sedcrnn.sweeps.ranks import check_sweep, count_processes
+from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
@@ -205,13 +205,14 @@ class TimeLimit(Timer):
 def _check_without_data(config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]) -> None:
     """Refuse what the trainer or the network would refuse, before hours of extraction."""
     try:
-        count_processes(config.trainer)
-    except (MisconfigurationException, ValueError, TypeError) as error:
+        processes = count_processes(config.trainer)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(
             f"Lightning refuses the trainer: {str(error).splitlines()[0]}",
             "It asks for what this computer has and Lightning knows",
             "Correct the trainer's values, or leave trainer=auto",
         ) from error
+    check_world_size(processes)
     frames = features.get("frames")
     if frames is not None and frames.coded and frames.on_device and not on_gpu(config.trainer["accelerator"]):
         raise ConfigError(

@@ -1,5 +1,6 @@
 """The data set is an ordinary torch one, whose batches are made at once; own features need no special case."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from sedcrnn.datasets.window_dataset import (
 from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows, Window
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.frames import Frames
+from sedcrnn.features.pack import Rows
 from sedcrnn.features.store import FeatureStore
 
 STEPS = (12, 5, 23)  # two, one and four whole seconds
@@ -68,12 +70,16 @@ def stored(clips: list[Clip], tmp_path: Path) -> WindowDataset:
     return WindowDataset(clips, SCENES, features, store)
 
 
+def _rows(values: NDArray[np.float32], counts: Sequence[int]) -> Rows:
+    return Rows(values, np.cumsum(counts) - counts, np.array(counts))
+
+
 @pytest.fixture
 def encoded(clips: list[Clip]) -> EncodedDataset:
     rng = np.random.default_rng(0)
     values = {
-        "visual_steps": [rng.standard_normal((steps, 3), dtype=np.float32) for steps in STEPS],
-        "audio": [rng.standard_normal((steps - 4, 2), dtype=np.float32) for steps in STEPS],
+        "visual_steps": _rows(rng.standard_normal((sum(STEPS), 3), dtype=np.float32), STEPS),
+        "audio": _rows(rng.standard_normal((sum(STEPS) - 4 * len(STEPS), 2), dtype=np.float32), [n - 4 for n in STEPS]),
     }
     return EncodedDataset(clips, SCENES, values)
 

@@ -96,6 +96,7 @@ def test_two_processes_make_the_same_bytes_as_one(store, tmp_path, make_clips):
     assert [entry.name for entry in entries(store)] == [entry.name for entry in entries(other)]
     for one, two in zip(entries(store), entries(other), strict=True):
         assert one.read_bytes() == two.read_bytes()
+    assert FeatureStore(other.root).known([clip.audio for clip in clips], SPECTROGRAM) == [True] * 4
 
 
 def test_what_is_there_is_neither_made_nor_verified_again(store, make_clips, monkeypatch):
@@ -105,6 +106,16 @@ def test_what_is_there_is_neither_made_nor_verified_again(store, make_clips, mon
     monkeypatch.setattr(FeatureStore, "verify", None)
     for used in (store, FeatureStore(store.root)):
         assert extract_all(clips, [SPECTROGRAM], used, 2, "stop") == ()
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_is_known_is_written_down_for_many_clips_at_once(store, make_clips, monkeypatch, workers):
+    clips, saved, remember = make_clips(6), [], FeatureStore.take_unsaved
+    monkeypatch.setattr(FeatureStore, "take_unsaved", lambda self: saved.append(remember(self)) or saved[-1])
+    monkeypatch.setattr("sedcrnn.features.extraction.SAVE_EVERY", 600)
+    assert extract_all(clips, [SPECTROGRAM], store, workers, "stop") == ()
+    assert [len(learnt) for learnt in saved] == [12]  # six files and their entries
+    assert FeatureStore(store.root).known([clip.audio for clip in clips], SPECTROGRAM) == [True] * 6
 
 
 def test_entries_of_an_unknown_past_are_verified_and_kept(store, make_clips, monkeypatch):

@@ -1,6 +1,7 @@
 """All entries of a feature in one file: the same rows, made once, whatever asks for it and however often."""
 
 import pickle
+import resource
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from sedcrnn.errors import DataError
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
-from sedcrnn.features.pack import Pack, make_pack
+from sedcrnn.features.pack import Pack, gather, make_pack
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 
@@ -67,7 +68,7 @@ def test_all_who_ask_at_once_wait_for_the_first(entries: list[Path], monkeypatch
     import sedcrnn.features.pack as module
 
     write, written = module._write, []
-    monkeypatch.setattr(module, "_write", lambda path, arrays: (written.append(path), write(path, arrays)))
+    monkeypatch.setattr(module, "_write", lambda path, *of: (written.append(path), write(path, *of)))
     with ThreadPoolExecutor(4) as pool:
         packs = list(pool.map(lambda _: made(entries), range(4)))
     assert len(written) == 1
@@ -82,6 +83,39 @@ def test_without_room_there_is_none_and_that_is_said(
     assert make_pack(entries) is None
     assert "Windows are read from 3 files, which is slower" in caplog.text
     assert not list(entries[0].parent.rglob("packed/*.npy"))
+
+
+@pytest.mark.parametrize("free", [100, 10**9])
+def test_rows_of_all_entries_are_those_of_each(entries: list[Path], monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    usage = shutil.disk_usage(entries[0].parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    chosen = [entries[2], entries[0], entries[1]]
+    rows = gather(chosen)
+    assert rows.count.tolist() == [70, 50, 120]
+    assert rows.values.shape == (240, 3, 4)
+    for entry, first, count in zip(chosen, rows.first, rows.count, strict=True):
+        assert np.array_equal(rows.values[first : first + count], FeatureStore.open(entry))
+    assert isinstance(rows.values.base, np.memmap) == (free > 1000)
+    changed = rows.values[0, 0, 0] = 7
+    assert changed not in gather(chosen).values[0, 0], "what is written stays with the process"
+
+
+def test_any_number_of_entries_takes_few_open_files(tmp_path: Path) -> None:
+    store, entries = FeatureStore(tmp_path / "store"), []
+    for number in range(60):
+        source = tmp_path / f"{number}.wav"
+        source.write_text(str(number))
+        entries.append(store.write(source, FEATURE, np.full((5, 3, 4), number, np.int16)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with (tmp_path / "next").open("w") as file:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + 30, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            _ = [FeatureStore.open(entry) for entry in entries]
+        rows = gather(entries)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert rows.values[rows.first, 0, 0].tolist() == list(range(60))
 
 
 def test_an_entry_that_is_gone_is_named(entries: list[Path]) -> None:

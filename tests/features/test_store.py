@@ -1,4 +1,9 @@
+import math
+import os
 import pickle
+import sqlite3
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,11 @@ from sedcrnn.features.frames import Frames
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 
+# Entries of the file `source` in the store, as version 0.2.0 named them.
+EARLIER = (
+    "spectrogram-e7fc996895e206a1/d13415b5eb34476470d0639050810787.npy",
+    "frames-0acf250f24062120/79d10fb33543d08e001517f87b4ffae3.npy",
+)
 VALUES = np.arange(50 * 3 * 4, dtype=np.int16).reshape(50, 3, 4)
 SPECTROGRAM = Spectrogram(bank=RecursiveGammatone())
 
@@ -88,6 +98,12 @@ def test_the_key_changes_with_the_name_and_the_version(store, source, monkeypatc
     assert len({before, newer, store.key(source, SPECTROGRAM)}) == 3
 
 
+def test_keys_of_earlier_versions_stay(store, source):
+    assert store.path(source, SPECTROGRAM).relative_to(store.root).as_posix() == EARLIER[0]
+    assert store.path(source, Frames(height=224, width=224)).relative_to(store.root).as_posix() == EARLIER[1]
+    assert store.key(source, SPECTROGRAM) == Path(EARLIER[0]).stem
+
+
 def test_the_key_follows_content_and_not_path(store, source, tmp_path):
     key = store.key(source, SPECTROGRAM)
     moved = source.rename(tmp_path / "b.wav")
@@ -149,6 +165,106 @@ def test_an_entry_is_known_until_it_changes(store, source):
     entry.unlink()
     assert not store.knows(source, SPECTROGRAM)
     assert not store.verify(entry)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    paths = [tmp_path / f"{number}.wav" for number in range(20)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    return paths
+
+
+@pytest.fixture
+def connections(monkeypatch):
+    """Every connection to a database that is opened."""
+    opened, connect = [], sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda *given, **named: opened.append(given) or connect(*given, **named))
+    return opened
+
+
+def test_many_files_are_looked_up_at_once_and_then_remembered(store, sources, connections):
+    for source in sources:
+        store.write(source, SPECTROGRAM, VALUES)
+    other = FeatureStore(store.root)
+    connections.clear()
+    assert other.known(sources, SPECTROGRAM) == [True] * 20
+    assert len(connections) == 2  # for the files, and for their entries
+    connections.clear()
+    assert other.known(sources, SPECTROGRAM) == [True] * 20
+    assert other.paths(sources, SPECTROGRAM) == [store.path(source, SPECTROGRAM) for source in sources]
+    assert connections == []
+
+
+def test_of_many_files_those_are_unknown_that_changed_or_went(store, sources, tmp_path):
+    for source in sources[:5]:
+        store.write(source, SPECTROGRAM, VALUES)
+    keys = store.keys(sources, SPECTROGRAM)
+    assert len(set(keys)) == 20
+    longer, rewritten, put_back, entry = sources[0], sources[1], sources[2], store.path(sources[3], SPECTROGRAM)
+    longer.write_bytes(b"0.wav, longer")
+    rewritten.write_bytes(b"other")
+    times = put_back.stat()
+    put_back.write_bytes(b"2.wav"[::-1])
+    os.utime(put_back, ns=(times.st_atime_ns, times.st_mtime_ns))  # only the inode's own time tells
+    os.utime(entry)
+    for used in (store, FeatureStore(store.root)):
+        assert used.known([*sources[:6], tmp_path / "gone.wav"], SPECTROGRAM) == [False] * 4 + [True] + [False] * 2
+    changed = [old != new for old, new in zip(keys, store.keys(sources, SPECTROGRAM), strict=True)]
+    assert changed == [True] * 3 + [False] * 17
+    with pytest.raises(ClipError, match=r"gone\.wav' is listed but absent"):
+        store.keys([sources[0], tmp_path / "gone.wav"], SPECTROGRAM)
+
+
+def test_what_two_stores_learn_at_once_both_know(store, sources):
+    other = FeatureStore(store.root)
+    assert other.known(sources, SPECTROGRAM) == [False] * 20
+    with store.saving_every(math.inf), other.saving_every(math.inf):
+        for source in sources[:12]:
+            store.write(source, SPECTROGRAM, VALUES)
+        for source in sources[12:]:
+            other.write(source, SPECTROGRAM, VALUES)
+        assert FeatureStore(store.root).known(sources, SPECTROGRAM) == [False] * 20
+    for used in (store, other, FeatureStore(store.root)):
+        assert used.known(sources, SPECTROGRAM) == [True] * 20
+
+
+def test_what_is_learnt_is_written_down_at_once_or_only_so_often(store, sources, monkeypatch):
+    clock = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    store.write(sources[0], SPECTROGRAM, VALUES)
+    with store.saving_every(2.0):
+        store.write(sources[1], SPECTROGRAM, VALUES)
+        assert FeatureStore(store.root).known(sources[:3], SPECTROGRAM) == [True, False, False]
+        clock += 2
+        store.write(sources[2], SPECTROGRAM, VALUES)
+        assert FeatureStore(store.root).known(sources[:3], SPECTROGRAM) == [True, True, False]
+        store.write(sources[3], SPECTROGRAM, VALUES)
+    assert FeatureStore(store.root).known(sources[:5], SPECTROGRAM) == [True] * 4 + [False]
+
+
+def test_what_one_process_learns_another_may_write_down(store, sources):
+    with store.saving_every(math.inf):
+        store.write(sources[0], SPECTROGRAM, VALUES)
+        learnt = store.take_unsaved()
+    assert len(learnt) == 2  # the file and its entry
+    other = FeatureStore(store.root)
+    assert not other.knows(sources[0], SPECTROGRAM)
+    other.remember(learnt)
+    assert other.knows(sources[0], SPECTROGRAM)
+    assert FeatureStore(store.root).knows(sources[0], SPECTROGRAM)
+
+
+def test_a_store_that_cannot_be_written_is_read(store, sources, monkeypatch, caplog):
+    store.write(sources[0], SPECTROGRAM, VALUES)
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda file, **named: connect(f"file:{file}?mode=ro", uri=True, **named))
+    readable = FeatureStore(store.root)
+    assert readable.known(sources[:2], SPECTROGRAM) == [True, False]
+    np.testing.assert_array_equal(readable.read(sources[0], SPECTROGRAM), VALUES)
+    assert caplog.messages == []
+    assert readable.key(sources[1], SPECTROGRAM) == store.key(sources[1], SPECTROGRAM)
+    assert "is read-only: what 1 file(s) hold is found out anew each time." in caplog.text
 
 
 def test_a_failed_write_leaves_nothing(store, source):

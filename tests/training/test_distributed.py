@@ -20,11 +20,12 @@ from omegaconf import OmegaConf
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows
 from sedcrnn.errors import ConfigError, DataError
-from sedcrnn.sweeps.ranks import check_sweep, count_processes, rank_and_world_size, shared
+from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes, rank_and_world_size, shared
 from sedcrnn.training.stage import make_datamodule
 
 PROGRAM = Path(__file__).with_name("distributed_program.py")
 CPU = {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu"}
+SHELL = {"SLURM_JOB_NAME": "bash", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -132,12 +133,15 @@ def test_a_fold_of_fewer_clips_than_processes_is_refused() -> None:
         ({"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}, (3, 4)),  # torchrun
         ({"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}, (5, 8)),  # srun
         ({"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"}, (1, 2)),  # Lightning
+        # Lightning, in a shell that srun started
+        ({**SHELL, "LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"}, (1, 2)),
+        (SHELL, (0, 1)),
     ],
 )
 def test_rank_and_world_size_are_those_that_started_the_process(
     environment: dict[str, str], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "WORLD_SIZE", "SLURM_NTASKS"):
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -161,6 +165,16 @@ def test_processes_are_counted_as_lightning_does() -> None:
     assert count_processes(CPU | {"devices": 1}) == 1
     assert count_processes(CPU | {"devices": 3, "num_nodes": 2, "strategy": "ddp"}) == 6
     assert count_processes(CPU | {"devices": "auto"}) == 1
+
+
+def test_a_trainer_for_another_number_of_processes_than_were_started_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_world_size(3)  # Lightning will start them
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_world_size(2)
+    with pytest.raises(ConfigError, match="2 processes were started, and the trainer asks for 1"):
+        check_world_size(1)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STEPS, SIZE = 50, 224
 WORKERS = (0, 2, 4, 8)
 BATCH = {"spectrogram": 256, "frames": 32}
-CLIPS = {"spectrogram": 1000, "frames": 32}
+CLIPS = {"spectrogram": 1000, "frames": 16}
 AUGMENTED = SpectrogramAugmentation(gain=6, swap=0.5, band_masks=2, column_masks=2)
 RAW = Frames(height=SIZE, width=SIZE)
 JPEG = replace(RAW, storage="jpeg")
@@ -131,7 +131,7 @@ def make_dataset(name: str, folder: Path, tiny: bool = False) -> WindowDataset:
 
 def _rates_of(name: str, folder: Path, tiny: bool) -> Iterator[dict[str, Any]]:
     feature, augmentation = INPUTS[name]
-    dataset, batch_size, seconds = make_dataset(name, folder, tiny), BATCH[feature.name], 0.1 if tiny else 1.5
+    dataset, batch_size, seconds = make_dataset(name, folder, tiny), BATCH[feature.name], 0.1 if tiny else 1.0
     if not feature.coded and augmentation is None:
         path = dataset.packs[feature.name].path if feature.packed else dataset.entries[feature.name][0]
         bare = per_second(bare_map(path, STEPS_PER_WINDOW * feature.per_step, batch_size), batch_size, seconds)
@@ -140,7 +140,7 @@ def _rates_of(name: str, folder: Path, tiny: bool) -> Iterator[dict[str, Any]]:
         loader = per_second(loaded(dataset, batch_size, number), batch_size, seconds)
         inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in loaded(dataset, batch_size, number))
         network = per_second(inputs, batch_size, seconds)
-        yield {"input": name, "processes": number, "windows/s, loader": loader, "as network input": network}
+        yield {"input": name, "processes": str(number), "windows/s, loader": loader, "as network input": network}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from sedcrnn.benchmarks.gpu_stages import Stage, make_stage
 from sedcrnn.benchmarks.gpu_timing import DEVICE, GPU, Row, arithmetic, matrix_speed, now, seconds_of
 from sedcrnn.config.targets import build
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.execution import choose_precision, compile_in_place, convolutional_parts
+from sedcrnn.networks.execution import choose_precision, compile_in_place
 from sedcrnn.networks.freezing import parameter_groups
 
 
@@ -121,21 +121,17 @@ def bare_steps(tiny: bool, name: str, windows: int) -> Iterator[Row]:
             yield _speed(name, stage.windows, way, step, flops, tiny)
 
 
-def compiled_steps(tiny: bool, name: str, windows: int, mode: str | None = None) -> Iterator[Row]:
-    """The same, compiled as `recipe.compile` does, or in another mode; and how long that takes."""
+def compiled_steps(tiny: bool, name: str, windows: int, mode: bool | str) -> Iterator[Row]:
+    """The same, compiled as `recipe.compile` says; and how long that takes."""
     stage = make_stage(name, windows, tiny)
     flops = _flops(stage)
     network = stage.module.network
-    if mode is None:
-        compile_in_place(network, DEVICE)
-    else:
-        for part in convolutional_parts(network):
-            part.compile(mode=mode)
+    compile_in_place(network, DEVICE, mode)
     step = Step(network, stage.batch, bf16=True)
     started = now()
     step()
     seconds = now() - started
-    way = f"bf16, compiled{f' ({mode})' if mode else ''}"
+    way = f"bf16, compiled{f' ({mode})' if isinstance(mode, str) else ''}"
     yield {**_speed(name, stage.windows, way, step, flops, tiny), "first step s": seconds}
 
 
@@ -234,7 +230,7 @@ def under_lightning(tiny: bool, name: str, batch_sizes: Sequence[int]) -> Iterat
         batches: Any = [loaded] * steps
         clock = EpochClock(skipped, steps)
         node = {**stage.trainer, "precision": choose_precision("auto", stage.trainer["accelerator"])}
-        node |= {"max_epochs": 1 if tiny else 3, "limit_val_batches": 0, "enable_progress_bar": False}
+        node |= {"max_epochs": 1 if tiny else 2, "limit_val_batches": 0, "enable_progress_bar": False}
         trainer = build(node, "trainer", callbacks=[clock], logger=False, enable_checkpointing=False)
         with warnings.catch_warnings(action="ignore"):
             trainer.fit(stage.module, DataLoader(batches, batch_size=None))

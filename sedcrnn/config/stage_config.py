@@ -98,7 +98,10 @@ class RecipeConfig:
     cache_frozen: Annotated[Flag, "Compute what frozen parts make of each clip once, and train the rest on that."]
     l2: Annotated[dict[str, NotNegative], "Part of the network -> L2 coefficient of its kernels."]
     early_stopping_patience: Annotated[Count, "Training ends after so many epochs without a lower validation loss."]
-    compile: Annotated[Flag, "torch.compile on the convolutional parts; needs a C++ compiler."]
+    compile: Annotated[
+        Flag | Literal["reduce-overhead"],
+        "torch.compile on the convolutional parts, needs a C++ compiler; reduce-overhead: as CUDA graphs.",
+    ]
     gradient_checkpointing: Annotated[
         Flag, "Recompute the frame encoder's maps in the backward pass: less memory, more time."
     ]

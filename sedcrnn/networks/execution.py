@@ -77,8 +77,12 @@ def convolutional_parts(network: SceneNetwork) -> list[nn.Module]:
     ]
 
 
-def compile_in_place(network: SceneNetwork, device: torch.device) -> None:
-    """Compile the convolutional parts at their next call; GRUs and dense layers gain nothing.
+def compile_in_place(network: SceneNetwork, device: torch.device, mode: bool | str = True) -> None:
+    """Compile the convolutional parts at their next call, by torch's default or in another mode of torch.compile; GRUs
+    and dense layers gain nothing.
+
+    CUDA graphs (`reduce-overhead`) are recorded for every size of a batch, of which there are four at most: training
+    and evaluation have two each.
 
     `torch.compile(network)` would rename the keys of every checkpoint, and what a LightningModule or a `heads()` calls
     is not `forward`, the one method that `network.compile()` compiles.
@@ -91,8 +95,9 @@ def compile_in_place(network: SceneNetwork, device: torch.device) -> None:
             "It needs a C++ compiler (g++, or clang++ on macOS, or what CXX names), and Triton on a GPU",
             "Install one, or set recipe.compile=false",
         ) from error
+    chosen = {"mode": mode, "dynamic": False} if isinstance(mode, str) else {}
     for part in convolutional_parts(network):
-        part.compile()
+        part.compile(**chosen)
 
 
 def checkpoint_encoders(network: SceneNetwork) -> None:

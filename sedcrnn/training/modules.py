@@ -168,7 +168,7 @@ class SceneModule(LightningModule):
     def on_fit_start(self) -> None:
         """Choose how the network is run, before the first batch."""
         if self.recipe["compile"]:
-            compile_in_place(self.network, self.trainer.strategy.root_device)
+            compile_in_place(self.network, self.trainer.strategy.root_device, self.recipe["compile"])
         if self.recipe["gradient_checkpointing"]:
             checkpoint_encoders(self.network)
 

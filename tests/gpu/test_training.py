@@ -28,6 +28,7 @@ WAYS = {
     "32-true": (["trainer.precision=32-true"], 1e-2),
     "bf16": (["trainer.precision=bf16-mixed"], 5e-2),
     "bf16, compiled": (["trainer.precision=bf16-mixed", "recipe.compile=true"], 5e-2),
+    "bf16, graphs": (["trainer.precision=bf16-mixed", "recipe.compile=reduce-overhead"], 5e-2),
 }
 
 
@@ -37,8 +38,16 @@ def references() -> dict[str, list[float]]:
     return {}
 
 
-@pytest.mark.parametrize("way", [*list(WAYS)[:2], pytest.param("bf16, compiled", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", list(STAGES))
+# Compiling takes half a minute each.
+COMPILED = ["audio", "visual, fine-tuning", "fusion, fine-tuning"]
+CASES = [
+    *((name, way) for name in STAGES for way in list(WAYS)[:2]),
+    *(pytest.param(name, "bf16, compiled", marks=pytest.mark.slow) for name in COMPILED),
+    pytest.param("audio", "bf16, graphs", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "way"), CASES)
 def test_a_stage_learns_as_on_the_cpu(
     on_cpu: Stage,
     on_device: Stage,

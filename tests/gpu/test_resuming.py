@@ -16,6 +16,12 @@ pytestmark = pytest.mark.gpu
 Stage = Callable[..., TrainConfig]
 
 
+@pytest.fixture
+def backbone() -> tuple[str, ...]:
+    """Its pools do not overlap: on a GPU, unlike those of a ResNet, their gradient is the same every time."""
+    return ("model.network.backbone=vgg11", "model.network.normalisation=imagenet")
+
+
 class KilledError(BaseException):
     """Stands for a signal: nothing in training may catch it."""
 

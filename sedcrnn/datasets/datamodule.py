@@ -29,7 +29,11 @@ class SceneDataModule(SceneData, LightningDataModule):
         dataset = self.dataset("train")
         kind = SameWindows if getattr(self.trainer, "overfit_batches", 0) > 0 else RandomWindows
         ids = [clip.id for clip in dataset.clips]
-        return self._loader(dataset, kind(ids, dataset.steps, self.batch_size, self.seed, *self._rank()))
+        windows = kind(ids, dataset.steps, self.batch_size, self.seed, *self._rank())
+        # Lightning does so later, when processes that load have asked for the first windows already; and it counts the
+        # last epoch of a run that is resumed from its end as processed only after that.
+        windows.set_epoch(self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 0)
+        return self._loader(dataset, windows)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """All windows of the clips that select the checkpoint."""

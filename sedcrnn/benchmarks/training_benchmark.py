@@ -173,7 +173,7 @@ def matrix_speed(dtype: torch.dtype) -> float:
 
 def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> float:
     """Print a stage's rows; returns the samples/s of its float32 step."""
-    loaded = next(iter(datamodule.train_dataloader()))
+    loaded = datamodule.on_after_batch_transfer(next(iter(datamodule.train_dataloader())), 0)
     windows = datamodule.batch_size
     again = torch.arange(windows) % len(loaded["scene"])  # there may be fewer clips than the batch has windows
     batch = {key: values[again].to(DEVICE) for key, values in loaded.items()}

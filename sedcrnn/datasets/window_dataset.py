@@ -125,6 +125,9 @@ class WindowDataset(ClipWindows):
         self.entries = {
             name: store.paths([feature.source(clip) for clip in clips], feature) for name, feature in features.items()
         }
+        self._first = {
+            name: [pack.bounds[entry][0] for entry in self.entries[name]] for name, pack in self.packs.items()
+        }
         # Steps that every feature of a clip has; audio and video may differ by a little in length.
         steps = [
             min(len(self._stored(name, clip)) // feature.per_step for name, feature in features.items())
@@ -164,10 +167,13 @@ class WindowDataset(ClipWindows):
     def _cut(self, name: str, windows: Sequence[Window]) -> Values:
         """Windows of a feature as they are stored (window, row, ...)."""
         per_step = self.features[name].per_step
-        cuts = [
-            self._stored(name, window.clip)[window.step * per_step : (window.step + STEPS_PER_WINDOW) * per_step]
-            for window in windows
-        ]
+        rows = STEPS_PER_WINDOW * per_step
+        if name in self.packs:
+            packed, first = self.packs[name].values, self._first[name]
+            starts = [first[window.clip] + window.step * per_step for window in windows]
+            return np.stack([packed[start : start + rows] for start in starts])
+        opened = [(FeatureStore.open(self.entries[name][window.clip]), window.step * per_step) for window in windows]
+        cuts = [stored[start : start + rows] for stored, start in opened]
         if len({cut.shape for cut in cuts}) > 1:  # coded frames, whose rows differ in length from clip to clip
             length = max(cut.shape[-1] for cut in cuts)
             cuts = [np.pad(cut, ((0, 0), (0, length - cut.shape[-1]))) for cut in cuts]

@@ -1,4 +1,5 @@
-"""Training speed of every stage beside its floor, and where the time goes: samples/s, ratios and shares in one run.
+"""Training speed of every stage on a CPU beside its floor, and where the time goes: samples/s, ratios and shares in one
+run. For a GPU there is `gpu_check`.
 
 python -m sedcrnn.benchmarks.training_benchmark     (make bench-train; `... fusion` measures only stages that begin so)
 
@@ -16,11 +17,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 import torch
@@ -41,43 +42,35 @@ from sedcrnn.training.init_from import complete_network
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import make_datamodule, with_used_features
 
-GPU = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if GPU else "cpu")
+CPU = torch.device("cpu")
 PRECISIONS = {"fp32": torch.float32}
-if choose_precision("auto", "auto") == "bf16-mixed":  # elsewhere it would be emulated
+if choose_precision("auto", "cpu") == "bf16-mixed":  # elsewhere it would be emulated
     PRECISIONS["bf16"] = torch.bfloat16
 _UNCACHED, _UNFROZEN = ["recipe.cache_frozen=false"], ["recipe.cache_frozen=false", "recipe.frozen=[]"]
 _LARGE = ["features.frames.height=224", "features.frames.width=224"]
 
-# Name -> experiment, windows in a step on a CPU and on a GPU, and overrides. What surrounds a network shows where the
-# network is small, or where its frozen parts have been computed before.
-STAGES: dict[str, tuple[str, int, int, list[str]]] = {
-    "audio": ("audio", 32, 256, []),
-    "audio, 2 filters per block": ("audio", 8, 32, ["model.network.filters=[2,2,2]"]),
-    "visual, frozen, 64x64": ("visual", 8, 32, _UNCACHED),
-    "visual, unfrozen, 64x64": ("visual", 8, 32, _UNFROZEN),
-    "visual, frozen, 224x224": ("visual", 1, 32, [*_UNCACHED, *_LARGE]),
-    "visual, unfrozen, 224x224": ("visual", 1, 32, [*_UNFROZEN, *_LARGE]),
-    "visual, cached": ("visual", 16, 16, []),
-    "fusion, frozen, 64x64": ("fusion", 8, 32, _UNCACHED),
-    "fusion, unfrozen, 64x64": ("fusion", 8, 32, _UNFROZEN),
-    "fusion, cached": ("fusion", 16, 16, []),
+# Name -> experiment, windows in a step, and overrides. What surrounds a network shows where the network is small, or
+# where its frozen parts have been computed before.
+STAGES: dict[str, tuple[str, int, list[str]]] = {
+    "audio": ("audio", 32, []),
+    "audio, 2 filters per block": ("audio", 8, ["model.network.filters=[2,2,2]"]),
+    "visual, frozen, 64x64": ("visual", 8, _UNCACHED),
+    "visual, unfrozen, 64x64": ("visual", 8, _UNFROZEN),
+    "visual, frozen, 224x224": ("visual", 1, [*_UNCACHED, *_LARGE]),
+    "visual, unfrozen, 224x224": ("visual", 1, [*_UNFROZEN, *_LARGE]),
+    "visual, cached": ("visual", 16, []),
+    "fusion, frozen, 64x64": ("fusion", 8, _UNCACHED),
+    "fusion, unfrozen, 64x64": ("fusion", 8, _UNFROZEN),
+    "fusion, cached": ("fusion", 16, []),
 }
-
-
-def now() -> float:
-    """Seconds of a clock, when the device has done its work."""
-    if GPU:
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def rendered_stage(name: str, folder: Path) -> tuple[SceneModule, SceneDataModule]:
     """A stage with new weights on the smallest set of rendered clips; where the recipe caches what frozen parts make,
     it has been computed."""
-    experiment, on_cpu, on_gpu, overrides = STAGES[name]
+    experiment, windows, overrides = STAGES[name]
     fixed = ["data=synthetic_tiny", f"data.root={folder}/data", f"store={folder}/store", "features=small"]
-    fixed += ["recipe.mixup_alpha=0", "recipe.scheduler=null", f"recipe.batch_size={on_gpu if GPU else on_cpu}"]
+    fixed += ["recipe.mixup_alpha=0", "recipe.scheduler=null", f"recipe.batch_size={windows}"]
     fixed += ["model=fusion_new"] if experiment == "fusion" else []
     config = with_used_features(checked(compose("train", [f"experiment={experiment}", *fixed, *overrides])))
     datamodule = make_datamodule(config)
@@ -87,9 +80,9 @@ def rendered_stage(name: str, folder: Path) -> tuple[SceneModule, SceneDataModul
     kind = resolve(config.model["_target_"], "module")
     module = kind(network, asdict(config.recipe), list(datamodule.manifest.scenes), {}, {}, [], seed=0)
     if config.recipe.cache_frozen:
-        datamodule = datamodule.encoded_by(FrozenEncoder(module.network, network, datamodule.features, device=DEVICE))
+        datamodule = datamodule.encoded_by(FrozenEncoder(module.network, network, datamodule.features))
         datamodule.setup()
-    return module.to(DEVICE).train(), datamodule
+    return module.train(), datamodule
 
 
 class _Steps(Protocol):
@@ -111,15 +104,15 @@ class _Loop:
     def step(self, batch: dict[str, Tensor]) -> list[float]:
         """Train on a batch; seconds of the forward and the backward pass and the optimiser."""
         self.optimizer.zero_grad()
-        times = [now()]
-        with torch.autocast(DEVICE.type, torch.bfloat16) if self.precision == "bf16" else nullcontext():
+        times = [perf_counter()]
+        with torch.autocast("cpu", torch.bfloat16) if self.precision == "bf16" else nullcontext():
             logits = self.network.heads_of(batch)[self.network.head_names[-1]]
         loss = F.cross_entropy(logits.float(), batch["scene"])
-        times.append(now())
+        times.append(perf_counter())
         loss.backward()  # type: ignore[no-untyped-call]
-        times.append(now())
+        times.append(perf_counter())
         self.optimizer.step()
-        times.append(now())
+        times.append(perf_counter())
         return [after - before for before, after in itertools.pairwise(times)]
 
 
@@ -157,18 +150,18 @@ def variants(module: SceneModule, compiled: bool) -> Iterator[tuple[str, _Loop]]
         yield f"{precision}, weights channels_last", _Loop(network, precision)
         if compiled:
             network = copy.deepcopy(module.network)
-            compile_in_place(network, DEVICE)
+            compile_in_place(network, CPU)
             yield f"{precision}, compiled", _Loop(network, precision)
 
 
 def matrix_speed(dtype: torch.dtype) -> float:
     """Operations per second of a product of two square matrices: the most that a network could reach."""
-    size = 8192 if GPU else 1024
-    one, other = torch.rand(2, size, size, device=DEVICE, dtype=dtype)
+    size = 1024
+    one, other = torch.rand(2, size, size, dtype=dtype)
     torch.mm(one, other)
-    started = now()
+    started = perf_counter()
     torch.mm(one, other)
-    return 2 * size**3 / (now() - started)
+    return 2 * size**3 / (perf_counter() - started)
 
 
 def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> float:
@@ -176,9 +169,9 @@ def bare_loops(name: str, module: SceneModule, datamodule: SceneDataModule) -> f
     loaded = datamodule.on_after_batch_transfer(next(iter(datamodule.train_dataloader())), 0)
     windows = datamodule.batch_size
     again = torch.arange(windows) % len(loaded["scene"])  # there may be fewer clips than the batch has windows
-    batch = {key: values[again].to(DEVICE) for key, values in loaded.items()}
+    batch = {key: values[again] for key, values in loaded.items()}
     loops: dict[str, _Steps] = dict(variants(module, compiled=name == "audio"))
-    keras = keras_loops(windows) if name == "audio" and not GPU else {}
+    keras = keras_loops(windows) if name == "audio" else {}
     loops |= keras
     with FlopCounterMode(display=False) as counter:
         loops["fp32"].step(batch)
@@ -217,7 +210,7 @@ class _StepClock(Callback):
         self.started = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        before, self.started = self.started, now()
+        before, self.started = self.started, perf_counter()
         if batch_idx:
             self.steps.append(self.started - before)
 
@@ -226,7 +219,7 @@ def under_lightning(module: SceneModule, datamodule: SceneDataModule) -> float:
     """Seconds of a step under a Trainer as a stage has it, without bar and logger."""
     clock = _StepClock()
     trainer = Trainer(
-        accelerator="gpu" if GPU else "cpu",
+        accelerator="cpu",
         devices=1,
         max_epochs=3,
         callbacks=[clock],
@@ -245,7 +238,7 @@ def main() -> None:
     begin = "".join(sys.argv[1:2])
     keep_freed_memory()  # as training does
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    device = torch.cuda.get_device_name() if GPU else f"CPU, {torch.get_num_threads()} threads"
+    device = f"CPU, {torch.get_num_threads()} threads"
     print(f"{device}, torch {torch.__version__}{'' if 'bf16' in PRECISIONS else ', no native bf16'}")
     print(
         f"{'samples/s of a bare loop':54}{'batch':>6}{'speed':>9}{'x fp32':>8}{'floor':>9}{'of floor':>9}"

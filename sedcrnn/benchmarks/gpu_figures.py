@@ -154,15 +154,6 @@ FIGURES: dict[str, Figure] = {
         )
         for name, windows, mode in ((_VGG, 32, True), ("audio", 32, GRAPHS), ("audio", 256, GRAPHS))
     },
-    **{
-        f"fed: {name}, {inputs}, {windows}, {mode}": Figure(
-            f"Training with the loader on {DEVICE_NAME}, {os.cpu_count()} cores",
-            partial(gpu_feeding.fed_steps, name=name, inputs=inputs, windows=windows, mode=mode),
-            seconds=60,
-        )
-        for name, inputs, windows, mode in FED
-    },
-    "loader": Figure(f"The loader, with {os.cpu_count()} cores", data_benchmark.rates, seconds=90),
     **_of_stages(
         "graph",
         "A whole bf16 step as a CUDA graph",
@@ -189,4 +180,13 @@ FIGURES: dict[str, Figure] = {
         for preset in ("visual", "visual_small", "visual_large", "visual_cpu")
     },
     "front end": Figure(f"Gammatone banks on {DEVICE_NAME}", front_end),
+    **{
+        f"fed: {name}, {inputs}, {windows}, {mode}": Figure(
+            f"Training with the loader on {DEVICE_NAME}, {os.cpu_count()} cores",
+            partial(gpu_feeding.fed_steps, name=name, inputs=inputs, windows=windows, mode=mode),
+            seconds=60,
+        )
+        for name, inputs, windows, mode in FED
+    },
+    "loader": Figure(f"The loader, with {os.cpu_count()} cores", data_benchmark.rates, seconds=90),
 }

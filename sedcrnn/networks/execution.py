@@ -95,6 +95,8 @@ def compile_in_place(network: SceneNetwork, device: torch.device, mode: bool | s
             "It needs a C++ compiler (g++, or clang++ on macOS, or what CXX names), and Triton on a GPU",
             "Install one, or set recipe.compile=false",
         ) from error
+    # What earlier stages of this process compiled counts towards a limit, above which torch no longer compiles.
+    torch.compiler.reset()
     chosen = {"mode": mode, "dynamic": False} if isinstance(mode, str) else {}
     for part in convolutional_parts(network):
         part.compile(**chosen)

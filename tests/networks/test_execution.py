@@ -81,6 +81,10 @@ def test_compiled_in_place_a_network_has_the_same_keys_gradients_and_statistics(
         torch.manual_seed(0)
         return AudioNetwork(scenes=3, filters=(2,), frame_pooling=(2,))
 
+    for size in range(torch._dynamo.config.recompile_limit + 1):  # as many as torch compiles of one kind of module
+        earlier = AudioNetwork(scenes=3, filters=(2,), frame_pooling=(2,), channels=2 + size)
+        compile_in_place(earlier, torch.device("cpu"))
+        earlier.blocks(torch.zeros(1, 2 + size, 4, 4))
     plain, compiled = build(), build()
     keys = list(plain.state_dict())
     compile_in_place(compiled, torch.device("cpu"))

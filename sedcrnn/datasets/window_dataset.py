@@ -125,15 +125,10 @@ class WindowDataset(ClipWindows):
         self.entries = {
             name: store.paths([feature.source(clip) for clip in clips], feature) for name, feature in features.items()
         }
-        self._first = {
-            name: [pack.bounds[entry][0] for entry in self.entries[name]] for name, pack in self.packs.items()
-        }
+        self._bounds = {name: [pack.bounds[entry] for entry in self.entries[name]] for name, pack in self.packs.items()}
         # Steps that every feature of a clip has; audio and video may differ by a little in length.
-        steps = [
-            min(len(self._stored(name, clip)) // feature.per_step for name, feature in features.items())
-            for clip in range(len(clips))
-        ]
-        super().__init__(clips, scenes, steps)
+        steps = [[rows // feature.per_step for rows in self._count_rows(name)] for name, feature in features.items()]
+        super().__init__(clips, scenes, list(map(min, zip(*steps, strict=True))))
 
     def values(self, windows: Sequence[Window]) -> Batch:
         """Network input of every feature, or what it is made from on the network's device: name -> (window, ...)."""
@@ -160,17 +155,19 @@ class WindowDataset(ClipWindows):
             batch[name] = self._input(name, decoded, draws)
         return batch
 
-    def _stored(self, name: str, clip: int) -> Values:
-        entry = self.entries[name][clip]
-        return self.packs[name][entry] if name in self.packs else FeatureStore.open(entry)
+    def _count_rows(self, name: str) -> list[int]:
+        """Rows of a feature that each clip has."""
+        if name in self.packs:
+            return [end - start for start, end in self._bounds[name]]
+        return [len(FeatureStore.open(entry)) for entry in self.entries[name]]
 
     def _cut(self, name: str, windows: Sequence[Window]) -> Values:
         """Windows of a feature as they are stored (window, row, ...)."""
         per_step = self.features[name].per_step
         rows = STEPS_PER_WINDOW * per_step
         if name in self.packs:
-            packed, first = self.packs[name].values, self._first[name]
-            starts = [first[window.clip] + window.step * per_step for window in windows]
+            packed, bounds = self.packs[name].values, self._bounds[name]
+            starts = [bounds[window.clip][0] + window.step * per_step for window in windows]
             return np.stack([packed[start : start + rows] for start in starts])
         opened = [(FeatureStore.open(self.entries[name][window.clip]), window.step * per_step) for window in windows]
         cuts = [stored[start : start + rows] for stored, start in opened]

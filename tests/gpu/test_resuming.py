@@ -18,7 +18,7 @@ Stage = Callable[..., TrainConfig]
 
 @pytest.fixture
 def backbone() -> tuple[str, ...]:
-    """Its pools do not overlap: on a GPU, unlike those of a ResNet, their gradient is the same every time."""
+    """Without overlapping pools, of whose gradient on a GPU torch says that it is not deterministic."""
     return ("model.network.backbone=vgg11", "model.network.normalisation=imagenet")
 
 

@@ -117,20 +117,23 @@ def test_without_a_compiler_the_option_is_an_error(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
-@pytest.mark.parametrize(("environment", "kept"), [({}, True), ({"MALLOC_MMAP_THRESHOLD_": "65536"}, False)])
-def test_freed_memory_is_used_again_unless_the_user_has_set_up_malloc(environment, kept):
+def test_freed_memory_is_used_again_unless_the_user_has_set_up_malloc():
     lines = [
         "import resource, torch",
         "from sedcrnn.networks.execution import keep_freed_memory",
         "keep_freed_memory()",
-        "for _ in range(3): torch.zeros(2**24)",
+        "def step(): tensors = [torch.zeros(2**20 * size) for size in (1, 2, 4, 8, 4, 2, 1)]",  # 88 MB in pieces
+        "for _ in range(10): step()",
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
-        "for _ in range(4): torch.zeros(2**24)",  # 64 MB, 16,384 pages
+        "for _ in range(10): step()",
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)",
     ]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     command = [sys.executable, "-c", "\n".join(lines)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean | environment)
-    faults = int(done.stdout)
-    # Huge pages of 2 MB, where the system gives them, make 32 faults of a tensor.
-    assert faults < 20 if kept else faults >= 4 * 32
+
+    def faults(environment: dict[str, str]) -> int:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean | environment)
+        return int(done.stdout)
+
+    # A chunk that is freed may be too small for the next tensor's alignment, so a few pages are fetched now and then.
+    assert faults({}) < faults({"MALLOC_MMAP_THRESHOLD_": "65536"}) / 10

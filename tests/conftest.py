@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -172,6 +173,33 @@ def stage(small: list[str]) -> Callable[..., TrainConfig]:
 def own_stage(smaller: list[str]) -> Callable[..., TrainConfig]:
     """As `stage`, with the data set among the overrides."""
     return partial(compose_stage, smaller)
+
+
+class KilledError(BaseException):
+    """Stands for a signal: nothing in training may catch it."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Trains a stage until a batch of an epoch begins, both counted from 0, looks around, and is killed there."""
+    from sedcrnn.training.modules import SceneModule
+    from sedcrnn.training.stage import train
+
+    begin_batch = SceneModule.on_train_batch_start
+
+    def train_and_kill(config: TrainConfig, epoch: int, batch: int, look: Callable[[], object] = lambda: None) -> None:
+        def or_kill(module: SceneModule, values: Any, batch_idx: int) -> None:
+            if (module.current_epoch, batch_idx) == (epoch, batch):
+                look()
+                raise KilledError
+            begin_batch(module, values, batch_idx)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(SceneModule, "on_train_batch_start", or_kill)
+            with pytest.raises(KilledError):
+                train(config)
+
+    return train_and_kill
 
 
 def compose_stage(small: list[str], experiment: str, *overrides: str) -> TrainConfig:

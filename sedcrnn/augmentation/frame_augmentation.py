@@ -33,7 +33,7 @@ class FrameAugmentation(Augmentation):
 
     def __call__(self, frames: Tensor, draw: int, /) -> Tensor:
         """Change one window (time, channel=3, height, width) uint8, RGB; all frames alike, and a draw always alike."""
-        with drawing_from(draw + 1):  # not the number itself, from which the spectrogram's changes are drawn
+        with drawing_from(draw + 1):  # not the number itself, of which a spectrogram's changes may make a seed, too
             # torchvision draws once per call, and takes leading dimensions for one image's.
             if self.crop < 1:
                 size, ratio = list(frames.shape[-2:]), (1 / self.crop_ratio, self.crop_ratio)

@@ -74,7 +74,7 @@ class SpectrogramAugmentation(Augmentation):
             windows = windows + self.gain * (2 * gains - 1) * (span > FLAT)  # a silent channel stays silent
         if self.swap:
             windows = torch.where(swapped, windows[:, [1, 0, *range(2, channels)]], windows)
-        mean = windows.mean((1, 2, 3), keepdim=True)
+        mean = windows.mean((1, 2, 3), keepdim=True) if masks else windows
         for number, (size, width, shape) in enumerate(masks):
             length = drawn[:, 2 * number] * width
             start = (drawn[:, 2 * number + 1] * (size - length)).floor()

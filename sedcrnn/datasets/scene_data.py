@@ -100,9 +100,8 @@ class SceneData:
             self.folds = make_folds(self.manifest, data.selection, data.validation_fraction, data.validation_seed)
             if data.shuffle_labels:
                 self.folds = shuffle_labels(self.folds, data.validation_seed)
-        if self._encoder is not None:
-            for fold in ("train", "validation"):
-                self.dataset(fold)
+        if self._encoder is not None and not self._datasets:
+            self._make_datasets("train", "validation")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -128,22 +127,36 @@ class SceneData:
     def dataset(self, fold: str) -> ClipWindows:
         """The clips of a fold with their features, or with what the encoder makes of them."""
         if fold not in self._datasets:
-            clips: tuple[Clip, ...] = getattr(self.folds, fold)
-            if not clips:
-                raise DataError(
-                    f"The {fold} fold of the data set '{self.manifest.name}' has no clips"
-                    + (f" ({len(self.skipped)} clips were skipped as unreadable)" if self.skipped else ""),
-                    "Every fold needs at least one clip",
-                    "Check the data set's lists and its media files",
-                )
-            scenes, encoder = self.manifest.scenes, self._encoder
-            if encoder is None:
-                arguments = (clips, scenes, self.features, self.store, self.augmentations, self._packs)
-                self._datasets[fold] = WindowDataset(*arguments)
-            else:
-                encoder.encode_all(clips, self.store, self.data.extraction_workers)
-                self._datasets[fold] = EncodedDataset(clips, scenes, encoder.read(clips, self.store))
+            self._make_datasets(fold)
         return self._datasets[fold]
+
+    def _make_datasets(self, *folds: str) -> None:
+        """What is encoded of several folds is packed as one, which is then the same however a seed divides them."""
+        scenes, encoder, store = self.manifest.scenes, self._encoder, self.store
+        clips = {fold: self._clips(fold) for fold in folds}
+        if encoder is None:
+            for fold, own in clips.items():
+                dataset = WindowDataset(own, scenes, self.features, store, self.augmentations, self._packs)
+                self._datasets[fold] = dataset
+            return
+        together = [clip for own in clips.values() for clip in own]
+        encoder.encode_all(together, store, self.data.extraction_workers)
+        encoded, start = encoder.read(together, store), 0
+        for fold, own in clips.items():
+            end = start + len(own)
+            values = {name: rows.of_clips(start, end) for name, rows in encoded.items()}
+            self._datasets[fold], start = EncodedDataset(own, scenes, values), end
+
+    def _clips(self, fold: str) -> tuple[Clip, ...]:
+        clips: tuple[Clip, ...] = getattr(self.folds, fold)
+        if not clips:
+            raise DataError(
+                f"The {fold} fold of the data set '{self.manifest.name}' has no clips"
+                + (f" ({len(self.skipped)} clips were skipped as unreadable)" if self.skipped else ""),
+                "Every fold needs at least one clip",
+                "Check the data set's lists and its media files",
+            )
+        return clips
 
     def example(self, fold: str) -> Batch:
         """The network's inputs for the first window of a fold, as a batch of one; of the features, not encoded."""

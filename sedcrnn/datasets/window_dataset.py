@@ -171,7 +171,7 @@ class WindowDataset(ClipWindows):
             return np.stack([packed[start : start + rows] for start in starts])
         opened = [(FeatureStore.open(self.entries[name][window.clip]), window.step * per_step) for window in windows]
         cuts = [stored[start : start + rows] for stored, start in opened]
-        if len({cut.shape for cut in cuts}) > 1:  # coded frames, whose rows differ in length from clip to clip
+        if self.features[name].coded:  # files, which differ in length from clip to clip
             length = max(cut.shape[-1] for cut in cuts)
             cuts = [np.pad(cut, ((0, 0), (0, length - cut.shape[-1]))) for cut in cuts]
         return np.stack(cuts)

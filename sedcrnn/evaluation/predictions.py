@@ -15,6 +15,7 @@ from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.window_dataset import Batch, ClipWindows, moved
 from sedcrnn.errors import CheckpointError
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.execution import keep_freed_memory
 from sedcrnn.runs.files import atomic
 
 # How the windows of a clip become one decision.
@@ -50,6 +51,7 @@ class Predictions:
 @torch.inference_mode()
 def predict(network: SceneNetwork, loader: DataLoader[Batch], device: str = "cpu") -> Predictions:
     """Run a network in evaluation mode over all windows of a loader of `ClipWindows`, in order."""
+    keep_freed_memory()
     network = network.to(device).eval()
     dataset = cast(ClipWindows, loader.dataset)
     labels, heads = [], []

@@ -24,7 +24,7 @@ from sedcrnn.evaluation.fold_scores import is_done, open_fold
 from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.execution import choose_device
+from sedcrnn.networks.execution import choose_device, keep_freed_memory
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.runs.files import write_json
 
@@ -60,6 +60,7 @@ def robustness(
     of["schema_version"] = ROBUSTNESS_SCHEMA_VERSION
     if is_done(folder / ROBUSTNESS, of):
         return folder / ROBUSTNESS
+    keep_freed_memory()
     network = checkpoint.build().to(device)
     whole = data.dataset(fold)
     windows = ConsecutiveWindows(whole.steps, batch_size=1).windows

@@ -10,7 +10,7 @@ processes of a computer. It can be deleted at any time, and is made again.
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,19 +34,18 @@ class Rows:
     first: NDArray[np.int64]
     count: NDArray[np.int64]
 
+    def of_clips(self, start: int, end: int) -> "Rows":
+        """Those of some of the clips, which follow one another."""
+        return replace(self, first=self.first[start:end], count=self.count[start:end])
+
 
 class Pack:
-    """The arrays of some entries in one file, by the name of the entry; pickled as its path alone."""
+    """The arrays of some entries in one file, `bounds` the rows of each; pickled without the values."""
 
     def __init__(self, path: Path, entries: Sequence[Path]) -> None:
         self.path, self.entries = path, entries
         ends = np.load(_ends(path)).tolist()
         self.bounds = dict(zip(entries, zip([0, *ends], ends, strict=False), strict=True))
-
-    def __getitem__(self, entry: Path) -> Values:
-        """The array of an entry, as `FeatureStore.open` gives it."""
-        start, end = self.bounds[entry]
-        return self.values[start:end]
 
     @cached_property
     def values(self) -> Values:
@@ -77,7 +76,7 @@ def make_pack(entries: Sequence[Path]) -> Pack | None:
             free = shutil.disk_usage(path.parent).free
             if needed > free:
                 log.warning(
-                    "Windows are read from %d files, which is slower: all in one (%s) need %.1f GB, and %.1f are free.",
+                    "%d files of the store stay apart, which is slower: as one (%s) they take %.1f GB of %.1f.",
                     len(entries), path, needed / 1e9, free / 1e9,
                 )  # fmt: skip
                 return None

@@ -148,6 +148,15 @@ def test_a_feature_of_ones_own_is_cut_and_given_to_the_network_as_it_is(stored: 
     assert whole.shape == (5, 2)
 
 
+def test_windows_that_differ_in_shape_are_no_batch_and_are_not_filled_up(clips: list[Clip], tmp_path: Path) -> None:
+    store, loudness = FeatureStore(tmp_path / "store"), Loudness()
+    for clip, width in zip(clips[:2], (2, 3), strict=True):
+        store.write(clip.audio, loudness, np.ones((10, width), np.float32))
+    dataset = WindowDataset(clips[:2], SCENES, {"loudness": loudness}, store)
+    with pytest.raises(ValueError, match="same shape"):
+        dataset.batch([Window(0, 0), Window(1, 0)])
+
+
 def test_values_are_read_from_the_store_or_from_the_file(
     stored: WindowDataset, clips: list[Clip], tmp_path: Path
 ) -> None:

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.runs.checkpoints import load_checkpoint
-from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import train
 
 pytestmark = pytest.mark.gpu
@@ -22,14 +20,10 @@ def backbone() -> tuple[str, ...]:
     return ("model.network.backbone=vgg11", "model.network.normalisation=imagenet")
 
 
-class KilledError(BaseException):
-    """Stands for a signal: nothing in training may catch it."""
-
-
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("experiment", ["audio", "visual", "visual_finetune", "fusion", "fusion_finetune"])
 def test_three_epochs_at_once_are_those_of_a_run_that_was_killed_after_the_first(
-    on_device: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: str, precision: str
+    on_device: Stage, tmp_path: Path, killed_at: Callable[..., None], experiment: str, precision: str
 ) -> None:
     overrides = [f"trainer.precision={precision}", "recipe.optimizer.lr=1e-3", "recipe.scheduler.patience=0"]
     overrides += ["recipe.mixup_alpha=0.4"] if experiment == "audio" else []
@@ -39,17 +33,7 @@ def test_three_epochs_at_once_are_those_of_a_run_that_was_killed_after_the_first
         return on_device(experiment, *overrides, f"runs={tmp_path / runs}")
 
     whole = train(config("whole"))
-    begin_batch = SceneModule.on_train_batch_start
-
-    def or_kill(module: SceneModule, batch: Any, batch_idx: int) -> None:
-        if (module.current_epoch, batch_idx) == (1, 1):
-            raise KilledError
-        begin_batch(module, batch, batch_idx)
-
-    monkeypatch.setattr(SceneModule, "on_train_batch_start", or_kill)
-    with pytest.raises(KilledError):
-        train(config("killed"))
-    monkeypatch.undo()
+    killed_at(config("killed"), 1, 1)
     killed = train(config("killed"))
     assert whole is not None
     assert killed is not None

@@ -56,6 +56,26 @@ def test_what_is_trained_on_kept_values_is_in_training_mode_and_what_made_them_i
     assert set(modes) == {(True, True, False, False)}
 
 
+def test_values_are_packed_once_however_a_seed_divides_the_training_fold(stage: Stage, tmp_path: Path) -> None:
+    module, packs = make_module("visual", stage), []
+    for seed in (0, 1):
+        overrides = [f"data.validation_seed={seed}", f"store={tmp_path / 'store'}", "model.network.hidden=4"]
+        data = make_datamodule(stage("visual", *overrides))
+        data.prepare_data()
+        data.setup()
+        encoded = data.encoded_by(FrozenEncoder(module.network, VISUAL, data.features))
+        encoded.setup()
+        validation = encoded.dataset("validation")
+        (window,) = validation.batch([Window(1, 3)])["visual_steps"]
+        kept = FrozenEncoder(module.network, VISUAL, data.features).steps
+        stored = data.store.read(validation.clips[1].video, kept)[3:8]
+        assert torch.equal(window, torch.tensor(stored))
+        packs.append(({path.name for path in (tmp_path / "store").glob("visual_steps-*/packed/*.npy")}, data.folds))
+    assert packs[0][0] == packs[1][0]
+    assert len(packs[0][0]) == 2  # the values, and where each clip's end
+    assert packs[0][1].validation != packs[1][1].validation
+
+
 def make_module(kind: str, stage: Stage) -> SceneModule:
     module, node, frozen = KINDS[kind]
     torch.manual_seed(0)

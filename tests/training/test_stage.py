@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,21 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import Timer
 
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.errors import CheckpointError, ConfigError, SedcrnnError
+from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.runs.checkpoints import BEST, LAST, load_checkpoint
-from sedcrnn.runs.files import locked
 from sedcrnn.training.init_from import check_initial, load_initial
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
-
-
-class KilledError(BaseException):
-    """Stands for a signal: nothing in training may catch it."""
 
 
 def test_a_run_folder_holds_config_record_metrics_and_checkpoint_and_every_epoch_is_logged(
@@ -146,49 +139,6 @@ def test_finetuning_takes_the_previous_weights_and_trains_all_of_them(
     assert any(name.startswith("gru.") for name in moved)
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    ["steps", pytest.param("plateau", marks=pytest.mark.slow), pytest.param("cosine", marks=pytest.mark.slow)],
-)
-def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
-) -> None:
-    options = ["trainer.max_epochs=5", "recipe.optimizer.lr=0.01", "model.network.dropout=0.2"]
-    options += ["recipe.scheduler.patience=0"] if schedule == "plateau" else ["recipe/scheduler=cosine"]
-
-    def config(runs: str) -> TrainConfig:
-        made = stage("audio", *options, f"runs={tmp_path / runs}")
-        if schedule == "steps":
-            made.recipe.scheduler = {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 2, "gamma": 0.5}
-        return made
-
-    whole = train(config("whole"))
-    assert whole is not None
-    begin_batch = SceneModule.on_train_batch_start
-
-    def or_kill(module: SceneModule, batch: Any, batch_idx: int) -> None:
-        if (module.current_epoch, batch_idx) == (3, 1):
-            raise KilledError
-        begin_batch(module, batch, batch_idx)
-
-    monkeypatch.setattr(SceneModule, "on_train_batch_start", or_kill)
-    with pytest.raises(KilledError):
-        train(config("killed"))
-    monkeypatch.undo()
-    (killed,) = (tmp_path / "killed").iterdir()
-    assert json.loads((killed / "record.json").read_text())["status"] == "running"
-    assert (killed / LAST).is_file()
-    assert train(config("killed")) == killed
-    assert (killed / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    assert load_checkpoint(str(killed)).digest == load_checkpoint(str(whole)).digest
-    rates = [float(row["train/learning_rate"]) for row in csv.DictReader((whole / "metrics.csv").open())]
-    if schedule == "steps":
-        assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
-    elif schedule == "cosine":
-        assert rates == pytest.approx([0.005 * (1 + math.cos(math.pi * epoch / 5)) for epoch in range(5)])
-    assert len(set(rates)) > 1
-
-
 def test_how_frames_are_kept_may_differ_from_the_start(stage: Stage, fusion_parts: dict[str, Path]) -> None:
     def check(override: str) -> None:
         config = stage("fusion", *starts(fusion_parts), override)
@@ -225,38 +175,6 @@ def test_wrong_starts_are_refused(stage: Stage, fusion_parts: dict[str, Path], t
         train(stage("fusion", f"init_from.audio={torn}", f"init_from.visual={visual}"))
 
 
-def left(tmp_path: Path) -> list[str]:
-    """Run folders, and whatever else lies beside them."""
-    return sorted(path.name for path in (tmp_path / "runs").iterdir())
-
-
-def test_a_run_that_never_finished_an_epoch_leaves_no_folder(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        (folder,) = (tmp_path / "runs").iterdir()
-        assert json.loads((folder / "record.json").read_text())["status"] == "running"
-        raise KilledError
-
-    monkeypatch.setattr("sedcrnn.training.modules.SceneModule.training_step", killed)
-    with pytest.raises(KilledError):
-        train(stage("audio"))
-    assert left(tmp_path) == []
-    monkeypatch.undo()
-    # SIGKILL leaves a folder, which the next training removes; one that has an epoch, or is held, stays
-    for name, checkpoint in (("audio-s7-00000000", None), ("audio-s8-00000000", LAST), ("audio-s9-00000000", None)):
-        folder = tmp_path / "runs" / name
-        folder.mkdir()
-        (folder / "record.json").write_text('{"status": "running"}')
-        if checkpoint:
-            (folder / checkpoint).parent.mkdir()
-            (folder / checkpoint).touch()
-    with locked(tmp_path / "runs" / "audio-s9-00000000" / ".lock", RuntimeError()):
-        run = train(stage("audio", "trainer.max_epochs=1"))
-    assert run is not None
-    assert left(tmp_path) == sorted(["audio-s8-00000000", "audio-s9-00000000", run.name])
-
-
 @pytest.mark.parametrize("experiment", ["audio", "fusion"])
 def test_a_trial_runs_every_fold_and_leaves_nothing(
     stage: Stage, fusion_parts: dict[str, Path], tmp_path: Path, experiment: str
@@ -289,23 +207,6 @@ def test_a_profile_is_written_beside_the_metrics(stage: Stage, caplog: pytest.Lo
     (profile,) = run.glob("*profile*")
     assert "run_training_epoch" in profile.read_text()
     assert any(str(profile) in line for line in caplog.messages)
-
-
-@pytest.mark.parametrize("given", ["callback", pytest.param("trainer", marks=pytest.mark.slow)])
-def test_when_its_time_is_over_a_run_goes_on_with_the_same_command(
-    stage: Stage, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = train(stage("audio", f"runs={tmp_path / 'whole'}"))
-    begun = tmp_path / "runs"
-    monkeypatch.setattr(Timer, "time_elapsed", lambda *_: 1e9 if list(begun.glob("*/checkpoints/last.ckpt")) else 0.0)
-    options = ["+trainer.max_time=00:01:00:00"] if given == "trainer" else ["callbacks=timer"]
-    with pytest.raises(SedcrnnError, match=r"time of audio was over after 2 epochs.*same command again"):
-        train(stage("audio", *options))
-    monkeypatch.undo()
-    run = train(stage("audio", *options))
-    assert run is not None
-    assert whole is not None
-    assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 The frame encoder gives values per frame; all else is per window, one for each step at which a 1-s window may start:
 46 in a clip of ten seconds. A batch of these is what `SceneNetwork.encode` makes of the inputs, to float tolerance.
+
+Frozen parts always compute in float32, in whatever precision a stage trains: so every stage, seed and evaluation on a
+kind of device shares what has been stored once.
 """
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,14 +36,11 @@ from sedcrnn.sweeps.ranks import shared
 
 AT_A_TIME = 50  # frames, or windows, in one batch of an encoder: those of ten seconds
 
-AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-"""Lightning's names of the precisions that values can be kept in; float32 holds them all."""
-
 
 @dataclass(frozen=True)
 class EncodedFeature:
     """What a frozen part makes of a feature of a clip, as the store knows it: a value that `SceneNetwork.decode` takes,
-    and the part's config, the digest of its weights, and the arithmetic."""
+    and the part's config, the digest of its weights, and the kind of device that computes it."""
 
     name: str
     base: Feature
@@ -58,20 +57,17 @@ class EncodedFeature:
 
 class FrozenEncoder:
     """The first half of a visual or fusion network, given with its complete config, whose parts stay as they are, over
-    whole clips; `precision` is one of `AUTOCAST`.
-    """
+    whole clips."""
 
     def __init__(
         self,
         network: SceneNetwork,
         node: Mapping[str, Any],
         features: Mapping[str, Feature],
-        precision: str = "32-true",
         device: torch.device | None = None,
     ) -> None:
         assert isinstance(network, FusionNetwork | VisualNetwork)
         self.network, self.features, self.device = network, features, device or torch.device("cpu")
-        self.autocast = AUTOCAST[precision]
         self.visual = network.visual if isinstance(network, FusionNetwork) else network
         visual_node = node["visual"] if isinstance(network, FusionNetwork) else node
         # Stages with other heads on one encoder share what it makes of the frames.
@@ -79,7 +75,7 @@ class FrozenEncoder:
 
         def made_by(part: torch.nn.Module, part_node: Mapping[str, Any]) -> dict[str, object]:
             weights = weights_digest({key: value.cpu() for key, value in part.state_dict().items()})
-            return {"network": part_node, "weights": weights, "precision": precision, "device": self.device.type}
+            return {"network": part_node, "weights": weights, "device": self.device.type}
 
         encoder = made_by(self.visual.encoder, encoder_node)
         self.steps = EncodedFeature("visual_steps", features["frames"], encoder)
@@ -114,23 +110,25 @@ class FrozenEncoder:
                 following = to_do[number + len(ahead) : number + 1 + workers]
                 ahead.extend(pool.submit(self._read, each, store) for each in following)
                 inputs = ahead.popleft().result()
-                if not self._known(clip, store):
-                    self._encode(clip, inputs, store)
+                self._encode(clip, inputs, store)
 
     def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, Rows]:
         """The encoded values of all clips, by name, mapped from disk."""
         return {each.name: gather(store.paths([each.source(clip) for clip in clips], each)) for each in self.kept}
 
-    def _known(self, clip: Clip, store: FeatureStore) -> bool:
-        return all(store.knows(feature.source(clip), feature) for feature in self.kept)
+    def _missing(self, clip: Clip, store: FeatureStore) -> set[str]:
+        """Names of the encoded values of a clip that the store does not hold."""
+        return {feature.name for feature in self.kept if not store.knows(feature.source(clip), feature)}
 
     def _read(self, clip: Clip, store: FeatureStore) -> dict[str, Tensor]:
-        """The frames of a clip (time, channel, height, width), and the spectrograms of all its windows, on the CPU."""
+        """As far as the store lacks what is made of them: the frames of a clip (time, channel, height, width), and the
+        spectrograms of all its windows, on the CPU."""
         inputs: dict[str, Tensor] = {}
-        frames = self.features["frames"]
-        if not store.knows(self.steps.source(clip), self.steps):
+        missing = self._missing(clip, store)
+        if "visual_steps" in missing:
+            frames = self.features["frames"]
             inputs["frames"] = frames.network_input(torch.from_numpy(read_values(frames, clip, store)[None]))[0]
-        if isinstance(self.network, FusionNetwork):
+        if missing & {"audio_steps", "audio"}:
             dataset = WindowDataset([clip], [clip.scene], {"spectrogram": self.features["spectrogram"]}, store)
             starts = range(dataset.steps[0] - STEPS_PER_WINDOW + 1)
             windows = dataset.batch([Window(0, start) for start in starts])
@@ -140,27 +138,29 @@ class FrozenEncoder:
     @torch.no_grad()
     def _encode(self, clip: Clip, inputs: Mapping[str, Tensor], store: FeatureStore) -> None:
         values: dict[str, Tensor] = {}
-        with torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext():
-            if "frames" in inputs:
-                embedded = [self.visual.embed(piece[None])[0] for piece in self._pieces(inputs["frames"])]
-                steps = values["visual_steps"] = torch.cat(embedded)
-            else:
-                steps = torch.tensor(store.read(self.steps.source(clip), self.steps), device=self.device)
-            if isinstance(self.network, FusionNetwork):
+        missing = self._missing(clip, store)  # another process may have made some since the inputs were read
+        if "visual_steps" in missing:
+            embedded = [self.visual.embed(piece[None])[0] for piece in self._pieces(inputs["frames"])]
+            values["visual_steps"] = torch.cat(embedded)
+        if isinstance(self.network, FusionNetwork):
+            if "visual" in missing:
+                if (steps := values.get("visual_steps")) is None:
+                    steps = torch.tensor(store.read(self.steps.source(clip), self.steps), device=self.device)
                 windows = steps.unfold(0, STEPS_PER_WINDOW, 1).transpose(1, 2)
                 values["visual"] = self.network.encode_video(windows)["visual"]
+            if missing & {"audio_steps", "audio"}:
                 embedded = [self.network.audio.embed(piece) for piece in self._pieces(inputs["spectrogram"])]
                 encoded = [self.network.encode_audio(piece) for piece in embedded]
                 values |= {name: torch.cat([piece[name] for piece in encoded]) for name in encoded[0]}
         for feature in self.kept:
             if feature.name in values:
-                store.write(feature.source(clip), feature, values[feature.name].float().cpu().numpy())
+                store.write(feature.source(clip), feature, values[feature.name].cpu().numpy())
 
     def _pieces(self, values: Tensor) -> Iterator[Tensor]:
         return (piece.to(self.device) for piece in torch.split(values, AT_A_TIME))
 
 
-def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork], precision: object) -> None:
+def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork]) -> None:
     """Refuse `recipe.cache_frozen` where encoded values would not stay the same from epoch to epoch.
 
     Raises:
@@ -179,7 +179,6 @@ def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork], precision
         f"recipe.mixup_alpha={recipe.mixup_alpha} mixes inputs, {in_front}": recipe.mixup_alpha > 0,
         f"recipe.modality_dropout={recipe.modality_dropout} drops inputs, {in_front}": recipe.modality_dropout > 0,
         f"recipe.augmentation.{' and '.join(augmented)} changes inputs, {in_front}": augmented,
-        f"trainer.precision={precision} is none of {', '.join(AUTOCAST)}": precision not in AUTOCAST,
     }
     for reason, holds in reasons.items():
         if holds:

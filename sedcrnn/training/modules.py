@@ -139,7 +139,7 @@ class SceneModule(LightningModule):
         heads = self.network.heads_of(batch)
         logits = torch.stack([one if head in self.head_weights else one.detach() for head, one in heads.items()])
         log_probabilities = logits.float().log_softmax(-1)
-        loss = -(target * log_probabilities).sum(-1).mean(-1) @ self.loss_weights
+        loss = -(target * log_probabilities).sum(-1).mean(-1) @ self.loss_weights.float()
         if self.l2:
             loss = loss + self.l2_penalty()
         # Under mixup the scores of the training split count the heavier label as the true one.

@@ -55,7 +55,7 @@ def train(config: TrainConfig) -> Path | None:
     check_loggers(config.logger)
     callbacks: list[Callback] = [build(node, "callback") for node in config.callbacks.values() if node is not None]
     if config.recipe.cache_frozen:
-        check_cacheable(config.recipe, network, precision)
+        check_cacheable(config.recipe, network)
     starts, encoder = init_from.load_initial(config), init_from.load_encoder(config)
     datamodule = make_datamodule(config)
     _check_without_data(config, starts, datamodule.features)
@@ -179,8 +179,8 @@ def _fit_or_validate(
 ) -> SceneDataModule:
     """Train what can be trained; returns the data, of which frozen parts are computed once if the recipe says so."""
     if module.recipe["cache_frozen"]:
-        network, precision, device = module.hparams["network"], str(trainer.precision), trainer.strategy.root_device
-        data = data.encoded_by(FrozenEncoder(module.network, network, data.features, precision, device))
+        network, device = module.hparams["network"], trainer.strategy.root_device
+        data = data.encoded_by(FrozenEncoder(module.network, network, data.features, device))
     if module.is_trained:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     else:

@@ -59,8 +59,10 @@ class AudioEncoderNetworkKeys(TypedDict, total=False):
     bands: Annotated[Count, "Bands of the spectrogram; the data decide it."]
     columns: Annotated[Count, "Columns of the spectrogram in a second; the data decide it."]
     backbone: Annotated[Name, "timm architecture; <architecture>.<tag> says whose weights it will get."]
-    height: Annotated[Count | None, "Height in pixels that the spectrogram is resized to; null: its number of bands."]
-    width: Annotated[
+    image_height: Annotated[
+        Count | None, "Height in pixels that the spectrogram is resized to; null: its number of bands."
+    ]
+    image_width: Annotated[
         Count | None,
         "Width in pixels that it is resized to, 32 of which are a time step of most networks; null: its columns.",
     ]

@@ -84,7 +84,8 @@ class AudioNetwork(AudioSubnetwork):
         by_frame = embedding.mean(-2)
         if by_frame.shape[-1] < POOL_SIZE:
             raise unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
-        return self.pool(by_frame).transpose(1, 2)
+        steps: Tensor = self.pool(by_frame)
+        return steps.transpose(1, 2)
 
     def classify(self, embedding: Tensor) -> Tensor:
         """(batch, filter, band, pooled frame) -> (batch, scene) logits."""

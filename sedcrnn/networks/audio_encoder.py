@@ -27,13 +27,13 @@ class AudioEncoderNetwork(AudioSubnetwork):
         bands: int = 64,
         columns: int = 50,
         backbone: str = "resnet10t",
-        height: int | None = 128,
-        width: int | None = 160,
+        image_height: int | None = 128,
+        image_width: int | None = 160,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.scenes = scenes
-        self.encoder = SpectrogramEncoder(backbone, channels, height or bands, width or columns)
+        self.encoder = SpectrogramEncoder(backbone, channels, image_height or bands, image_width or columns)
         self.embedding = self.encoder.embedding
         self.dropout = nn.Dropout(dropout)
         self.dense = glorot(nn.Linear(self.embedding, scenes))

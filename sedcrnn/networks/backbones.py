@@ -26,7 +26,7 @@ finally:
 Size = tuple[int, int]  # height and width
 SIZE_REMEDIES = {
     "frames": "Set features.frames.height={} features.frames.width={}",
-    "spectrograms": "Set the audio network's height={} and width={}",
+    "spectrograms": "Set the audio network's image_height={} and image_width={}",
 }
 """What is taken for images -> how to change its size."""
 
@@ -210,7 +210,7 @@ def last_map(backbone: Any, images: Tensor) -> Tensor:
         grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
         if grid is None or math.prod(grid) != maps.shape[1]:
             raise ValueError("its features lie on no grid of rows and columns")
-        maps, axes = maps.unflatten(1, grid), (1, 2)
+        maps, axes = maps.reshape(len(maps), *grid, -1), (1, 2)
     return maps.movedim(axes, (-2, -1))
 
 

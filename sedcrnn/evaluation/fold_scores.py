@@ -54,7 +54,7 @@ def evaluate(
         return folder / METRICS
     network = checkpoint.build()
     if checkpoint.recipe["cache_frozen"]:
-        encoder = FrozenEncoder(network, checkpoint.network, data.features, device=torch.device(device))
+        encoder = FrozenEncoder(network, checkpoint.network, data.features, torch.device(device))
         data = data.encoded_by(encoder)
     clips = data.dataset(fold).clips
     predictions = predict(network, data.evaluation_loader(fold), device)

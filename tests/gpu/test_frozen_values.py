@@ -34,14 +34,13 @@ def test_stored_values_are_what_the_network_makes_of_each_window(
     inputs = plain.network_inputs(plain.batch(windows))
     with torch.no_grad():
         expected = checkpoint.build().encode(**{name: inputs[name] for name in features})
-    for precision, tolerance in (("32-true", 1e-4), ("bf16-mixed", 5e-2)):
-        encoder = FrozenEncoder(checkpoint.build(), checkpoint.network, features, precision, device)
-        encoder.encode_all(clips, data.store, workers=2)
-        kept = EncodedDataset(clips, data.manifest.scenes, encoder.read(clips, data.store)).batch(windows)
-        for name, values in expected.items():
-            away = torch.linalg.vector_norm(kept[name] - values) / torch.linalg.vector_norm(values)
-            assert values.flatten(1).std(0).mean() > 1e-4
-            assert away < tolerance, (name, precision)
+    encoder = FrozenEncoder(checkpoint.build(), checkpoint.network, features, device)
+    encoder.encode_all(clips, data.store, workers=2)
+    kept = EncodedDataset(clips, data.manifest.scenes, encoder.read(clips, data.store)).batch(windows)
+    for name, values in expected.items():
+        away = torch.linalg.vector_norm(kept[name] - values) / torch.linalg.vector_norm(values)
+        assert values.flatten(1).std(0).mean() > 1e-4
+        assert away < 1e-4, name
 
 
 def test_each_kind_of_device_has_values_of_its_own_in_the_store(on_cpu: Stage, tmp_path: Path) -> None:
@@ -53,8 +52,8 @@ def test_each_kind_of_device_has_values_of_its_own_in_the_store(on_cpu: Stage, t
 
     def keys(device: str) -> set[str]:
         network = checkpoint.build()
-        encoder = FrozenEncoder(network, checkpoint.network, data.features, device=torch.device(device))
-        return {store.key(feature.source(clip), feature) for feature in encoder.kept}
+        encoder = FrozenEncoder(network, checkpoint.network, data.features, torch.device(device))
+        return {store.key(feature.source(clip), feature) for feature in encoder.kept.values()}
 
     assert len(keys("cpu")) == 4
     assert keys("cpu") == keys("cpu")

@@ -1,22 +1,27 @@
 """What frozen parts make of clips, kept: equal to making it anew, made once, refused where it would not be equal."""
 
 import csv
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.window_dataset import EncodedDataset, WindowDataset
 from sedcrnn.datasets.windows import Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.evaluation.fold_scores import evaluate
+from sedcrnn.features.feature import Stored
+from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.backbones import FrameEncoder
 from sedcrnn.networks.visual import VisualNetwork
 from sedcrnn.runs.checkpoints import load_checkpoint
-from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
+from sedcrnn.training.frozen_cache import EncodedFeature, FrozenEncoder, check_cacheable
 from sedcrnn.training.modules import FusionModule, SceneModule, VisualModule
 from sedcrnn.training.stage import make_datamodule, train
 
@@ -67,7 +72,7 @@ def test_values_are_packed_once_however_a_seed_divides_the_training_fold(stage: 
         encoded.setup()
         validation = encoded.dataset("validation")
         (window,) = validation.batch([Window(1, 3)])["visual_steps"]
-        kept = FrozenEncoder(module.network, VISUAL, data.features).steps
+        kept = FrozenEncoder(module.network, VISUAL, data.features).kept["visual_steps"]
         stored = data.store.read(validation.clips[1].video, kept)[3:8]
         assert torch.equal(window, torch.tensor(stored))
         packs.append(({path.name for path in (tmp_path / "store").glob("visual_steps-*/packed/*.npy")}, data.folds))
@@ -167,41 +172,105 @@ def test_a_cached_stage_trains_and_scores_as_the_uncached_one(stage: Stage) -> N
             )
 
 
+@pytest.fixture
+def encodings(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str, str]]:
+    """How often a store was given what a frozen part makes of a file: (file, name of the values, part)."""
+    written: Counter[tuple[str, str, str]] = Counter()
+    write = FeatureStore.write
+
+    def counted(self: FeatureStore, source: Path, feature: Stored, values: NDArray[Any]) -> Path:
+        if isinstance(feature, EncodedFeature):
+            written[source.name, feature.name, str(feature.part["weights"])] += 1
+        return write(self, source, feature, values)
+
+    monkeypatch.setattr(FeatureStore, "write", counted)
+    return written
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many frames and windows of spectrograms encoders have run on."""
+    seen: Counter[str] = Counter()
+    encode_frames, encode_windows = FrameEncoder.forward, AudioNetwork.embed
+
+    def frames_counted(self: FrameEncoder, frames: torch.Tensor) -> torch.Tensor:
+        seen["frames"] += frames.shape[0] * frames.shape[1]
+        return encode_frames(self, frames)
+
+    def windows_counted(self: AudioNetwork, spectrogram: torch.Tensor) -> torch.Tensor:
+        seen["windows"] += len(spectrogram)
+        return encode_windows(self, spectrogram)
+
+    monkeypatch.setattr(FrameEncoder, "forward", frames_counted)
+    monkeypatch.setattr(AudioNetwork, "embed", windows_counted)
+    return seen
+
+
 @pytest.mark.slow
-def test_a_frame_is_encoded_once_for_all_stages_on_the_same_encoder(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_pipeline_and_its_evaluations_encode_every_clip_once_in_any_precision(
+    stage: Stage, tmp_path: Path, encodings: Counter[tuple[str, str, str]]
 ) -> None:
-    encoded = [0]
-    forward = FrameEncoder.forward
+    store = f"store={tmp_path / 'store'}"
+    bf16 = [store, "trainer.precision=bf16-mixed"]
+    audio = train(stage("audio", store, "trainer.max_epochs=1"))
+    visual = train(stage("visual", *bf16))
+    starts = [f"init_from.audio={audio}", f"init_from.visual={visual}", store]
+    runs = [
+        audio,
+        visual,
+        train(stage("fusion", *starts, *bf16)),
+        train(stage("fusion", *starts, "recipe.optimizer.lr=0.01")),
+    ]
+    runs.append(train(stage("fusion_late_average", *starts)))
+    for fold in ("train", "validation", "test"):
+        for run in runs:
+            evaluate(str(run), fold=fold, store=str(tmp_path / "store"))
+    assert set(encodings.values()) == {1}
+    parts = Counter((name, part) for _, name, part in encodings)
+    assert set(parts.values()) == {16}  # clips, of the test fold too
+    assert sorted(name for name, _ in parts) == ["audio", "audio_steps", "visual", "visual_steps"]
 
-    def counted(self: FrameEncoder, frames: torch.Tensor) -> torch.Tensor:
-        encoded[0] += frames.shape[0] * frames.shape[1]
-        return forward(self, frames)
 
-    monkeypatch.setattr(FrameEncoder, "forward", counted)
+@pytest.mark.slow
+def test_a_new_visual_network_leaves_what_was_made_of_the_audio_and_the_frames(
+    stage: Stage, tmp_path: Path, fusion_parts: dict[str, Path], embedded: Counter[str]
+) -> None:
     store = f"store={tmp_path / 'store'}"
     visual = train(stage("visual", store))
-    assert encoded[0] == 12 * 10  # twelve clips of two seconds at five frames per second; not the four of the test fold
-    audio = train(stage("audio", "trainer.max_epochs=1"))
-    starts = [f"init_from.audio={audio}", f"init_from.visual={visual}", store]
-    train(stage("fusion", *starts))
-    train(stage("fusion", *starts, "recipe.optimizer.lr=0.01", "model.network.hidden=5"))
-    assert encoded[0] == 120
+    assert embedded == {"frames": 12 * 10}  # twelve clips of two seconds at five frames each; four are to test
+    starts = [f"init_from.audio={fusion_parts['audio']}", store]
+    train(stage("fusion", *starts, f"init_from.visual={visual}"))
+    assert embedded == {"frames": 12 * 10, "windows": 12 * 6}
+    other = train(stage("visual", store, "recipe.optimizer.lr=0.01"))  # on the same frame encoder
+    assert load_checkpoint(str(other)).digest != load_checkpoint(str(visual)).digest
+    train(stage("fusion", *starts, f"init_from.visual={other}"))
+    assert embedded == {"frames": 12 * 10, "windows": 12 * 6}
     train(stage("visual", store, "seed=1", "data.validation_seed=0"))  # another random encoder
-    assert encoded[0] == 240
+    assert embedded["frames"] == 2 * 12 * 10
 
 
-def test_what_is_kept_is_keyed_by_weights_config_and_arithmetic(stage: Stage) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_frozen_parts_compute_in_float32_in_any_precision_of_the_stage(
+    stage: Stage, tmp_path: Path, encodings: Counter[tuple[str, str, str]], precision: str
+) -> None:
+    store = f"store={tmp_path / 'store'}"
+    assert train(stage("visual", store, f"trainer.precision={precision}")) is not None
+    train(stage("visual", store, "recipe.optimizer.lr=0.01"))
+    assert set(encodings.values()) == {1}
+
+
+def test_what_is_kept_is_keyed_by_weights_config_and_kind_of_device(stage: Stage) -> None:
     data = make_datamodule(stage("fusion"))
     network = make_module("fusion", stage).network
 
-    def keys(node: dict[str, object], precision: str = "32-true") -> dict[str, str]:
-        encoder = FrozenEncoder(network, node, data.features, precision)
-        return {feature.name: str(feature.parameters()) for feature in encoder.kept}
+    def keys(node: dict[str, object], device: str = "cpu") -> dict[str, str]:
+        encoder = FrozenEncoder(network, node, data.features, torch.device(device))
+        return {feature.name: str(feature.parameters()) for feature in encoder.kept.values()}
 
     first = keys(FUSION)
     assert keys(FUSION) == first
-    assert not set(keys(FUSION, "bf16-mixed").values()) & set(first.values())
+    assert not set(keys(FUSION, "cuda").values()) & set(first.values())
     other_head = keys({**FUSION, "visual": {**VISUAL, "hidden": 5}})
     assert {name for name in first if other_head[name] != first[name]} == {"visual"}
     pooled = keys({**FUSION, "visual": {**VISUAL, "frame_pooling": "average"}})
@@ -220,7 +289,6 @@ def test_what_is_kept_is_keyed_by_weights_config_and_arithmetic(stage: Stage) ->
         ("fusion", "recipe.frozen=[audio]", "leaves visual to be trained"),
         ("fusion", "recipe.augmentation.spectrogram.gain=6", "augmentation.spectrogram changes inputs"),
         ("visual", "recipe.augmentation.frames.flip=0.5", "augmentation.frames changes inputs"),
-        ("visual", "trainer.precision=bf16-true", "trainer.precision=bf16-true is none of 32-true, bf16-mixed"),
     ],
 )
 def test_a_cache_that_would_not_be_exact_is_refused_with_the_reason(
@@ -233,9 +301,9 @@ def test_a_cache_that_would_not_be_exact_is_refused_with_the_reason(
 def test_an_augmentation_of_what_the_stage_does_not_take_is_no_reason(stage: Stage) -> None:
     config = stage("visual", "recipe.augmentation.spectrogram.gain=6")
     assert config.recipe.augmentation.spectrogram["gain"] == 6
-    check_cacheable(config.recipe, VisualNetwork, "32-true")
+    check_cacheable(config.recipe, VisualNetwork)
 
 
 def test_a_network_without_parts_that_encode_has_nothing_to_keep(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="AudioNetwork has no part"):
-        check_cacheable(stage("audio").recipe, AudioNetwork, "32-true")
+        check_cacheable(stage("audio").recipe, AudioNetwork)

@@ -17,14 +17,16 @@ from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
-from sedcrnn.datasets.folds import check_selection
+from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS, check_selection
 from sedcrnn.errors import ConfigError, SedcrnnError
+from sedcrnn.evaluation.calibration import fit_temperature
+from sedcrnn.evaluation.predictions import Predictions
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
 from sedcrnn.networks.freezing import frozen_modules
-from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
+from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable, read_checkpoint, write_temperatures
 from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
@@ -33,7 +35,7 @@ from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
-from sedcrnn.training.showcase import ShowValidation
+from sedcrnn.training.showcase import ShowValidation, predict_validation
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +140,8 @@ def _fit(
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
     early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
-    watching = [early_stopping, best, last, ShowValidation(), *limits, *callbacks]
+    showing = ShowValidation()
+    watching = [early_stopping, best, last, showing, *limits, *callbacks]
     loggers = make_loggers(config.logger, run.folder)
     trainer: Trainer = build(node, "trainer", callbacks=watching, logger=loggers, default_root_dir=str(run.folder))
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
@@ -147,7 +150,7 @@ def _fit(
     trained = module.is_trained
     doing = ("resuming" if resume else "training") if trained else "nothing to train; scoring the network as it is"
     log.info("%s: %s in %s", config.name, doing, run.folder)
-    _fit_or_validate(trainer, module, datamodule, resume)
+    data = _fit_or_validate(trainer, module, datamodule, resume)
     if not trained:
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
     score = best.best_model_score if trained else trainer.callback_metrics[CHECKPOINT_MONITOR]
@@ -163,15 +166,32 @@ def _fit(
     for file in run.folder.glob("*profile*"):
         log.info("%s: where the time went is in %s", config.name, file)
     assert score is not None
+    temperatures: dict[str, float] = {}
+    reason = "its validation fold is the test fold" if config.data.selection == TEST_FOLD_AS_AUTHORS else ""
+    if trainer.is_global_zero:  # the others wait below
+        if not reason:
+            temperatures = _fit_temperatures(run, data, showing.predictions, str(trainer.strategy.root_device))
+        write_temperatures(run.folder / BEST, temperatures, reason)
     run.finish(
         epochs=trainer.current_epoch,
         best={CHECKPOINT_MONITOR: score.item(), "checkpoint": str(BEST)},
         selection_check=selection,
+        temperatures=temperatures,
+        no_temperatures=reason,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:
         (run.folder / LAST).unlink(missing_ok=True)  # the optimiser's state, of no use any more
     trainer.strategy.barrier()  # the other processes may read the record from here on
+
+
+def _fit_temperatures(run: Run, data: SceneDataModule, found: Predictions | None, device: str) -> dict[str, float]:
+    """The temperatures of all heads of the best checkpoint, on the windows of the validation fold."""
+    found = found or predict_validation(read_checkpoint(run.folder / BEST), data, device)
+    temperatures = {head: fit_temperature(found, head) for head in found.log_probabilities}
+    listed = ", ".join(f"{head} {temperature:.2f}" for head, temperature in temperatures.items())
+    log.info("%s: temperatures, by %d validation windows: %s", run.config.name, len(found.scene), listed)
+    return temperatures
 
 
 def _fit_or_validate(

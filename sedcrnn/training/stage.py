@@ -10,23 +10,21 @@ from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
-from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS, check_selection
+from sedcrnn.datasets.folds import check_selection
 from sedcrnn.errors import ConfigError, SedcrnnError
-from sedcrnn.evaluation.calibration import fit_temperature
-from sedcrnn.evaluation.predictions import Predictions
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
 from sedcrnn.networks.freezing import frozen_modules
-from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable, read_checkpoint, write_temperatures
+from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
@@ -35,7 +33,8 @@ from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
-from sedcrnn.training.showcase import ShowValidation, predict_validation
+from sedcrnn.training.showcase import ShowValidation
+from sedcrnn.training.temperatures import keep_temperatures
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ def _fit(
     limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
-    early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
+    early_stopping = StopEarly(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
     showing = ShowValidation()
     watching = [early_stopping, best, last, showing, *limits, *callbacks]
     loggers = make_loggers(config.logger, run.folder)
@@ -166,32 +165,19 @@ def _fit(
     for file in run.folder.glob("*profile*"):
         log.info("%s: where the time went is in %s", config.name, file)
     assert score is not None
-    temperatures: dict[str, float] = {}
-    reason = "its validation fold is the test fold" if config.data.selection == TEST_FOLD_AS_AUTHORS else ""
+    kept = {}
     if trainer.is_global_zero:  # the others wait below
-        if not reason:
-            temperatures = _fit_temperatures(run, data, showing.predictions, str(trainer.strategy.root_device))
-        write_temperatures(run.folder / BEST, temperatures, reason)
+        kept = keep_temperatures(run, data, showing.predictions, str(trainer.strategy.root_device))
     run.finish(
         epochs=trainer.current_epoch,
         best={CHECKPOINT_MONITOR: score.item(), "checkpoint": str(BEST)},
         selection_check=selection,
-        temperatures=temperatures,
-        no_temperatures=reason,
+        **kept,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:
         (run.folder / LAST).unlink(missing_ok=True)  # the optimiser's state, of no use any more
     trainer.strategy.barrier()  # the other processes may read the record from here on
-
-
-def _fit_temperatures(run: Run, data: SceneDataModule, found: Predictions | None, device: str) -> dict[str, float]:
-    """The temperatures of all heads of the best checkpoint, on the windows of the validation fold."""
-    found = found or predict_validation(read_checkpoint(run.folder / BEST), data, device)
-    temperatures = {head: fit_temperature(found, head) for head in found.log_probabilities}
-    listed = ", ".join(f"{head} {temperature:.2f}" for head, temperature in temperatures.items())
-    log.info("%s: temperatures, by %d validation windows: %s", run.config.name, len(found.scene), listed)
-    return temperatures
 
 
 def _fit_or_validate(
@@ -220,6 +206,14 @@ class TimeLimit(Timer):
     def state_dict(self) -> dict[str, Any]:
         """Nothing to go on with."""
         return {}
+
+
+class StopEarly(EarlyStopping):
+    """Ends a training of which the validation loss stays; one that was killed after that ends as it is."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's own would train one more epoch."""
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
 def _check_without_data(config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]) -> None:

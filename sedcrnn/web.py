@@ -10,7 +10,7 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.command_options import Device, RunName
+from sedcrnn.config.command_options import Calibrated, Device, RunName
 from sedcrnn.config.values import CHECKED
 
 
@@ -22,6 +22,7 @@ class WebOptions:
     port: Annotated[
         int, Strict(), Field(ge=1, le=65535), "Port of this computer; the page is served to nobody else."
     ] = 7860
+    calibrated: Calibrated = True
     device: Device = "auto"
 
 

@@ -6,12 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import sedcrnn
 from sedcrnn.datasets.clips import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from sedcrnn.datasets.folder import media_files
 from sedcrnn.errors import ClipError, ConfigError, DataError
-from sedcrnn.inference.file_prediction import Prediction, table, write_predictions_csv, write_predictions_json
+from sedcrnn.inference.file_prediction import (
+    Prediction,
+    overview,
+    table,
+    write_predictions_csv,
+    write_predictions_json,
+)
 
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -34,6 +41,7 @@ def predict_files(
     csv: str | None,
     plot: str | None,
     batch_size: int | None,
+    calibrated: bool,
     device: str,
     precision: str,
 ) -> None:
@@ -48,7 +56,7 @@ def predict_files(
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
     media = find_media(files)
     figures = figure_paths(media, plot)
-    predictor = sedcrnn.load(run, device, precision)
+    predictor = sedcrnn.load(run, device, precision, calibrated)
     from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
 
     keep_freed_memory()
@@ -67,8 +75,16 @@ def predict_files(
             from sedcrnn.plotting.answer_figures import write_timeline  # here, because it takes a second to load
 
             write_timeline(figure, prediction, one.name)
+    if len(predictions) > 1:
+        print(*overview([one.name for one in media if one.name not in unreadable], predictions), "", sep="\n")
     if json is not None:
-        about = {"sedcrnn": sedcrnn.__version__, "run": str(predictor.model.path), "unreadable": unreadable}
+        temperatures = dict(predictor.model.temperatures)
+        about: dict[str, Any] = {
+            "sedcrnn": sedcrnn.__version__,
+            "run": str(predictor.model.path),
+            "unreadable": unreadable,
+        }
+        about |= {"calibrated": bool(temperatures), "temperatures": temperatures}
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)
     if csv is not None:
         write_predictions_csv(Path(csv), predictions, predictor.scenes)

@@ -37,7 +37,7 @@ footer { display: none !important; }
 """
 
 
-def serve(run: str, port: int, device: str) -> None:
+def serve(run: str, port: int, calibrated: bool, device: str) -> None:
     """Serve the page until the process is interrupted. What was dropped on it is removed then.
 
     Raises:
@@ -55,7 +55,7 @@ def serve(run: str, port: int, device: str) -> None:
         ) from error
     with TemporaryDirectory(prefix="sedcrnn-web-") as folder:
         gradio = import_gradio(Path(folder))
-        page = build_page(gradio, sedcrnn.load(run, device), Path(folder))
+        page = build_page(gradio, sedcrnn.load(run, device, calibrated=calibrated), Path(folder))
         _, address, _ = page.launch(
             server_name=HOST,
             server_port=port,

@@ -29,7 +29,8 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
     def __str__(self) -> str:
-        return f"{self.steps:,} optimiser steps ({self.epochs:,} epoch{'s' * (self.epochs > 1)} of {self.steps_per_epoch:,})"
+        epochs = f"{self.epochs:,} epoch{'s' * (self.epochs > 1)}"
+        return f"{self.steps:,} optimiser steps ({epochs} of {self.steps_per_epoch:,})"
 
 
 def make_plan(config: TrainConfig, clips: int, processes: int) -> Plan:

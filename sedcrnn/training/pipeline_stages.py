@@ -14,6 +14,7 @@ from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
+from sedcrnn.networks.execution import on_gpu
 from sedcrnn.reporting.run_grids import heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
@@ -130,7 +131,8 @@ def _kind(config: TrainConfig) -> str:
 
 
 def _device(config: TrainConfig) -> str:
-    return {"gpu": "cuda", "auto": "auto"}.get(config.trainer["accelerator"], "cpu")
+    """Where it was trained, and what its frozen parts made of the clips is stored."""
+    return "cuda" if on_gpu(config.trainer["accelerator"]) else "cpu"
 
 
 def _table(table: str, kinds: Mapping[str, str], results: Sequence[Mapping[str, Path]]) -> str:

@@ -26,8 +26,10 @@ class WeightsOptions:
         "What they were trained on (`list` explains); null: known by the file's MD5 or the tag.",
     ] = None
     backbone: Annotated[
-        Name, "timm architecture that a file to import holds; <architecture>.<tag>: timm's own weights."
-    ] = "vgg16"
+        Name | None,
+        "timm architecture that a file to import holds; <architecture>.<tag>: timm's own weights; null: known by the "
+        "file's digest, or vgg16.",
+    ] = None
     output: Annotated[PathName | None, "File to write; null: weights/<backbone>-<data>.safetensors."] = None
     url: Annotated[Name | None, "Mirror of the hub to download from."] = None
 

@@ -115,7 +115,9 @@ class InitConfig:
     visual: Annotated[PathName | None, "Run of a visual network."]
     fusion: Annotated[PathName | None, "Run of a fusion network."]
     encoder: Annotated[
-        PathName | None, "File of the frame encoder's weights, from `sedcrnn weights`; or random, on purpose."
+        PathName | None,
+        "Weights of new encoders: published (those that the backbone's name means; see `sedcrnn weights list`), a file "
+        "from `sedcrnn weights`, or random, on purpose.",
     ]
 
 

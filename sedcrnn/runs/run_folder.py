@@ -35,10 +35,15 @@ _PACKAGES = "torch pytorch-lightning timm torchvision torchaudio numpy scipy num
 
 
 class Run:
-    """One training stage on disk: of a config and of inputs, which are data and starting checkpoints with digests."""
+    """One training stage on disk: of a config and of inputs, which are data and starting checkpoints with digests.
 
-    def __init__(self, config: TrainConfig, inputs: Mapping[str, Any]) -> None:
-        self.config, self.inputs = config, inputs
+    `published` says of each encoder that started from published weights which they are, whose, and under what licence.
+    """
+
+    def __init__(
+        self, config: TrainConfig, inputs: Mapping[str, Any], published: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        self.config, self.inputs, self.published = config, inputs, published or {}
         self.decisive = without_places(asdict(config))  # the part of the config that the result depends on
         self.key = digest([self.decisive, inputs, sedcrnn.__version__])
         name = config.name.replace("/", "-")
@@ -111,6 +116,7 @@ class Run:
             "config_hash": digest(self.decisive),
             "selection": self.config.data.selection,
             "inputs": dict(self.inputs),
+            "published_weights": dict(self.published),
             "versions": {"sedcrnn": sedcrnn.__version__, "python": platform.python_version()}
             | {package: version(package) for package in _PACKAGES.split()},
             "git_commit": _git_commit(),

@@ -1,8 +1,8 @@
 """How a stage starts from earlier ones: their networks' configs complete its own, their weights go into it.
 
 A network named in `init_from` is the stage's own network (fine-tuning) or a part of it (fusion). The checkpoint
-says how it is built; where the stage's config says so too, both must agree. A new frame encoder starts from a file of
-published weights (`init_from.encoder`).
+says how it is built; where the stage's config says so too, both must agree. New encoders start from published weights
+(`init_from.encoder`).
 """
 
 import inspect
@@ -23,9 +23,11 @@ from sedcrnn.networks.backbones import find_normalisation
 from sedcrnn.networks.freezing import lies_in
 from sedcrnn.networks.profile import layer_table
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
+from sedcrnn.pretrained.finding import find_published
 from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
 
 PARTS = ("audio", "visual")  # of a fusion network
+PUBLISHED, RANDOM = "published", "random"  # weights of new encoders, beside files
 PREVIOUS = "previous"  # in a pipeline, the latest earlier stage that trained such a network
 Starts = dict[str, Checkpoint]
 
@@ -61,47 +63,75 @@ def load_initial(config: TrainConfig) -> Starts:
     return starts
 
 
-def load_encoder(config: TrainConfig) -> EncoderWeights | None:
-    """The weights that `init_from.encoder` names, checked to fit the stage's new frame encoder; None: it names none."""
-    node, start = config.model["network"], config.init_from
-    kind, file = network_class(node).kind, start.encoder
-    encoder, visual = ("encoder", node) if kind == "visual" else ("visual.encoder", node.get("visual"))
-    if kind not in ("visual", "fusion") or visual is None or start.visual is not None or start.fusion is not None:
-        if file is None:
-            return None
+def load_encoders(config: TrainConfig) -> dict[str, EncoderWeights]:
+    """Path of each new encoder in the stage's network that starts from published weights -> these, checked to fit.
+
+    `init_from.encoder=published` gives all new encoders those that their backbones' names mean, and a file those whose
+    backbone it holds.
+    """
+    given, nodes = config.init_from.encoder, _new_encoders(config)
+    if given is not None and not nodes:
         raise ConfigError(
-            f"init_from.encoder is {file}, but the stage '{config.name}' has no new frame encoder",
-            "Weights are for a visual network that does not start from another run",
+            f"init_from.encoder is {given}, but the stage '{config.name}' has no new encoder",
+            "Weights are for networks with a backbone that do not start from another run",
             "Leave init_from.encoder=null here; in a pipeline give it to its stage: "
             "'stages.visual=[\"init_from.encoder=<file>\"]'",
         )
-    frozen = [part for part in config.recipe.frozen if lies_in(part, encoder) or lies_in(encoder, part)]
-    if file is None and frozen:
-        raise ConfigError(
-            f"recipe.frozen={frozen} keeps the frame encoder as it is, and its weights are random",
-            "A frozen encoder has weights that were trained: init_from.encoder=<file>; see `sedcrnn weights list`",
-            "Give the file, train the encoder too (recipe.frozen=[]), or say init_from.encoder=random",
-        )
-    if file is None or file == "random":
-        return None
-    weights = load_encoder_weights(Path(file))
-    architecture, _, tag = visual["backbone"].partition(".")
-    if weights.backbone != architecture or tag not in ("", weights.trained_on):
+    found: dict[str, EncoderWeights] = {}
+    if given == PUBLISHED:
+        found = {path: find_published(node["backbone"]) for path, node in nodes.items()}
+    elif given is not None and given != RANDOM:
+        weights = load_encoder_weights(Path(given))
+        found = {path: weights for path, node in nodes.items() if weights.are_of(node["backbone"])}
+        if not found:
+            listed = ", ".join(f"{_key(path)}.backbone is '{node['backbone']}'" for path, node in nodes.items())
+            raise WeightsError(
+                f"{given} holds weights of '{weights.backbone}' (trained on: {weights.trained_on}), and {listed}",
+                "Both are the same network, and a tag names the same weights",
+                f"Set {weights.settings}, or name another file",
+            )
+    for path, weights in found.items():
+        _check_frames(weights, nodes[path], _key(path))
+    for path in nodes.keys() - found.keys():
+        frozen = [part for part in config.recipe.frozen if lies_in(part, path) or lies_in(path, part)]
+        if frozen and given != RANDOM:
+            raise ConfigError(
+                f"recipe.frozen={frozen} keeps the encoder '{path}' as it is, and its weights are random",
+                "A frozen encoder has weights that were trained: init_from.encoder=published, or a file of them; see "
+                "`sedcrnn weights list`",
+                "Set one of the two, train the encoder too (recipe.frozen=[]), or say init_from.encoder=random",
+            )
+    return found
+
+
+def _new_encoders(config: TrainConfig) -> dict[str, Mapping[str, Any]]:
+    """Path in the stage's network -> config of the network around it, of each encoder that starts from no run."""
+    node, runs = config.model["network"], asdict(config.init_from)
+    if runs.get(network_class(node).kind) is not None:
+        return {}
+    parts = {f"{part}.": node[part] for part in PARTS if node.get(part) is not None and runs[part] is None}
+    return {
+        f"{prefix}encoder": network
+        for prefix, network in ({"": node} | parts).items()
+        if "backbone" in network and "encoder" in network_class(network).encoding_parts
+    }
+
+
+def _key(path: str) -> str:
+    """Config key of the network that an encoder belongs to."""
+    return ".".join(["model.network", *path.split(".")[:-1]])
+
+
+def _check_frames(weights: EncoderWeights, node: Mapping[str, Any], key: str) -> None:
+    """Refuse weights that were trained on frames that were normalised otherwise than the network does it."""
+    normalisation = node.get("normalisation", "raw")  # spectrograms have none
+    if normalisation != "raw" and find_normalisation(normalisation, node["backbone"]) != weights.frames:
         raise WeightsError(
-            f"{file} holds weights of '{weights.backbone}' (trained on: {weights.trained_on}), and "
-            f"model.network.backbone is '{visual['backbone']}'",
-            "Both are the same network, and a tag names the same weights",
-            f"Set {weights.settings}, or name another file",
-        )
-    normalisation = visual["normalisation"]
-    if normalisation != "raw" and find_normalisation(normalisation, visual["backbone"]) != weights.frames:
-        raise WeightsError(
-            f"{file} was trained on frames with the normalisation '{weights.normalisation}', and "
-            f"model.network.normalisation is '{normalisation}'",
+            f"The weights of {weights.source} were trained on frames with the normalisation '{weights.normalisation}', "
+            f"and {key}.normalisation is '{normalisation}'",
             "Channel order, mean and scale are those of the training; raw, as in the authors' notebooks, is allowed",
             f"Set {weights.settings}",
         )
-    return weights
 
 
 def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
@@ -168,14 +198,13 @@ def summarise(node: Mapping[str, Any], parts: Mapping[str, Any], features: Mappi
     return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})
 
 
-def load_weights(network: SceneNetwork, starts: Starts, encoder: EncoderWeights | None) -> None:
-    """Copy the checkpoints' weights into the network or its parts, and the encoder's into its new encoder."""
+def load_weights(network: SceneNetwork, starts: Starts, encoders: Mapping[str, EncoderWeights]) -> None:
+    """Copy the checkpoints' weights into the network or its parts, and published ones into its new encoders."""
     for kind, start in starts.items():
         target = getattr(network, kind) if kind in PARTS and hasattr(network, kind) else network
         target.load_state_dict(start.weights)
-    if encoder is not None:
-        name = "visual.encoder" if hasattr(network, "visual") else "encoder"
-        network.get_submodule(name).load_published(encoder.weights)  # type: ignore[operator]
+    for path, weights in encoders.items():
+        network.get_submodule(path).load_published(weights.weights)  # type: ignore[operator]
 
 
 def _check_agreement(path: str, stated: Any, recorded: Any, start: Checkpoint) -> None:

@@ -19,7 +19,7 @@ from sedcrnn.reporting.run_grids import heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
 from sedcrnn.sweeps.ranks import count_processes, is_first_process
-from sedcrnn.training.init_from import PREVIOUS, load_encoder, network_class
+from sedcrnn.training.init_from import PREVIOUS, load_encoders, network_class
 from sedcrnn.training.stage import train
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
             "Make them so, or train the stages one by one with sedcrnn train",
         )
     for config in configs.values():
-        load_encoder(config)  # what is wrong with a later stage's weights is said before the first one trains
+        load_encoders(config)  # what is wrong with a later stage's weights is said before the first one trains
     latest: dict[str, Path] = {}
     runs: dict[str, Path] = {}
     for number, (stage, config) in enumerate(configs.items(), start=1):

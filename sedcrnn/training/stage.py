@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> Path | None:
     callbacks: list[Callback] = [build(node, "callback") for node in config.callbacks.values() if node is not None]
     if config.recipe.cache_frozen:
         check_cacheable(config.recipe, network)
-    starts, encoder = init_from.load_initial(config), init_from.load_encoder(config)
+    starts, encoders = init_from.load_initial(config), init_from.load_encoders(config)
     datamodule = make_datamodule(config)
     _check_without_data(config, starts, datamodule.features)
     datamodule.prepare_data()
@@ -68,8 +68,9 @@ def train(config: TrainConfig) -> Path | None:
     selection = check_selection(datamodule.folds, config.data.selection)
     learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
     # Digests only, so that moved files stay the same input.
-    digests = {part: start.digest for part, start in starts.items()} | ({"encoder": encoder.digest} if encoder else {})
-    run = Run(config, inputs={"data": datamodule.identity, "init_from": digests})
+    digests = {part: start.digest for part, start in (starts | encoders).items()}
+    published = {path: weights.description for path, weights in encoders.items()}
+    run = Run(config, inputs={"data": datamodule.identity, "init_from": digests}, published=published)
     is_trial = bool(config.trainer.get("fast_dev_run"))
     with nullcontext() if is_trial else run.locked():
         if run.finished and not is_trial:
@@ -78,9 +79,9 @@ def train(config: TrainConfig) -> Path | None:
         if not is_trial and (earlier := run.nearest_earlier()) is not None:
             log.info("%s: trained anew, for it differs from %s in %s", config.name, earlier[0], in_words(earlier[1]))
         seed_everything(config.seed, workers=True, verbose=False)
-        if encoder is not None:
-            origin = f"{encoder.backbone} trained on {encoder.trained_on} (licence: {encoder.licence})"
-            log.info("%s: %s", config.name, origin)
+        for path, weights in encoders.items():
+            origin = f"{weights.backbone} trained on {weights.trained_on} (licence: {weights.licence})"
+            log.info("%s: %s starts from %s", config.name, path, origin)
         module: SceneModule = kind_of_module(
             network=init_from.complete_network(config.model["network"], starts, datamodule.dimensions),
             recipe=asdict(config.recipe),
@@ -90,7 +91,7 @@ def train(config: TrainConfig) -> Path | None:
             locations=sorted(learnt_from),
             seed=config.seed,
         )
-        init_from.load_weights(module.network, starts, encoder)
+        init_from.load_weights(module.network, starts, encoders)
         if is_trial:
             _try_out(config, module, datamodule, callbacks)
             return None

@@ -169,5 +169,5 @@ def test_training_takes_only_files_that_say_what_they_hold(files, tmp_path):
         load_encoder_weights(files["safetensors"])
     with pytest.raises(WeightsError, match="does not say what it holds"):
         load_encoder_weights(files["keras"])
-    with pytest.raises(WeightsError, match=r"no file of weights.*init_from.encoder=random"):
+    with pytest.raises(WeightsError, match=r"no file of weights.*init_from.encoder=published or random"):
         load_encoder_weights(tmp_path / "none.safetensors")

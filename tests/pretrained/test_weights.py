@@ -15,8 +15,8 @@ import torch
 from sedcrnn import weights
 from sedcrnn.networks.backbones import NORMALISATIONS, FrameEncoder
 from sedcrnn.pretrained.encoder_weights import load_encoder_weights
-from sedcrnn.pretrained.importing import in_words
 from sedcrnn.pretrained.origins import ORIGINS
+from sedcrnn.pretrained.timm_origins import in_words
 
 
 @pytest.fixture

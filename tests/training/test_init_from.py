@@ -17,7 +17,7 @@ from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks.backbones import build_backbone
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
 from sedcrnn.runs.checkpoints import BEST, load_checkpoint
-from sedcrnn.training.init_from import load_encoder
+from sedcrnn.training.init_from import load_encoders
 from sedcrnn.training.stage import train
 
 Stage = Callable[..., TrainConfig]
@@ -40,6 +40,9 @@ def test_a_stage_trains_on_the_weights_of_the_file_and_its_checkpoint_needs_it_n
     assert "test_resnet trained on imagenet (licence: CC BY)" in caplog.text
     record = json.loads((run / "record.json").read_text())
     assert record["inputs"]["init_from"] == {"encoder": weights.digest}
+    told = {"backbone": "test_resnet", "trained_on": "imagenet", "normalisation": "places365", "licence": "CC BY"}
+    told |= {"source": "original.pth", "md5": "0" * 32, "digest": weights.digest}
+    assert record["published_weights"] == {"encoder": told}
     # the same weights elsewhere are the same stage; other weights, or none, are another
     moved = file.rename(tmp_path / "moved.safetensors")
     again = stage("visual", f"init_from.encoder={moved}", "trainer.max_epochs=1")
@@ -61,7 +64,7 @@ def test_a_fusion_network_that_is_new_takes_them_too(stage: Stage, tmp_path: Pat
     audio, visual = (stage(kind).model["network"] for kind in ("audio", "visual"))
     config = stage("fusion", "init_from.audio=null", "init_from.visual=null", "trainer.max_epochs=1")
     config.model["network"] |= {"audio": audio, "visual": visual}
-    with pytest.raises(ConfigError, match=r"recipe\.frozen=\['visual'\] keeps the frame encoder as it is"):
+    with pytest.raises(ConfigError, match=r"recipe\.frozen=\['visual'\] keeps the encoder 'visual\.encoder' as it is"):
         train(config)
     config.init_from.encoder = str(file)
     kept = load_checkpoint(str(train(config))).build().get_submodule("visual.encoder.backbone").state_dict()
@@ -71,10 +74,10 @@ def test_a_fusion_network_that_is_new_takes_them_too(stage: Stage, tmp_path: Pat
 def test_a_frozen_encoder_with_random_weights_is_refused_unless_said(stage: Stage) -> None:
     for part in ("encoder", "encoder.backbone.layer1"):
         with pytest.raises(ConfigError, match=r"its weights are random.*init_from\.encoder=random"):
-            load_encoder(stage("visual", "init_from.encoder=null", f"recipe.frozen=[{part}]"))
-    assert load_encoder(stage("visual", "init_from.encoder=null", "recipe.frozen=[]")) is None
-    assert load_encoder(stage("visual", "init_from.encoder=random")) is None
-    assert load_encoder(checked(compose("train", ["experiment=demo_visual"]))) is None
+            load_encoders(stage("visual", "init_from.encoder=null", f"recipe.frozen=[{part}]"))
+    assert load_encoders(stage("visual", "init_from.encoder=null", "recipe.frozen=[]")) == {}
+    assert load_encoders(stage("visual", "init_from.encoder=random")) == {}
+    assert load_encoders(checked(compose("train", ["experiment=demo_visual"]))) == {}
 
 
 def test_weights_for_other_frames_or_another_network_are_refused_but_raw_is_allowed(
@@ -83,13 +86,12 @@ def test_weights_for_other_frames_or_another_network_are_refused_but_raw_is_allo
     file = write(tmp_path / "imagenet.safetensors", "imagenet")
     given = f"init_from.encoder={file}"
     with pytest.raises(WeightsError, match=r"normalisation 'imagenet', and model.* is 'places365'.*raw"):
-        load_encoder(stage("visual", given))
+        load_encoders(stage("visual", given))
     for normalisation in ("imagenet", "raw"):
-        weights = load_encoder(stage("visual", given, f"model.network.normalisation={normalisation}"))
-        assert weights is not None
+        weights = load_encoders(stage("visual", given, f"model.network.normalisation={normalisation}"))["encoder"]
         assert (weights.trained_on, weights.normalisation) == ("imagenet", "imagenet")
-    with pytest.raises(WeightsError, match=r"weights of 'test_resnet' \(.*and model.network.backbone is 'vgg16'"):
-        load_encoder(stage("visual", given, "model.network.backbone=vgg16"))
+    with pytest.raises(WeightsError, match=r"weights of 'test_resnet' \(.*and model\.network\.backbone is 'vgg16'"):
+        load_encoders(stage("visual", given, "model.network.backbone=vgg16"))
 
 
 def test_timms_weights_go_with_their_tag(stage: Stage, tmp_path: Path) -> None:
@@ -98,22 +100,21 @@ def test_timms_weights_go_with_their_tag(stage: Stage, tmp_path: Path) -> None:
     EncoderWeights("test_resnet", "r160_in1k", "timm", "Apache-2.0", "model.safetensors", "0" * 32, state).save(file)
     given = f"init_from.encoder={file}"
     tagged = "model.network.backbone=test_resnet.r160_in1k"
-    weights = load_encoder(stage("visual", given, tagged, "model.network.normalisation=timm"))
-    assert weights is not None
+    weights = load_encoders(stage("visual", given, tagged, "model.network.normalisation=timm"))["encoder"]
     assert weights.frames.mean == (127.5, 127.5, 127.5)
     remedy = r"Set model\.network\.backbone=test_resnet\.r160_in1k model\.network\.normalisation=timm"
     with pytest.raises(WeightsError, match=remedy):
-        load_encoder(stage("visual", given, "model.network.normalisation=imagenet"))
+        load_encoders(stage("visual", given, "model.network.normalisation=imagenet"))
     other = write(tmp_path / "other.safetensors", "imagenet")
     with pytest.raises(WeightsError, match="a tag names the same weights"):
-        load_encoder(stage("visual", f"init_from.encoder={other}", tagged, "model.network.normalisation=imagenet"))
+        load_encoders(stage("visual", f"init_from.encoder={other}", tagged, "model.network.normalisation=imagenet"))
 
 
 def test_weights_where_no_encoder_is_new_are_refused(stage: Stage, tmp_path: Path) -> None:
     given = f"init_from.encoder={write(tmp_path / 'weights.safetensors')}"
     for experiment, *more in (("audio",), ("visual", "init_from.visual=run"), ("fusion",), ("visual_finetune",)):
-        with pytest.raises(ConfigError, match="has no new frame encoder"):
-            load_encoder(stage(experiment, given, *more))
+        with pytest.raises(ConfigError, match="has no new encoder"):
+            load_encoders(stage(experiment, given, *more))
 
 
 def test_a_pipeline_reports_missing_weights_before_its_first_stage_trains(
@@ -124,5 +125,5 @@ def test_a_pipeline_reports_missing_weights_before_its_first_stage_trains(
     with pytest.raises(SystemExit) as stopped:
         pipeline.main()
     assert stopped.value.code == 1
-    assert "no file of weights at weights/vgg16-places365.safetensors" in capsys.readouterr().err
+    assert "there is no file weights/vgg16-places365.safetensors" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -19,7 +19,7 @@ class PipelineConfig(TrainConfig):
     """The stages, and whatever a stage takes, which then holds for all of them."""
 
     stages: Annotated[dict[str, list[str]], "Experiments that are trained, in order -> overrides of each alone."]
-    sizes: Annotated[dict[str, Any], "Kind of network or experiment -> overrides of such stages."]
+    sizes: Annotated[dict[str, Any], "Kind of network, class of network, or experiment -> overrides of such stages."]
     note: Annotated[str, "What is printed before the first stage."]
     table: Annotated[Literal["heads", "stages"], "A row per head of the last networks, or a row per stage."]
     robustness: Annotated[list[Name], "Stages whose networks are scored under worse conditions too."]

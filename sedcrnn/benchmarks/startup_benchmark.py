@@ -122,8 +122,8 @@ def make_up_features() -> None:
     def encode_first(self: FrozenEncoder, clip: Any, inputs: Any, store: Any) -> None:
         if not first:
             encode(self, clip, inputs, store)
-            first.extend(store.read(feature.source(clip), feature) for feature in self.kept)
-        for feature, values in zip(self.kept, first, strict=True):
+            first.extend(store.read(feature.source(clip), feature) for feature in self.kept.values())
+        for feature, values in zip(self.kept.values(), first, strict=True):
             store.write(feature.source(clip), feature, values)
 
     patch.object(os, "fsync", lambda _: None).start()  # none of this is to last

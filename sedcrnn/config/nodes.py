@@ -50,6 +50,25 @@ class AudioNetworkKeys(TypedDict, total=False):
     momentum: Annotated[Share, "Momentum of batch normalisation in torch's sense; Keras' 0.99 is 0.01."]
 
 
+@takes("network", "sedcrnn.networks.audio_encoder.AudioEncoderNetwork")
+class AudioEncoderNetworkKeys(TypedDict, total=False):
+    """A timm network on spectrograms as images."""
+
+    scenes: Annotated[Count, "Number of scenes; the data decide it."]
+    channels: Annotated[Count, "Channels of the spectrogram; the data decide it."]
+    bands: Annotated[Count, "Bands of the spectrogram; the data decide it."]
+    columns: Annotated[Count, "Columns of the spectrogram in a second; the data decide it."]
+    backbone: Annotated[Name, "timm architecture; <architecture>.<tag> says whose weights it will get."]
+    image_height: Annotated[
+        Count | None, "Height in pixels that the spectrogram is resized to; null: its number of bands."
+    ]
+    image_width: Annotated[
+        Count | None,
+        "Width in pixels that it is resized to, 32 of which are a time step of most networks; null: its columns.",
+    ]
+    dropout: Annotated[Share, "Dropout before the dense layer."]
+
+
 @takes("network", "sedcrnn.networks.visual.VisualNetwork")
 class VisualNetworkKeys(TypedDict, total=False):
     """A frame encoder and a bidirectional GRU on frames."""

@@ -86,6 +86,11 @@ def check_names(node: Mapping[str, Any], role: str, trusted: bool = True) -> Non
         resolve(target, of_role, trusted)
 
 
+def is_ours(node: Mapping[str, Any]) -> bool:
+    """Whether a node of a network or a feature, and all nodes inside it, name classes of this package."""
+    return all(target.startswith("sedcrnn.") for target, _ in _targets(node, "network"))
+
+
 def resolve(target: str, role: str, trusted: bool = True) -> type[Any]:
     """The class that a dotted name leads to; arguments and errors as `build`."""
     if not trusted:

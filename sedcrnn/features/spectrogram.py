@@ -70,8 +70,9 @@ class Spectrogram(Feature):
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """The number of channels."""
-        return {"channels": len(self.layout.names)}
+        """The numbers of channels, of bands, and of columns in a second."""
+        columns = STEPS_PER_SECOND * self.per_step
+        return {"channels": len(self.layout.names), "bands": self.bank.bands, "columns": columns}
 
     def parameters(self) -> dict[str, object]:
         """All that determines the output."""

@@ -19,6 +19,7 @@ class SceneNetwork(nn.Module):
         head_names: names of its heads, in the order of `heads`; the last is the network's answer.
         encoded: names of the values between the two halves of the network.
         encoding_parts: the parts that `encode` runs; while all of them are frozen, encoded values may be kept.
+        head_arguments: arguments that encoded values do not depend on: networks that differ in these alone share them.
         encode: inputs -> encoded values by name, each (batch, ...).
         decode: encoded values -> {head: (batch, scene) logits}.
     """
@@ -29,6 +30,7 @@ class SceneNetwork(nn.Module):
     scenes: int
     encoded: ClassVar[tuple[str, ...]] = ()
     encoding_parts: ClassVar[tuple[str, ...]] = ()
+    head_arguments: ClassVar[tuple[str, ...]] = ()
     encode: Callable[..., dict[str, Tensor]]
     decode: Callable[..., dict[str, Tensor]]
 
@@ -50,3 +52,22 @@ class SceneNetwork(nn.Module):
         """The modules that a head's prediction needs, none of them inside another."""
         parts: dict[str, list[nn.Module]] = {self.head_names[-1]: [self]}
         return parts[head]
+
+
+class AudioSubnetwork(SceneNetwork):
+    """An audio network that can be a part of a fusion network. Beside its scenes it gives the steps of early fusion.
+
+    Attributes:
+        embedding: width of a step.
+        embed: (batch, channel, band, column) -> an embedding, of which `steps` and `classify` are made.
+        steps: embedding -> (batch, time, `embedding`); early fusion by GRU or gates needs five, one per video frame.
+        classify: embedding -> (batch, scene) logits.
+    """
+
+    kind = "audio"
+    inputs = ("spectrogram",)
+    head_names = ("audio",)
+    embedding: int
+    embed: Callable[[Tensor], Tensor]
+    steps: Callable[[Tensor], Tensor]
+    classify: Callable[[Tensor], Tensor]

@@ -7,22 +7,25 @@ import torch
 from torch import Tensor, nn
 
 from sedcrnn.errors import ConfigError, check_choice
-from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks import AudioSubnetwork
+from sedcrnn.networks.early_fusion import unaligned
 from sedcrnn.networks.initialisation import glorot
 from sedcrnn.networks.squeeze_excitation import ConvStandardPOST, PreActivationPOST, keras_batch_norm, map_mean
 
+# Average pool over the last map's frames: 12 frames become 5 steps, one for each video frame of a second.
+POOL_SIZE, POOL_STRIDE = 3, 2
 
-class AudioNetwork(SceneNetwork):
+
+class AudioNetwork(AudioSubnetwork):
     """The audio subnetwork (docs/paper.md, "Audio subnetwork").
 
     `config.nodes` describes the arguments; the defaults are the authors', whose code pools the columns by (2, 2, 1),
     while the figure in the paper has (2, 2, 2) and prints the shape that follows from (2, 2, 1).
     """
 
-    kind = "audio"
-    inputs = ("spectrogram",)
-    head_names = ("audio",)
-    encoded = ("audio_map",)
+    encoded = ("audio_embedding",)
+    encoding_parts = ("blocks",)
+    head_arguments = ("scenes",)
 
     def __init__(
         self,
@@ -66,6 +69,8 @@ class AudioNetwork(SceneNetwork):
         if activation_order == "pre":
             layers["norm"], layers["activation"] = keras_batch_norm(channels, momentum), nn.ELU()
         self.blocks = nn.Sequential(layers)
+        self.embedding = channels
+        self.pool = nn.AvgPool1d(POOL_SIZE, POOL_STRIDE)
         self.dense = glorot(nn.Linear(channels, scenes))
 
     def embed(self, spectrogram: Tensor) -> Tensor:
@@ -74,16 +79,25 @@ class AudioNetwork(SceneNetwork):
         maps: Tensor = self.blocks(spectrogram.contiguous(memory_format=torch.channels_last))
         return maps
 
+    def steps(self, embedding: Tensor) -> Tensor:
+        """(batch, filter, band, pooled frame) -> (batch, time, filter), the mean over bands and three frames."""
+        by_frame = embedding.mean(-2)
+        if by_frame.shape[-1] < POOL_SIZE:
+            raise unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
+        steps: Tensor = self.pool(by_frame)
+        return steps.transpose(1, 2)
+
     def classify(self, embedding: Tensor) -> Tensor:
         """(batch, filter, band, pooled frame) -> (batch, scene) logits."""
-        pooled = map_mean(embedding) if self.pooling == "average" else embedding.amax((-2, -1))
-        logits: Tensor = self.dense(pooled)
-        return logits
+        return self.decode(self._pooled(embedding))["audio"]
 
     def encode(self, spectrogram: Tensor) -> dict[str, Tensor]:
-        """(batch, channel, band, frame) -> the last block's map."""
-        return {"audio_map": self.embed(spectrogram)}
+        """(batch, channel, band, frame) -> the last block's map, pooled (batch, filter)."""
+        return {"audio_embedding": self._pooled(self.embed(spectrogram))}
 
-    def decode(self, audio_map: Tensor) -> dict[str, Tensor]:
-        """The last block's map -> {"audio": (batch, scene) logits}."""
-        return {"audio": self.classify(audio_map)}
+    def decode(self, audio_embedding: Tensor) -> dict[str, Tensor]:
+        """The pooled map -> {"audio": (batch, scene) logits}."""
+        return {"audio": self.dense(audio_embedding)}
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        return map_mean(maps) if self.pooling == "average" else maps.amax((-2, -1))

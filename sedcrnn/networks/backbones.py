@@ -1,9 +1,10 @@
 """Frames 0-255 -> normalised -> timm network, all frames of all clips in one batch -> pooled: frame features."""
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,17 @@ if _without_wandb:
 try:
     import timm as timm  # other modules take it from here
     from timm.layers.pos_embed import resample_abs_pos_embed
+    from timm.models import adapt_input_conv
 finally:
     if _without_wandb:
         del sys.modules["wandb"]
 
 Size = tuple[int, int]  # height and width
+SIZE_REMEDIES = {
+    "frames": "Set features.frames.height={} features.frames.width={}",
+    "spectrograms": "Set the audio network's image_height={} and image_width={}",
+}
+"""What is taken for images -> how to change its size."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +93,67 @@ def check_backbone(name: str) -> None:
         )
 
 
-class FrameEncoder(nn.Module):
-    """A timm network without its classifier on every frame, without pretrained weights.
+class TimmEncoder(nn.Module):
+    """A timm network without its classifier, without pretrained weights: what encoders of frames and of spectrograms
+    share.
+
+    Attributes:
+        images: what it takes for images, a key of `SIZE_REMEDIES`.
+        embedding: number of features.
+    """
+
+    images: ClassVar[str]
+
+    def __init__(self, name: str, pooling: str, size: Size, channels: int = 3) -> None:
+        super().__init__()
+        self.backbone = build_backbone(name, pooling, size, self.images, channels)
+        self.pooling, self.channels = pooling, channels
+        self.embedding: int = _features(self.backbone, pooling)
+
+    def load_published(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over published weights; the positions of a transformer are interpolated to the size of the images, and
+        its first layer is adapted to their number of channels, both as timm does it.
+
+        Raises:
+            WeightsError: arrays that this pooling needs are not among them, or are tied to another size.
+        """
+        own = self.backbone.state_dict()
+        if missing := sorted(own.keys() - weights.keys()):
+            raise WeightsError(
+                f"The weights lack {', '.join(missing[:3])}, which the pooling '{self.pooling}' needs",
+                "They hold the network's own head if the file that they were imported from does",
+                "Import a whole file, or set model.network.frame_pooling=max or average",
+            )
+        chosen = {name: weights[name] for name in own}
+        first = self.backbone.pretrained_cfg["first_conv"] if self.channels != 3 else None
+        for name in (f"{layer}.weight" for layer in ((first,) if isinstance(first, str) else first or ())):
+            if chosen[name].shape != own[name].shape:
+                chosen[name] = adapt_input_conv(self.channels, chosen[name])
+        if "pos_embed" in own and chosen["pos_embed"].shape != own["pos_embed"].shape:
+            prefix = 0 if getattr(self.backbone, "no_embed_class", False) else self.backbone.num_prefix_tokens
+            grid = list(self.backbone.patch_embed.grid_size)
+            chosen["pos_embed"] = resample_abs_pos_embed(chosen["pos_embed"], grid, num_prefix_tokens=prefix)
+        for name, value in chosen.items():
+            if value.shape != own[name].shape:
+                raise WeightsError(
+                    f"The weights have {name} of the shape {tuple(value.shape)} instead of {tuple(own[name].shape)}",
+                    f"This network's weights fit {self.images} of one size",
+                    _size_remedy(self.backbone.pretrained_cfg["input_size"][1:], self.images),
+                )
+        self.backbone.load_state_dict(chosen)
+
+
+class FrameEncoder(TimmEncoder):
+    """A timm network on every frame.
 
     Args:
         name: timm architecture, with or without the tag of its weights; `vgg16` has 14,714,688 parameters here.
         pooling: `max` or `average` over the positions of the last map, or a transformer's tokens but class tokens; or
             `model`: what the network's own classifier would get.
         normalisation: see `find_normalisation`; has to fit the weights.
-
-    Attributes:
-        embedding: number of features per frame.
     """
 
+    images = "frames"
     mean: Tensor
     std: Tensor
 
@@ -110,14 +165,12 @@ class FrameEncoder(nn.Module):
         height: int = 224,
         width: int = 224,
     ) -> None:
-        super().__init__()
-        self.backbone = build_backbone(name, pooling, (height, width))
+        super().__init__(name, pooling, (height, width))
         chosen = find_normalisation(normalisation, name)
-        self.pooling, self.bgr = pooling, chosen.bgr
+        self.bgr = chosen.bgr
         # Known from the config, so not part of a checkpoint.
         self.register_buffer("mean", torch.tensor(chosen.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(chosen.std)[:, None, None], persistent=False)
-        self.embedding: int = _features(self.backbone, pooling)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(batch, time, channel, height, width), RGB 0-255, uint8 or float -> (batch, time, embedding)."""
@@ -133,33 +186,6 @@ class FrameEncoder(nn.Module):
         pooled = pooled_features(self.backbone, images.contiguous(memory_format=torch.channels_last), self.pooling)
         return pooled.reshape(*frames.shape[:2], self.embedding)
 
-    def load_published(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over published weights; the positions of a transformer are interpolated to the size of the frames.
-
-        Raises:
-            WeightsError: arrays that this pooling needs are not among them, or are tied to another size.
-        """
-        own = self.backbone.state_dict()
-        if missing := sorted(own.keys() - weights.keys()):
-            raise WeightsError(
-                f"The weights lack {', '.join(missing[:3])}, which the pooling '{self.pooling}' needs",
-                "They hold the network's own head if the file that they were imported from does",
-                "Import a whole file, or set model.network.frame_pooling=max or average",
-            )
-        chosen = {name: weights[name] for name in own}
-        if "pos_embed" in own and chosen["pos_embed"].shape != own["pos_embed"].shape:
-            prefix = 0 if getattr(self.backbone, "no_embed_class", False) else self.backbone.num_prefix_tokens
-            grid = list(self.backbone.patch_embed.grid_size)
-            chosen["pos_embed"] = resample_abs_pos_embed(chosen["pos_embed"], grid, num_prefix_tokens=prefix)
-        for name, value in chosen.items():
-            if value.shape != own[name].shape:
-                raise WeightsError(
-                    f"The weights have {name} of the shape {tuple(value.shape)} instead of {tuple(own[name].shape)}",
-                    "This network's weights fit frames of one size",
-                    _size_remedy(self.backbone.pretrained_cfg["input_size"][1:]),
-                )
-        self.backbone.load_state_dict(chosen)
-
 
 def pooled_features(backbone: Any, images: Tensor, pooling: str) -> Tensor:
     """(image, channel, height, width), normalised -> (image, embedding); see `FrameEncoder` for the poolings."""
@@ -167,20 +193,42 @@ def pooled_features(backbone: Any, images: Tensor, pooling: str) -> Tensor:
     if pooling == "model":
         features: Tensor = backbone.forward_head(maps, pre_logits=True)
         return features
-    axes: tuple[int, ...] = (-2, -1)
-    if maps.ndim == 3:  # (image, token, channel), class tokens first
-        maps, axes = maps[:, getattr(backbone, "num_prefix_tokens", 0) :], (1,)
-    elif getattr(backbone, "output_fmt", "NCHW") == "NHWC":
-        axes = (1, 2)
+    maps, axes = _places(backbone, maps)
     # Not nn.AdaptiveMaxPool2d, which has no deterministic gradient on GPUs.
     return maps.amax(axes) if pooling == "max" else maps.mean(axes)
 
 
-def build_backbone(name: str, pooling: str = "max", size: Size | None = None) -> Any:
+def last_map(backbone: Any, images: Tensor) -> Tensor:
+    """(image, channel, height, width), normalised -> (image, feature, row, column); a transformer's tokens lie where
+    its patches do.
+
+    Raises:
+        ValueError: a network whose tokens lie on no grid.
+    """
+    maps, axes = _places(backbone, backbone.forward_features(images))
+    if len(axes) == 1:
+        grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
+        if grid is None or math.prod(grid) != maps.shape[1]:
+            raise ValueError("its features lie on no grid of rows and columns")
+        maps, axes = maps.reshape(len(maps), *grid, -1), (1, 2)
+    return maps.movedim(axes, (-2, -1))
+
+
+def _places(backbone: Any, maps: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """What `forward_features` gave, without class tokens, and the axes of its places."""
+    if maps.ndim == 3:  # (image, token, channel), class tokens first
+        return maps[:, getattr(backbone, "num_prefix_tokens", 0) :], (1,)
+    return maps, (1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else (-2, -1)
+
+
+def build_backbone(
+    name: str, pooling: str = "max", size: Size | None = None, images: str = "frames", channels: int = 3
+) -> Any:
     """A timm network with fresh weights and without any layer that the pooled features do not need.
 
     timm initialises VGG (and other CNNs with ReLU) by He's rule, fan-out mode, with zero biases. Name and pooling are
-    those of `FrameEncoder`; without a size of the frames, it is the one that the network was trained at.
+    those of `FrameEncoder`, images and channels of `TimmEncoder`; without a size, it is the one that the network was
+    trained at.
     """
     check_backbone(name)
     check_choice("frame pooling", pooling, ("max", "average", "model"))
@@ -196,27 +244,29 @@ def build_backbone(name: str, pooling: str = "max", size: Size | None = None) ->
     try:
         # Without values, which shows what runs, and what fits, at no cost.
         with torch.device("meta"), torch.no_grad():
-            traced = _create(name, size).eval()
+            traced = _create(name, size, channels).eval()
             ran: set[nn.Module] = set()
             for module in traced.modules():
                 module.register_forward_hook(lambda module, *_: ran.add(module))
-            features = pooled_features(traced, torch.zeros(1, 3, *size), pooling)
+            features = pooled_features(traced, torch.zeros(1, channels, *size), pooling)
+            if images == "spectrograms":
+                last_map(traced, torch.zeros(1, channels, *size))
         if features.shape != (1, _features(traced, pooling)):
             raise ValueError(f"its features have the shape {tuple(features.shape)}")
     except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigError(
-            f"The backbone '{name}' cannot take frames of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
+            f"The backbone '{name}' cannot take {images} of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
             f"Its own are {native[0]} x {native[1]}",
-            f"{_size_remedy(native)}, or choose another backbone",
+            f"{_size_remedy(native, images)}, or choose another backbone",
         ) from error
-    network = _create(name, size)
+    network = _create(name, size, channels)
     for child_name, child in traced.named_children():
         if ran.isdisjoint(child.modules()):
             network.set_submodule(child_name, nn.Identity())
     return network
 
 
-def _create(name: str, size: Size) -> Any:
+def _create(name: str, size: Size, channels: int) -> Any:
     architecture = name.partition(".")[0]  # a tag would only say which weights, and timm would take their `size`
     # timm's VGG keeps its two 4096-wide layers even with num_classes=0. They are dropped afterwards; built one unit
     # wide, they need not be drawn at random first, which takes seconds.
@@ -224,6 +274,8 @@ def _create(name: str, size: Size) -> Any:
     known: Any = timm.get_pretrained_cfg(architecture)
     if known.fixed_input_size and tuple(known.input_size[1:]) != size:
         options["img_size"] = size
+    if channels != 3:
+        options["in_chans"] = channels
     network: Any = timm.create_model(architecture, pretrained=False, num_classes=0, **options)
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     if known.fixed_input_size and patch and any(side % step for side, step in zip(size, patch, strict=True)):
@@ -236,5 +288,5 @@ def _features(backbone: Any, pooling: str) -> int:
     return number
 
 
-def _size_remedy(native: Size) -> str:
-    return f"Set features.frames.height={native[0]} features.frames.width={native[1]}"
+def _size_remedy(native: Size, images: str) -> str:
+    return SIZE_REMEDIES[images].format(*native)

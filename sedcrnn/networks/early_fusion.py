@@ -102,6 +102,7 @@ def unaligned(found: str) -> ConfigError:
     """The error for an audio map whose columns cannot become the steps of the video."""
     return ConfigError(
         f"The audio network's map {found}",
-        "Early fusion needs as many audio as video steps: 50 columns and the pools (2, 2, 1) give 5",
-        "Change the audio network's frame_pooling, or the frame rate or length of the features",
+        "Early fusion needs as many audio as video steps: 50 columns and the pools (2, 2, 1) give 5, and so does an "
+        "image_width of 160 to an encoder that sees 32 pixels as one",
+        "Change the audio network's frame_pooling or image_width, or the hop of the spectrogram",
     )

@@ -103,17 +103,17 @@ def compile_in_place(network: SceneNetwork, device: torch.device, mode: bool | s
 
 
 def checkpoint_encoders(network: SceneNetwork) -> None:
-    """Keep only the inputs of the frame encoders' stages, and compute the rest again in the backward pass.
+    """Keep only the inputs of the stages of timm encoders, and compute the rest again in the backward pass.
 
     timm's own option covers only some architectures, and lets batch normalisation see every batch twice.
     """
-    from sedcrnn.networks.backbones import FrameEncoder  # here, because timm takes seconds to load
+    from sedcrnn.networks.backbones import TimmEncoder  # here, because timm takes seconds to load
 
-    encoders = [module for module in network.modules() if isinstance(module, FrameEncoder)]
+    encoders = [module for module in network.modules() if isinstance(module, TimmEncoder)]
     if not encoders:
         raise ConfigError(
-            f"recipe.gradient_checkpointing=true for a {type(network).__name__}, which has no frame encoder",
-            "Only frame encoders are large enough for it",
+            f"recipe.gradient_checkpointing=true for a {type(network).__name__}, which has no timm encoder",
+            "Only encoders of frames, and of spectrograms as images, are large enough for it",
             "Set recipe.gradient_checkpointing=false",
         )
     for encoder in encoders:

@@ -7,14 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from sedcrnn.errors import ConfigError, check_choice
-from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.audio import AudioNetwork
-from sedcrnn.networks.early_fusion import EARLY_FUSIONS, unaligned
+from sedcrnn.networks import AudioSubnetwork, SceneNetwork
+from sedcrnn.networks.early_fusion import EARLY_FUSIONS
 from sedcrnn.networks.initialisation import glorot
 from sedcrnn.networks.visual import VisualNetwork
-
-# Average pool over the audio map's frames: 12 frames become 5 steps, one for each video frame of a second.
-POOL_SIZE, POOL_STRIDE = 3, 2
 
 
 class FusionNetwork(SceneNetwork):
@@ -32,7 +28,7 @@ class FusionNetwork(SceneNetwork):
 
     def __init__(
         self,
-        audio: AudioNetwork,
+        audio: AudioSubnetwork,
         visual: VisualNetwork,
         hidden: int = 64,
         early: str | Callable[..., nn.Module] = "gru",
@@ -60,13 +56,12 @@ class FusionNetwork(SceneNetwork):
             )
         self.scenes = audio.scenes
         self.audio, self.visual = audio, visual
-        self.pool = nn.AvgPool1d(POOL_SIZE, POOL_STRIDE)
         # In the order in which late fusion reads their predictions, which is the authors'.
         self.fused_heads = ("audio", "visual") if early == "none" else ("early", "audio", "visual")
         self.early: nn.Module | None = None
         if early != "none":
             make = EARLY_FUSIONS[early] if isinstance(early, str) else early
-            widths = {"audio": audio.dense.in_features, "visual": visual.encoder.embedding}
+            widths = {"audio": audio.embedding, "visual": visual.encoder.embedding}
             self.early = make(**widths, hidden=hidden, scenes=self.scenes)
         self.log_inputs = late_inputs == "log_probabilities"
         self.late = glorot(nn.Linear(len(self.fused_heads) * self.scenes, self.scenes)) if late == "learned" else None
@@ -80,12 +75,9 @@ class FusionNetwork(SceneNetwork):
         """(batch, channel, band, frame) and (batch, time, channel, height, width) -> embeddings and predictions."""
         return {**self.encode_audio(self.audio.embed(spectrogram)), **self.encode_video(self.visual.embed(frames))}
 
-    def encode_audio(self, audio_map: Tensor) -> dict[str, Tensor]:
-        """(batch, filter, band, pooled frame) -> `audio_steps` (batch, time, filter) and `audio` logits."""
-        by_frame = audio_map.mean(-2)
-        if by_frame.shape[-1] < POOL_SIZE:
-            raise unaligned(f"has {by_frame.shape[-1]} pooled frames, and {POOL_SIZE} make a time step")
-        return {"audio_steps": self.pool(by_frame).transpose(1, 2), "audio": self.audio.classify(audio_map)}
+    def encode_audio(self, embedding: Tensor) -> dict[str, Tensor]:
+        """The audio network's embedding -> `audio_steps` (batch, time, filter) and `audio` logits."""
+        return {"audio_steps": self.audio.steps(embedding), "audio": self.audio.classify(embedding)}
 
     def encode_video(self, visual_steps: Tensor) -> dict[str, Tensor]:
         """(batch, time, embedding) -> the same as `visual_steps`, and `visual` log-probabilities."""
@@ -117,5 +109,6 @@ class FusionNetwork(SceneNetwork):
         """The modules that a head's prediction needs; early fusion does without the subnetworks' classifiers."""
         parts: dict[str, list[nn.Module]] = {"audio": [self.audio], "visual": [self.visual], "late": [self]}
         if self.early is not None:
-            parts["early"] = [self.audio.blocks, self.visual.encoder, self.early]
+            encoders = [each.get_submodule(part) for each in (self.audio, self.visual) for part in each.encoding_parts]
+            parts["early"] = [*encoders, self.early]
         return parts[head]

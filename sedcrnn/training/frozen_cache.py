@@ -1,6 +1,6 @@
 """Frozen parts of a network -> what they make of every clip, computed once and stored.
 
-The frame encoder gives values per frame; all else is per window, one for each step at which a 1-s window may start:
+A frame encoder gives values per frame; all else is per window, one for each step at which a 1-s window may start:
 46 in a clip of ten seconds. A batch of these is what `SceneNetwork.encode` makes of the inputs, to float tolerance.
 
 Frozen parts always compute in float32, in whatever precision a stage trains: so every stage, seed and evaluation on a
@@ -8,7 +8,7 @@ kind of device shares what has been stored once.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,8 @@ class EncodedFeature:
 
 
 class FrozenEncoder:
-    """The first half of a visual or fusion network, given with its complete config, whose parts stay as they are, over
-    whole clips."""
+    """The first half of a network, given with its complete config, whose parts stay as they are, over whole clips: of a
+    visual, an audio or a fusion network, or of one's own on the spectrogram."""
 
     def __init__(
         self,
@@ -66,27 +66,27 @@ class FrozenEncoder:
         features: Mapping[str, Feature],
         device: torch.device | None = None,
     ) -> None:
-        assert isinstance(network, FusionNetwork | VisualNetwork)
         self.network, self.features, self.device = network, features, device or torch.device("cpu")
-        self.visual = network.visual if isinstance(network, FusionNetwork) else network
-        visual_node = node["visual"] if isinstance(network, FusionNetwork) else node
-        # Stages with other heads on one encoder share what it makes of the frames.
-        encoder_node = {key: value for key, value in visual_node.items() if key not in VisualNetwork.head_arguments}
-
-        def made_by(part: torch.nn.Module, part_node: Mapping[str, Any]) -> dict[str, object]:
-            weights = weights_digest({key: value.cpu() for key, value in part.state_dict().items()})
-            return {"network": part_node, "weights": weights, "device": self.device.type}
-
-        encoder = made_by(self.visual.encoder, encoder_node)
-        self.steps = EncodedFeature("visual_steps", features["frames"], encoder)
-        self.kept = [self.steps]
+        self.kept: dict[str, EncodedFeature] = {}
+        self.of_steps = {"visual"}  # values that follow from steps that are stored
         if isinstance(network, FusionNetwork):
-            audio = made_by(network.audio, node["audio"])
-            self.kept += [
-                EncodedFeature("visual", features["frames"], made_by(network.visual, visual_node)),
-                EncodedFeature("audio_steps", features["spectrogram"], audio),
-                EncodedFeature("audio", features["spectrogram"], audio),
-            ]
+            self._keep(network.visual, node["visual"], ("visual_steps", "visual"))
+            self._keep(network.audio, node["audio"], ("audio_steps", "audio"))
+            if "audio_steps" in network.audio.encoded:
+                self.of_steps.add("audio")
+        else:
+            self._keep(network, node, network.encoded)
+
+    def _keep(self, part: SceneNetwork, node: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Note what is kept of an audio or a visual network. Values that its first half gives are shared with networks
+        that differ in the second half alone; all others depend on the whole of it."""
+        weights = {key: value.cpu() for key, value in part.state_dict().items()}
+        halves = {key: value for key, value in weights.items() if any(lies_in(key, one) for one in part.encoding_parts)}
+        half_node = {key: value for key, value in node.items() if key not in part.head_arguments}
+        for name in names:
+            made_by = (half_node, halves) if name in part.encoded else (node, weights)
+            described = {"network": made_by[0], "weights": weights_digest(made_by[1]), "device": self.device.type}
+            self.kept[name] = EncodedFeature(name, self.features[part.inputs[0]], described)
 
     def encode_all(self, clips: Sequence[Clip], store: FeatureStore, workers: int) -> None:
         """Make sure that the store holds the encoded values of every clip, whose features it holds (except frames that
@@ -97,13 +97,11 @@ class FrozenEncoder:
         Raises:
             ClipError: a video that cannot be decoded, where frames are not stored.
         """
-        known = [store.known([each.source(clip) for clip in clips], each) for each in self.kept]
+        known = [store.known([each.source(clip) for clip in clips], each) for each in self.kept.values()]
         to_do = shared([clip for clip, *its in zip(clips, *known, strict=True) if not all(its)])
         # Those alone: on a GPU, the GRU of a network that is to be trained next cannot be in evaluation mode.
-        network: SceneNetwork = self.network
-        frozen = (network.audio, network.visual) if isinstance(network, FusionNetwork) else (self.visual.encoder,)
-        for part in frozen:
-            part.to(self.device).eval()
+        for part in self.network.encoding_parts:
+            self.network.get_submodule(part).to(self.device).eval()
         ahead: deque[Future[dict[str, Tensor]]] = deque()
         with store.saving_every(SAVE_EVERY), ThreadPoolExecutor(max(1, workers)) as pool:
             for number, clip in enumerate(tqdm(to_do, "Encoding, once", unit="clip", disable=not to_do)):
@@ -114,11 +112,17 @@ class FrozenEncoder:
 
     def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, Rows]:
         """The encoded values of all clips, by name, mapped from disk."""
-        return {each.name: gather(store.paths([each.source(clip) for clip in clips], each)) for each in self.kept}
+        return {
+            name: gather(store.paths([each.source(clip) for clip in clips], each)) for name, each in self.kept.items()
+        }
 
-    def _missing(self, clip: Clip, store: FeatureStore) -> set[str]:
-        """Names of the encoded values of a clip that the store does not hold."""
-        return {feature.name for feature in self.kept if not store.knows(feature.source(clip), feature)}
+    def _missing(self, clip: Clip, store: FeatureStore) -> dict[str, EncodedFeature]:
+        """The encoded values of a clip that the store does not hold."""
+        return {name: each for name, each in self.kept.items() if not store.knows(each.source(clip), each)}
+
+    def _needs_windows(self, missing: Collection[str]) -> bool:
+        """Whether windows of the spectrogram are to be encoded."""
+        return bool(set(missing) - {"visual_steps"} - self.of_steps)
 
     def _read(self, clip: Clip, store: FeatureStore) -> dict[str, Tensor]:
         """As far as the store lacks what is made of them: the frames of a clip (time, channel, height, width), and the
@@ -128,7 +132,7 @@ class FrozenEncoder:
         if "visual_steps" in missing:
             frames = self.features["frames"]
             inputs["frames"] = frames.network_input(torch.from_numpy(read_values(frames, clip, store)[None]))[0]
-        if missing & {"audio_steps", "audio"}:
+        if self._needs_windows(missing):
             dataset = WindowDataset([clip], [clip.scene], {"spectrogram": self.features["spectrogram"]}, store)
             starts = range(dataset.steps[0] - STEPS_PER_WINDOW + 1)
             windows = dataset.batch([Window(0, start) for start in starts])
@@ -139,22 +143,38 @@ class FrozenEncoder:
     def _encode(self, clip: Clip, inputs: Mapping[str, Tensor], store: FeatureStore) -> None:
         values: dict[str, Tensor] = {}
         missing = self._missing(clip, store)  # another process may have made some since the inputs were read
+
+        def known(name: str) -> Tensor:
+            """What has been made just now, or was stored before."""
+            stored = self.kept[name]
+            return (
+                values[name]
+                if name in values
+                else torch.tensor(store.read(stored.source(clip), stored)).to(self.device)
+            )
+
         if "visual_steps" in missing:
-            embedded = [self.visual.embed(piece[None])[0] for piece in self._pieces(inputs["frames"])]
+            visual = self.network.visual if isinstance(self.network, FusionNetwork) else self.network
+            assert isinstance(visual, VisualNetwork)
+            embedded = [visual.embed(piece[None])[0] for piece in self._pieces(inputs["frames"])]
             values["visual_steps"] = torch.cat(embedded)
+        if self._needs_windows(missing):
+            encoded = [self._encode_windows(piece) for piece in self._pieces(inputs["spectrogram"])]
+            values |= {name: torch.cat([piece[name] for piece in encoded]) for name in encoded[0]}
         if isinstance(self.network, FusionNetwork):
             if "visual" in missing:
-                if (steps := values.get("visual_steps")) is None:
-                    steps = torch.tensor(store.read(self.steps.source(clip), self.steps), device=self.device)
-                windows = steps.unfold(0, STEPS_PER_WINDOW, 1).transpose(1, 2)
-                values["visual"] = self.network.encode_video(windows)["visual"]
-            if missing & {"audio_steps", "audio"}:
-                embedded = [self.network.audio.embed(piece) for piece in self._pieces(inputs["spectrogram"])]
-                encoded = [self.network.encode_audio(piece) for piece in embedded]
-                values |= {name: torch.cat([piece[name] for piece in encoded]) for name in encoded[0]}
-        for feature in self.kept:
-            if feature.name in values:
-                store.write(feature.source(clip), feature, values[feature.name].cpu().numpy())
+                windows = known("visual_steps").unfold(0, STEPS_PER_WINDOW, 1).transpose(1, 2)
+                values["visual"] = self.network.visual.classify(windows)
+            if "audio" in missing and "audio" not in values:
+                values["audio"] = self.network.audio.decode(audio_steps=known("audio_steps"))["audio"]
+        for name, feature in missing.items():
+            store.write(feature.source(clip), feature, values[name].cpu().numpy())
+
+    def _encode_windows(self, spectrogram: Tensor) -> dict[str, Tensor]:
+        """(window, channel, band, column) -> what is kept of an audio network, alone or in a fusion network."""
+        if isinstance(self.network, FusionNetwork):
+            return self.network.encode_audio(self.network.audio.embed(spectrogram))
+        return self.network.encode(spectrogram)
 
     def _pieces(self, values: Tensor) -> Iterator[Tensor]:
         return (piece.to(self.device) for piece in torch.split(values, AT_A_TIME))
@@ -175,6 +195,10 @@ def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork]) -> None:
     in_front = "in front of the frozen part"
     reasons = {
         f"a {network.__name__} has no part that is kept frozen": not network.encoding_parts,
+        f"a {network.__name__} takes {' and '.join(network.inputs)}, and of networks of your own only those of the "
+        "spectrogram are encoded": not (
+            issubclass(network, FusionNetwork | VisualNetwork) or network.inputs == ("spectrogram",)
+        ),
         f"recipe.frozen={recipe.frozen} leaves {' and '.join(loose)} to be trained": loose,
         f"recipe.mixup_alpha={recipe.mixup_alpha} mixes inputs, {in_front}": recipe.mixup_alpha > 0,
         f"recipe.modality_dropout={recipe.modality_dropout} drops inputs, {in_front}": recipe.modality_dropout > 0,

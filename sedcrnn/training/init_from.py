@@ -6,12 +6,13 @@ says how it is built; where the stage's config says so too, both must agree. New
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build, check_names, resolve
@@ -190,12 +191,16 @@ def summarise(node: Mapping[str, Any], parts: Mapping[str, Any], features: Mappi
     dimensions = {"scenes": scenes, **spectrogram.dimensions, **frames.dimensions}
     with torch.device("meta"):  # no values are needed
         network = build(complete_network(filled, {}, dimensions), "network")
-    width = STEPS_PER_WINDOW * spectrogram.per_step
-    inputs = {
-        "spectrogram": torch.zeros(1, dimensions["channels"], spectrogram.bank.bands, width),
-        "frames": torch.zeros(1, STEPS_PER_WINDOW, 3, frames.height, frames.width),
+        return layer_table(network.eval(), empty_inputs(network.inputs, dimensions))
+
+
+def empty_inputs(names: Sequence[str], dimensions: Mapping[str, int]) -> dict[str, Tensor]:
+    """One second of silence, and of black frames, as a network of this package takes them."""
+    shapes = {
+        "spectrogram": [1, *(dimensions.get(name, 1) for name in ("channels", "bands", "columns"))],
+        "frames": [1, STEPS_PER_WINDOW, 3, *(dimensions.get(name, 1) for name in ("height", "width"))],
     }
-    return layer_table(network.eval(), {name: inputs[name] for name in network.inputs})
+    return {name: torch.zeros(shapes[name]) for name in names}
 
 
 def load_weights(network: SceneNetwork, starts: Starts, encoders: Mapping[str, EncoderWeights]) -> None:

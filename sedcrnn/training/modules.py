@@ -29,8 +29,7 @@ Config = Mapping[str, Any]
 _OWN_KEYS = {
     "modality_dropout": "FusionModule alone drops one of two modalities",
     "head_weights": "FusionModule alone has a loss of several heads",
-    "gradient_checkpointing": "VisualModule and FusionModule alone have frame encoders, which are large enough",
-    "cache_frozen": "Its inputs are changed by mixup and augmentation in front of whatever could be kept",
+    "gradient_checkpointing": "AudioModule, VisualModule and FusionModule alone know encoders that are large enough",
 }
 """Keys of the recipe that only some modules take -> why the others do not."""
 
@@ -43,7 +42,7 @@ class SceneModule(LightningModule):
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()  # that its network has to take; empty: any
-    takes: ClassVar[tuple[str, ...]] = ("cache_frozen",)  # of _OWN_KEYS
+    takes: ClassVar[tuple[str, ...]] = ()  # of _OWN_KEYS
     loss_weights: Tensor
 
     def __init__(
@@ -249,17 +248,18 @@ class SceneModule(LightningModule):
 
 
 class AudioModule(SceneModule):
-    """Trains networks of the spectrogram, which are small and learn from scratch: nothing of them is kept frozen."""
+    """Trains networks of the spectrogram, small ones from scratch or a large encoder, whose maps may be computed twice
+    instead of kept."""
 
     inputs = ("spectrogram",)
-    takes = ()
+    takes = ("gradient_checkpointing",)
 
 
 class VisualModule(SceneModule):
     """Trains networks of the frames, whose encoder is large: its maps may be computed twice instead of kept."""
 
     inputs = ("frames",)
-    takes = ("cache_frozen", "gradient_checkpointing")
+    takes = ("gradient_checkpointing",)
 
 
 class FusionModule(SceneModule):

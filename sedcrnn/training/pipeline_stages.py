@@ -114,14 +114,15 @@ def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
 def compose_stages(
     stages: Mapping[str, list[str]], sizes: Mapping[str, list[str]], overrides: Sequence[str]
 ) -> dict[str, TrainConfig]:
-    """The checked configs of the stages: `overrides`, which are for every stage, win over the sizes of a kind of
-    network, and what is for a stage alone wins over all."""
+    """The checked configs of the stages: `overrides`, which are for every stage, win over the sizes of a kind and of a
+    class of network, and what is for a stage alone wins over all."""
     composed = {}
     for stage, own in stages.items():
         experiment = f"experiment={stage}"
-        kind = _kind(checked(compose("train", [experiment]))) if sizes else stage
-        of_stage = sizes.get(stage, []) if stage != kind else []
-        given = [*sizes.get(kind, []), *overrides, *of_stage, *own]
+        found = network_class(checked(compose("train", [experiment])).model["network"]) if sizes else None
+        of_network = [*sizes.get(found.kind, []), *sizes.get(found.__name__, [])] if found else []
+        of_stage = sizes.get(stage, []) if found and stage != found.kind else []
+        given = [*of_network, *overrides, *of_stage, *own]
         composed[stage] = checked(compose("train", [experiment, *given]))
     return composed
 

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
-from sedcrnn.config.targets import build, resolve
+from sedcrnn.config.targets import build, is_ours, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
 from sedcrnn.errors import ConfigError, SedcrnnError
@@ -224,6 +224,9 @@ def _check_without_data(config: TrainConfig, starts: init_from.Starts, features:
     sizes = {name: size for feature in features.values() for name, size in feature.dimensions.items()}
     if not config.model["network"]["_target_"].startswith("sedcrnn."):
         return  # of the user's own; it may need more than shapes
-    with torch.device("meta"):
-        network = build(init_from.complete_network(config.model["network"], starts, {"scenes": 2, **sizes}), "network")
+    node = init_from.complete_network(config.model["network"], starts, {"scenes": 2, **sizes})
+    with torch.device("meta"), torch.no_grad():
+        network = build(node, "network")
+        if all(map(is_ours, (node, *_used(config.features).values()))):
+            network.eval()(**init_from.empty_inputs(network.inputs, sizes))
     frozen_modules(network, [*config.recipe.frozen, *config.recipe.l2, *config.recipe.learning_rates])

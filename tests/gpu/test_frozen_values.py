@@ -53,7 +53,7 @@ def test_each_kind_of_device_has_values_of_its_own_in_the_store(on_cpu: Stage, t
     def keys(device: str) -> set[str]:
         network = checkpoint.build()
         encoder = FrozenEncoder(network, checkpoint.network, data.features, torch.device(device))
-        return {store.key(feature.source(clip), feature) for feature in encoder.kept}
+        return {store.key(feature.source(clip), feature) for feature in encoder.kept.values()}
 
     assert len(keys("cpu")) == 4
     assert keys("cpu") == keys("cpu")

@@ -59,7 +59,7 @@ def test_checkpointing_keeps_fewer_values_for_the_backward_pass(one_second):
 
 
 def test_checkpointing_needs_a_frame_encoder():
-    with pytest.raises(ConfigError, match="AudioNetwork, which has no frame encoder"):
+    with pytest.raises(ConfigError, match="AudioNetwork, which has no timm encoder"):
         checkpoint_encoders(AudioNetwork(filters=(2,), frame_pooling=(2,)))
 
 

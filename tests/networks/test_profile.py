@@ -33,7 +33,7 @@ def test_frozen_parameters_are_not_trainable(small_network):
 def test_layers_stand_in_the_order_in_which_they_run(paper_table):
     names = list(rows(paper_table))
     assert names[0] == "audio.blocks.block1.conv_shortcut"
-    assert names.index("pool") < names.index("audio.dense") < names.index("visual.encoder.backbone.features.0")
+    assert names.index("audio.pool") < names.index("audio.dense") < names.index("visual.encoder.backbone.features.0")
     assert names[-5:] == ["visual.gru", "visual.dense", "early.gru", "early.dense", "late"]
     assert not any("dropout" in name for name in names)  # neither parameters nor another shape
 

@@ -72,7 +72,7 @@ def test_values_are_packed_once_however_a_seed_divides_the_training_fold(stage: 
         encoded.setup()
         validation = encoded.dataset("validation")
         (window,) = validation.batch([Window(1, 3)])["visual_steps"]
-        kept = FrozenEncoder(module.network, VISUAL, data.features).steps
+        kept = FrozenEncoder(module.network, VISUAL, data.features).kept["visual_steps"]
         stored = data.store.read(validation.clips[1].video, kept)[3:8]
         assert torch.equal(window, torch.tensor(stored))
         packs.append(({path.name for path in (tmp_path / "store").glob("visual_steps-*/packed/*.npy")}, data.folds))
@@ -271,7 +271,7 @@ def test_what_is_kept_is_keyed_by_weights_config_and_kind_of_device(stage: Stage
 
     def keys(node: dict[str, object], device: str = "cpu") -> dict[str, str]:
         encoder = FrozenEncoder(network, node, data.features, torch.device(device))
-        return {feature.name: str(feature.parameters()) for feature in encoder.kept}
+        return {feature.name: str(feature.parameters()) for feature in encoder.kept.values()}
 
     first = keys(FUSION)
     assert keys(FUSION) == first

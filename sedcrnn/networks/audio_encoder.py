@@ -1,0 +1,104 @@
+"""Spectrogram -> image -> timm network -> mean over bands -> mean over time -> dense: any timm network for audio."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sedcrnn.errors import ConfigError
+from sedcrnn.networks import AudioSubnetwork
+from sedcrnn.networks.backbones import TIMM, TimmEncoder, find_normalisation, last_map
+from sedcrnn.networks.initialisation import glorot
+
+
+class AudioEncoderNetwork(AudioSubnetwork):
+    """A timm network on spectrograms, new or with the weights that its tag names: of ImageNet, say.
+
+    `config.nodes` describes the arguments. Its embedding is its steps, which are small enough to be kept.
+    """
+
+    encoded = ("audio_steps",)
+    encoding_parts = ("encoder",)
+    head_arguments = ("scenes", "dropout")
+
+    def __init__(
+        self,
+        scenes: int = 10,
+        channels: int = 3,
+        bands: int = 64,
+        columns: int = 50,
+        backbone: str = "resnet10t",
+        image_height: int | None = 128,
+        image_width: int | None = 160,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.scenes = scenes
+        self.encoder = SpectrogramEncoder(backbone, channels, image_height or bands, image_width or columns)
+        self.embedding = self.encoder.embedding
+        self.dropout = nn.Dropout(dropout)
+        self.dense = glorot(nn.Linear(self.embedding, scenes))
+
+    def embed(self, spectrogram: Tensor) -> Tensor:
+        """(batch, channel, band, column) in [-1, 1] -> (batch, time, filter)."""
+        steps: Tensor = self.encoder(spectrogram)
+        return steps
+
+    def steps(self, embedding: Tensor) -> Tensor:
+        """(batch, time, filter), as it is."""
+        return embedding
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """(batch, time, filter) -> (batch, scene) logits, those of the mean over time."""
+        logits: Tensor = self.dense(self.dropout(embedding.mean(1)))
+        return logits
+
+    def encode(self, spectrogram: Tensor) -> dict[str, Tensor]:
+        """(batch, channel, band, column) in [-1, 1] -> the steps (batch, time, filter)."""
+        return {"audio_steps": self.embed(spectrogram)}
+
+    def decode(self, audio_steps: Tensor) -> dict[str, Tensor]:
+        """(batch, time, filter) -> {"audio": (batch, scene) logits}."""
+        return {"audio": self.classify(audio_steps)}
+
+
+class SpectrogramEncoder(TimmEncoder):
+    """A timm network on spectrograms as images of `height` x `width` pixels, without pretrained weights.
+
+    With a tag in its name, [-1, 1] takes the place of the pixels 0-255 and is normalised as the weights need it. The
+    three colours' mean and deviation go to left, right and difference; other channels get the average of the three.
+    Without a tag the values stay in [-1, 1].
+    """
+
+    images = "spectrograms"
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, name: str, channels: int = 3, height: int = 128, width: int = 160) -> None:
+        super().__init__(name, "average", (height, width), channels)
+        self.size = height, width
+        scale, shift = torch.ones(3), torch.zeros(3)
+        if "." in name:
+            weights = find_normalisation(TIMM, name)
+            mean, std = torch.tensor(weights.mean), torch.tensor(weights.std)
+            if channels != 3:
+                mean, std = mean.mean(), std.mean()
+            scale, shift = 127.5 / std, (127.5 - mean) / std
+        # Known from the config, so not part of a checkpoint.
+        self.register_buffer("scale", scale.expand(channels)[:, None, None].clone(), persistent=False)
+        self.register_buffer("shift", shift.expand(channels)[:, None, None].clone(), persistent=False)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """(batch, channel, band, column) in [-1, 1] -> (batch, time, filter): the last map's columns, averaged over its
+        rows."""
+        if spectrogram.ndim != 4 or spectrogram.shape[1] != self.channels:
+            raise ConfigError(
+                f"The spectrograms have the shape {tuple(spectrogram.shape)}",
+                f"The shape is (batch, channel, band, column), with {self.channels} channels",
+                "Check what the feature returns, or set the audio network's channels",
+            )
+        images = spectrogram
+        if spectrogram.shape[-2:] != self.size:
+            images = F.interpolate(spectrogram, self.size, mode="bilinear", align_corners=False)
+        # The memory layout in which convolutions are fastest.
+        images = (images * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
+        return last_map(self.backbone, images).mean(-2).transpose(1, 2)

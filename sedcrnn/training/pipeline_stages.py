@@ -15,6 +15,7 @@ from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
+from sedcrnn.networks.execution import on_gpu
 from sedcrnn.progress import time_in_words
 from sedcrnn.reporting.conclusion import conclusion
 from sedcrnn.reporting.run_grids import SINGLE, heads_grid, stages_grid
@@ -142,7 +143,8 @@ def _kind(config: TrainConfig) -> str:
 
 
 def _device(config: TrainConfig) -> str:
-    return {"gpu": "cuda", "auto": "auto"}.get(config.trainer["accelerator"], "cpu")
+    """Where it was trained, and what its frozen parts made of the clips is stored."""
+    return "cuda" if on_gpu(config.trainer["accelerator"]) else "cpu"
 
 
 def _warn_of_answers(kinds: Mapping[str, str], result: Mapping[str, Path]) -> None:

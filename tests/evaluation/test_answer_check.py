@@ -41,8 +41,8 @@ def evaluated(tmp_path: Path) -> Evaluated:
 def test_a_worse_answer_is_named_with_both_figures_and_a_remedy(evaluated: Evaluated) -> None:
     heads = {"audio": [0.4] * 16, "early": [0.9, 0.8] * 8, "late": [0.6] * 12 + [0.4] * 4}
     assert answer_warnings(evaluated("fusion-s0", "fusion", heads)) == [
-        "By the validation fold, the answer of fusion-s0 is worse than others: accuracy 75.0 %, but accuracy 100.0 % of "
-        "its head 'early'; log loss 0.612, but log loss 0.164 of its head 'early'. Train it longer (recipe.steps), or "
+        "By the validation fold, the answer of fusion-s0 is worse than others: accuracy 75.0 %, but 100.0 % of its head "
+        "'early'; log loss 0.612, but 0.164 of its head 'early'. Train it longer (recipe.steps), or "
         "start its late layer as an average of both networks (model.network.late_start=average)."
     ]
 
@@ -52,7 +52,7 @@ def test_a_network_of_one_modality_counts_once(evaluated: Evaluated) -> None:
     elsewhere = evaluated("audio-s0", "audio", {"audio": [0.99] * 14})  # other clips
     plain = evaluated("fusion-s0", "fusion", {"early": [0.7] * 16, "late": [0.7] * 16})
     (told,) = answer_warnings(plain, [visual, elsewhere])
-    assert "worse than others: log loss 0.357, but log loss 0.051 of visual-s0 alone. Train" in told
+    assert "worse than others: log loss 0.357, but 0.051 of visual-s0 alone. Train" in told
     same = evaluated("fusion-s1", "fusion", {"visual": [0.95] * 16, "late": [0.7] * 16})
     (told,) = answer_warnings(same, [visual])
     assert "0.051 of its head 'visual'. Train" in told

@@ -16,12 +16,9 @@ from sedcrnn.evaluation.predictions import read_predictions
 from sedcrnn.runs.checkpoints import BEST, load_checkpoint, weights_digest
 from sedcrnn.training import temperatures
 from sedcrnn.training.stage import train
+from tests.conftest import KilledError
 
 Stage = Callable[..., TrainConfig]
-
-
-class KilledError(BaseException):
-    """Stands for a signal: nothing in training may catch it."""
 
 
 def fitted(run: Path, store: Path) -> dict[str, float]:

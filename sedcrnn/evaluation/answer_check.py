@@ -82,11 +82,12 @@ def _worse_than(own: StoredPredictions, answer: str, rivals: Mapping[str, Tensor
         for each, sign in ((MACRO_ACCURACY, -1), (MACRO_LOG_LOSS, 1)):
             excess = sign * (our_draws[each] - their_draws[each])
             if np.quantile(excess.numpy(), LEVEL[0]) > 0:
-                better[each].append(f"{_in_words(each, theirs)} of {name}")
-    listed = [f"{_in_words(each, ours)}, but {' and '.join(others)}" for each, others in better.items() if others]
-    return "; ".join(listed)
+                better[each].append(f"{_figure(each, theirs)} of {name}")
+    names = {MACRO_ACCURACY: "accuracy", MACRO_LOG_LOSS: "log loss"}
+    listed = [(each, " and ".join(others)) for each, others in better.items() if others]
+    return "; ".join(f"{names[each]} {_figure(each, ours)}, but {others}" for each, others in listed)
 
 
-def _in_words(name: str, scores: Mapping[str, Tensor]) -> str:
+def _figure(name: str, scores: Mapping[str, Tensor]) -> str:
     value = scores[name].item()
-    return f"accuracy {100 * value:.1f} %" if name == MACRO_ACCURACY else f"log loss {value:.3f}"
+    return f"{100 * value:.1f} %" if name == MACRO_ACCURACY else f"{value:.3f}"

@@ -230,8 +230,9 @@ def _show_messages() -> None:
     if not logger.handlers:
         logger.addHandler(_AboveProgressBars())
         logger.setLevel(logging.INFO)
-    # Their notes on devices and their tips say nothing about this run.
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Their notes on devices and their tips say nothing about this run. Where they come from, for importing Lightning
+    # sets the level of the packages' own loggers again.
+    for package in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(f"{package}.utilities.rank_zero").setLevel(logging.WARNING)
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

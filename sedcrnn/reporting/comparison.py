@@ -91,7 +91,7 @@ def compare(table: Table) -> list[Comparison]:
     reference, compared = table.reference, []
     if reference is None:
         return []
-    for row in table.with_runs:
+    for row in table.rows:
         seeds = tuple(seed for seed in row.runs if seed in reference.runs)
         if row is reference or not seeds:
             continue

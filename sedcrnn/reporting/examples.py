@@ -51,8 +51,8 @@ class Example:
 
 
 def find_examples(scored: ScoredRun) -> tuple[list[Example], list[Example]]:
-    """The wrong windows whose true scene is least probable, each of another clip; and the right ones whose true scene is
-    most probable, each of another scene."""
+    """The wrong windows whose true scene is least probable, each of another clip; and the right ones that are surest,
+    each of another scene."""
     windows = read_predictions(scored.run.folder / EVALUATION / FOLD / PREDICTIONS).predictions
     level = scored.levels["window"]
     probabilities = (level.log_probabilities if level.scaled is None else level.scaled).exp()

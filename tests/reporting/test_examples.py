@@ -12,7 +12,7 @@ from PIL import Image
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.reporting.examples import Example, find_examples, picture_examples
+from sedcrnn.reporting.examples import Example, Picture, find_examples, picture_examples
 from sedcrnn.reporting.scoring import ScoredRun
 from tests.reporting.conftest import AUDIO
 
@@ -48,9 +48,8 @@ def test_without_a_temperature_probabilities_are_raw(write_run, tables_of, tmp_p
 def scored(write_run, tables_of, tau_root, tmp_path) -> ScoredRun:
     """A run that was trained on real media."""
     small = [f"features.frames.{side}=32" for side in ("height", "width")]
-    config = asdict(
-        checked(compose("train", ["experiment=fusion", "data=tau2021", f"data.root={tau_root}", *small]), TrainConfig)
-    )
+    composed = compose("train", ["experiment=fusion", "data=tau2021", f"data.root={tau_root}", *small])
+    config = asdict(checked(composed, TrainConfig))
     write_run("audio", 0, AUDIO, config={key: config[key] for key in ("data", "features")})
     (table,) = tables_of(tmp_path / "runs")
     return table.rows[0].runs[0]
@@ -60,21 +59,22 @@ def example(clip: str, second: int) -> Example:
     return Example(clip, second, "bus", 0.1, "park", 0.9)
 
 
+def pixels(picture: Picture) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.data))))
+
+
 def test_pictures_are_the_inputs_of_the_second(scored):
     bus, park, unknown = example("bus-lisbon-12-1012", 1), example("park-lisbon-13-1013", 0), example("b1", 0)
     pictures, reason = picture_examples(scored, [bus, park, unknown])
     assert (list(pictures), reason) == ([bus, park], "")
-    spectrogram, frame = pictures[bus]
-    assert (spectrogram.what, frame.what, frame.aspect_ratio) == ("spectrogram", "frame", 64 / 48)
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(frame.data))))
-    assert pixels.shape == (32, 32, 3)
-    assert pixels.mean((0, 1)) == pytest.approx((180, 40, 40), abs=12)
-    bands = np.asarray(Image.open(io.BytesIO(base64.b64decode(spectrogram.data))))
-    assert bands.shape == (64, 50, 3)
-    # A bus rumbles: the lowest bands, at the bottom, are the brighter ones; a park hisses.
-    assert bands[-16:].mean() > bands[:16].mean() + 40
-    hiss = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[park][0].data))))
-    assert hiss[:16].mean() > hiss[-16:].mean() + 40
+    rumble, hiss = ({picture.what: picture for picture in pictures[one]} for one in (bus, park))
+    assert rumble["frame"].aspect_ratio == 64 / 48
+    assert pixels(rumble["frame"]).shape == (32, 32, 3)
+    assert pixels(rumble["frame"]).mean((0, 1)) == pytest.approx((180, 40, 40), abs=12)
+    assert pixels(rumble["spectrogram"]).shape == (64, 50, 3)
+    # The bus's lowest bands, at the bottom, are the brighter ones.
+    assert pixels(rumble["spectrogram"])[-16:].mean() > pixels(rumble["spectrogram"])[:16].mean() + 40
+    assert pixels(hiss["spectrogram"])[:16].mean() > pixels(hiss["spectrogram"])[-16:].mean() + 40
 
 
 def test_media_that_have_moved_are_no_error(scored, tau_root, tmp_path):

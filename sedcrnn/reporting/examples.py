@@ -39,7 +39,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Example:
+class ShownSecond:
     """A second of a clip, and the answer."""
 
     clip: str
@@ -50,14 +50,14 @@ class Example:
     answer_probability: float
 
 
-def find_examples(scored: ScoredRun) -> tuple[list[Example], list[Example]]:
+def find_examples(scored: ScoredRun) -> tuple[list[ShownSecond], list[ShownSecond]]:
     """The wrong windows whose true scene is least probable, each of another clip; and the right ones that are surest,
     each of another scene."""
     windows = read_predictions(scored.run.folder / EVALUATION / FOLD / PREDICTIONS).predictions
     level = scored.levels["window"]
     probabilities = (level.log_probabilities if level.scaled is None else level.scaled).exp()
     examples = [
-        Example(scored.clips[clip], second, scored.scenes[true], row[true], scored.scenes[best], row[best])
+        ShownSecond(scored.clips[clip], second, scored.scenes[true], row[true], scored.scenes[best], row[best])
         for clip, second, true, best, row in zip(
             windows.clip.tolist(),
             windows.window.tolist(),
@@ -73,18 +73,20 @@ def find_examples(scored: ScoredRun) -> tuple[list[Example], list[Example]]:
     return worst[:NUMBER], best[:NUMBER]
 
 
-def _one_each(examples: Sequence[Example], of: Callable[[Example], str]) -> list[Example]:
+def _one_each(examples: Sequence[ShownSecond], of: Callable[[ShownSecond], str]) -> list[ShownSecond]:
     """The first example of each kind."""
-    found: dict[str, Example] = {}
+    found: dict[str, ShownSecond] = {}
     for example in examples:
         found.setdefault(of(example), example)
     return list(found.values())
 
 
-def picture_examples(scored: ScoredRun, examples: Sequence[Example]) -> tuple[dict[Example, list[Picture]], str]:
+def picture_examples(
+    scored: ScoredRun, examples: Sequence[ShownSecond]
+) -> tuple[dict[ShownSecond, list[Picture]], str]:
     """Pictures of the examples whose media are where they were in training; and why others have none, if any."""
     config, reason = read_config(scored.run.folder), ""
-    pictures: dict[Example, list[Picture]] = {}
+    pictures: dict[ShownSecond, list[Picture]] = {}
     try:
         clips = {
             clip.id: clip for clip in build(config["data"]["source"], "data_source", trusted=False).manifest().clips

@@ -12,7 +12,7 @@ from PIL import Image
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.reporting.examples import Example, Picture, find_examples, picture_examples
+from sedcrnn.reporting.examples import ShownSecond, Picture, find_examples, picture_examples
 from sedcrnn.reporting.scoring import ScoredRun
 from tests.reporting.conftest import AUDIO
 
@@ -55,8 +55,8 @@ def scored(write_run, tables_of, tau_root, tmp_path) -> ScoredRun:
     return table.rows[0].runs[0]
 
 
-def example(clip: str, second: int) -> Example:
-    return Example(clip, second, "bus", 0.1, "park", 0.9)
+def example(clip: str, second: int) -> ShownSecond:
+    return ShownSecond(clip, second, "bus", 0.1, "park", 0.9)
 
 
 def pixels(picture: Picture) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.reporting.examples import ShownSecond, Picture, find_examples, picture_examples
+from sedcrnn.reporting.examples import Picture, ShownSecond, find_examples, picture_examples
 from sedcrnn.reporting.scoring import ScoredRun
 from tests.reporting.conftest import AUDIO
 

@@ -31,10 +31,10 @@ seeds := 0,1,2,3,4
 ablation: $(LOCKED)  ## the fusion table over five seeds on the synthetic set; data=tau2021 root=<folder> more='trainer=gpu' for the real one
 	@$(PYTHON) -m sedcrnn pipeline stages=ablation data=$(data) $(if $(root),data.root=$(root)) \
 		sizes=$(if $(filter synthetic%,$(data)),small,as_written) 'seeds=[$(seeds)]' $(more)
-	@$(PYTHON) -m sedcrnn report results=experiments/results.csv readme=experiments/README.md
+	@$(PYTHON) -m sedcrnn report
 
-report: $(LOCKED)  ## results.csv, the README's table and runs/report.html from all evaluated runs
-	@$(PYTHON) -m sedcrnn report results=experiments/results.csv readme=experiments/README.md
+report: $(LOCKED)  ## publish: the tables of experiments/ and runs/report.html from all evaluated runs
+	@$(PYTHON) -m sedcrnn report publish=$(or $(publish),true)
 
 bench-audio: $(LOCKED)  ## every spectrogram against the package that the authors used: CPU time and error
 	@uv pip install --quiet --python $(PYTHON) --no-deps gammatone==1.0.3

@@ -64,10 +64,10 @@ def confusion_figure(confusion: Any, scenes: Sequence[str]) -> Figure:
     side = 1.3 + 0.34 * len(scenes)
     figure = Figure((side, side), layout="constrained")
     axis = figure.add_subplot()
-    axis.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    axis.imshow(np.ma.masked_where(counts == 0, percent), cmap="Blues", vmin=0, vmax=100)  # nothing where there is none
     for (true, predicted), value in np.ndenumerate(percent):
         if counts[true, predicted]:
-            colour = "white" if value > 55 else "black"
+            colour = "white" if value > 55 else "0.1"
             axis.text(predicted, true, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
     names = [scene.replace("_", " ") for scene in scenes]
     axis.set_xticks(range(len(scenes)), names, rotation=90)

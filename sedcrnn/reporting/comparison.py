@@ -92,7 +92,7 @@ def compare(table: Table) -> list[Comparison]:
     reference, compared = table.reference, []
     if reference is None:
         return []
-    for row in table.with_runs:
+    for row in table.rows:
         seeds = tuple(seed for seed in row.runs if seed in reference.runs)
         if row is reference or not seeds:
             continue
@@ -123,7 +123,7 @@ def fusion_gain(table: Table, row: Row) -> dict[int, float]:
 def outdone(table: Table) -> Iterator[str]:
     """Sentences on runs whose answer is worse than one of their own heads, or than a single modality's with the same
     seed, by the validation fold."""
-    for row in table.with_runs:
+    for row in table.rows:
         for seed, scored in row.runs.items():
             if row not in table.single_modality and scored.is_answer:
                 singles = [

@@ -17,6 +17,8 @@ from sedcrnn import summary
         ("model=fusion network@parts.visual=visual_small", ["Parameters: 11,211,224,", "10.38 GMAC"]),
         ("model=fusion network@parts.visual=visual_large", ["Parameters: 86,644,692,", "87.66 GMAC"]),
         ("model=fusion network@parts.visual=visual_cpu", ["Parameters: 3,635,508,", "1.23 GMAC"]),
+        ("model=fusion network@parts.visual=visual_lite", ["Parameters: 4,513,492,", "2.22 GMAC"]),
+        ("model=visual_lite", ["Parameters: 3,623,946,", "1.92 GMAC"]),
         ("model=visual_small", ["Parameters: 10,641,166,", "10.08 GMAC"]),
         ("model=visual_large", ["Parameters: 85,951,754,", "87.36 GMAC"]),
         ("model=visual_cpu", ["Parameters: 2,745,962,", "0.92 GMAC"]),

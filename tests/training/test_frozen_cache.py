@@ -22,7 +22,7 @@ from sedcrnn.networks.backbones import FrameEncoder
 from sedcrnn.networks.visual import VisualNetwork
 from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.training.frozen_cache import EncodedFeature, FrozenEncoder, check_cacheable
-from sedcrnn.training.modules import FusionModule, SceneModule, VisualModule
+from sedcrnn.training.modules import AudioModule, FusionModule, SceneModule, VisualModule
 from sedcrnn.training.stage import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
@@ -36,7 +36,19 @@ VISUAL = {
     "hidden": 4,
 }
 FUSION = {"_target_": "sedcrnn.networks.fusion.FusionNetwork", "audio": AUDIO, "visual": VISUAL, "hidden": 4}
-KINDS = {"visual": (VisualModule, VISUAL, ["encoder"]), "fusion": (FusionModule, FUSION, ["audio", "visual"])}
+ENCODER = {
+    "_target_": "sedcrnn.networks.audio_encoder.AudioEncoderNetwork",
+    "scenes": 3,
+    "backbone": "test_resnet",
+    "dropout": 0.3,
+}
+KINDS = {
+    "audio": (AudioModule, AUDIO, ["blocks"]),
+    "audio_encoder": (AudioModule, ENCODER, ["encoder"]),
+    "visual": (VisualModule, VISUAL, ["encoder"]),
+    "fusion": (FusionModule, FUSION, ["audio", "visual"]),
+    "fusion_encoder": (FusionModule, {**FUSION, "audio": ENCODER}, ["audio", "visual"]),
+}
 
 
 @pytest.fixture(params=list(KINDS))
@@ -84,7 +96,7 @@ def test_values_are_packed_once_however_a_seed_divides_the_training_fold(stage: 
 def make_module(kind: str, stage: Stage) -> SceneModule:
     module, node, frozen = KINDS[kind]
     torch.manual_seed(0)
-    recipe = vars(stage(kind).recipe) | {"frozen": frozen, "l2": {}}
+    recipe = vars(stage(kind.split("_")[0]).recipe) | {"frozen": frozen, "l2": {}, "mixup_alpha": 0.0}
     made = module(node, recipe, ["beach", "bus", "park"], {}, {}, [], seed=0)
     for norm in (part for part in made.network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
         torch.nn.init.normal_(norm.running_mean, std=0.3)  # statistics that tell evaluation mode from training mode
@@ -96,7 +108,7 @@ def datasets(
     kind: str, own_stage: Stage, stage: Stage, own_root: Path
 ) -> tuple[SceneModule, WindowDataset, EncodedDataset]:
     """A network, and clips of one to seven seconds as their features and as what its frozen part makes of them."""
-    config = own_stage(kind, "data=folder", f"data.root={own_root}")
+    config = own_stage(kind.split("_")[0], "data=folder", f"data.root={own_root}")
     data = make_datamodule(config)
     data.prepare_data()
     data.setup()

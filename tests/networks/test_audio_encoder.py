@@ -145,7 +145,7 @@ def test_it_is_a_part_of_a_fusion_network_that_early_fusion_needs(one_second):
 def test_early_fusion_says_which_width_gives_its_steps(one_second):
     visual = VisualNetwork(scenes=4, backbone="test_resnet", hidden=3)
     with pytest.raises(
-        ConfigError, match="gives 7 time steps, for 5 video frames.*image_width of 160.*image_width, or"
+        ConfigError, match=r"gives 7 time steps, for 5 video frames.*image_width of 160.*image_width, or"
     ):
         FusionNetwork(network(image_width=224), visual).eval()(**one_second)
     FusionNetwork(network(image_width=224), visual, early="cross_attention").eval()(**one_second)

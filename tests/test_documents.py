@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import soundfile
+import torch
 from omegaconf import DictConfig
 
 from sedcrnn.__main__ import commands

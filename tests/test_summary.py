@@ -18,7 +18,7 @@ from sedcrnn import summary
         ("model=fusion network@parts.visual=visual_large", ["Parameters: 86,644,692,", "87.66 GMAC"]),
         ("model=fusion network@parts.visual=visual_cpu", ["Parameters: 3,635,508,", "1.23 GMAC"]),
         ("model=audio_encoder", ["Parameters: 4,927,618,", "0.45 GMAC"]),
-        ("model=audio_lite", ["Parameters: 3,383,818,", "0.16 GMAC", "1 x 5 x 1280"]),
+        ("model=audio_lite", ["Parameters: 3,383,818,", "0.16 GMAC", "1 x 1280 x 4 x 5"]),
         ("model=visual_small", ["Parameters: 10,641,166,", "10.08 GMAC"]),
         ("model=visual_large", ["Parameters: 85,951,754,", "87.36 GMAC"]),
         ("model=visual_cpu", ["Parameters: 2,745,962,", "0.92 GMAC"]),

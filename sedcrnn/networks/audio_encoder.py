@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks import AudioSubnetwork
-from sedcrnn.networks.backbones import TIMM, TimmEncoder, find_normalisation, last_map
+from sedcrnn.networks.backbones import TIMM, Normalisation, TimmEncoder, find_normalisation, last_map
 from sedcrnn.networks.initialisation import glorot
+
+AS_IT_IS = Normalisation((127.5,) * 3, (127.5,) * 3)  # that of weights which take images in [-1, 1]
 
 
 class AudioEncoderNetwork(AudioSubnetwork):
@@ -78,16 +80,13 @@ class SpectrogramEncoder(TimmEncoder):
     def __init__(self, name: str, channels: int = 3, height: int = 128, width: int = 160) -> None:
         super().__init__(name, "average", (height, width), channels)
         self.name, self.size = name, (height, width)
-        scale, shift = torch.ones(3), torch.zeros(3)
-        if "." in name:
-            weights = find_normalisation(TIMM, name)
-            mean, std = torch.tensor(weights.mean), torch.tensor(weights.std)
-            if channels != 3:
-                mean, std = mean.mean(), std.mean()
-            scale, shift = 127.5 / std, (127.5 - mean) / std
+        weights = find_normalisation(TIMM, name) if "." in name else AS_IT_IS
+        mean, std = torch.tensor([weights.mean, weights.std])
+        if channels != 3:
+            mean, std = mean.mean()[None], std.mean()[None]
         # Known from the config, so not part of a checkpoint.
-        self.register_buffer("scale", scale.expand(channels)[:, None, None].clone(), persistent=False)
-        self.register_buffer("shift", shift.expand(channels)[:, None, None].clone(), persistent=False)
+        self.register_buffer("scale", (127.5 / std)[:, None, None], persistent=False)
+        self.register_buffer("shift", ((127.5 - mean) / std)[:, None, None], persistent=False)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """(batch, channel, band, column) in [-1, 1] -> (batch, time, filter): the last map's columns, averaged over its

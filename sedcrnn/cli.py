@@ -231,7 +231,9 @@ def _show_messages() -> None:
         logger.addHandler(_AboveProgressBars())
         logger.setLevel(logging.INFO)
     # Their notes on devices and their tips say nothing about this run.
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Lightning sets the level of its package when it is loaded, but not those of the modules that say so.
+    for package in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
+        for name in (package, f"{package}.utilities.rank_zero"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

@@ -70,7 +70,8 @@ def test_few_steps_are_told_with_the_key_to_set(
     caplog.set_level(logging.INFO)
     train(stage("audio", "trainer.max_epochs=1"))
     assert warnings(caplog) == [
-        "audio: 2 optimiser steps (1 epoch of 2) are too few to learn from; recipe.steps=1000 trainer.max_epochs=null gives it more."
+        "audio: 2 optimiser steps (1 epoch of 2) are too few to learn from; "
+        "recipe.steps=1000 trainer.max_epochs=null gives it more."
     ]
     # neither where it is a trial nor where a trained network is refined
     train(stage("audio", "trainer.max_epochs=1", "debug=fast_dev_run"))

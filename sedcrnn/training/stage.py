@@ -33,7 +33,7 @@ from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
-from sedcrnn.training.plan import Plan, make_plan, warn_of_few_steps
+from sedcrnn.training.plan import TrainingPlan, make_plan, warn_of_few_steps
 from sedcrnn.training.showcase import ShowValidation
 from sedcrnn.training.stage_bar import StageBar
 from sedcrnn.training.temperatures import keep_temperatures
@@ -136,7 +136,7 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
 
 
 def _try_out(
-    config: TrainConfig, plan: Plan, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]
+    config: TrainConfig, plan: TrainingPlan, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]
 ) -> None:
     """Run a few batches of each fold, and keep nothing."""
     node = {**config.trainer, "max_epochs": plan.epochs}
@@ -147,7 +147,7 @@ def _try_out(
 
 def _fit(
     run: Run,
-    plan: Plan,
+    plan: TrainingPlan,
     module: SceneModule,
     datamodule: SceneDataModule,
     selection: dict[str, object],

@@ -272,7 +272,7 @@ def test_the_examples_of_own_classes_train_and_are_trusted_only_by_name(kit):
     assert "mykit" in refused.stderr
     answered = run(kit, "predict run=bands recordings/bus_hill_0.wav", trust="mykit")
     assert answered.returncode == 0, answered.stderr
-    assert "2 s, bands head" in answered.stdout
+    assert ", 2 s\nAnswer of the bands head: calibrated probabilities" in answered.stdout
 
 
 @pytest.mark.slow

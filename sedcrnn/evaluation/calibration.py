@@ -3,7 +3,6 @@ probabilities (Guo et al. 2017, 1706.04599). Training, prediction and the report
 """
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor
 
 from sedcrnn.evaluation.metrics import log_losses
@@ -20,6 +19,8 @@ def fit_temperature(predictions: Predictions, head: str) -> float:
     rule of succession: a network that has had n clips right may have the next one wrong. Only a fold with hardly a
     mistake, which alone would make every answer certain, comes to this limit.
     """
+    from scipy.optimize import brentq, minimize_scalar  # here, because prediction loads this module and does without
+
     log_probabilities = predictions.log_probabilities[head]
     clips = len(set(predictions.clip.tolist()))
 

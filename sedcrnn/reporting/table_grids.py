@@ -167,8 +167,8 @@ def calibration_grid(table: Table) -> Grid:
         "calibrated ECE, 1-s window",
     )
     notes = [
-        "One temperature per run and head, fitted on the windows of the validation fold only. Calibrated: after it; "
-        "all else is raw. What the log loss loses by it is calibration loss.",
+        "One temperature per run and head, fitted on the windows of the validation fold only. Calibrated: after it, as "
+        "`sedcrnn predict` gives probabilities; all else is raw. What the log loss loses by it is calibration loss.",
         f"Brier: squared distance summed over scenes, 0 to 2. ECE: {BINS} bins of equal width; a diagnostic, no score.",
         *([f"No temperature: {'; '.join(sorted(reasons))}."] if reasons else []),
     ]

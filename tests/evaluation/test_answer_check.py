@@ -41,9 +41,9 @@ def evaluated(tmp_path: Path) -> Evaluated:
 def test_a_worse_answer_is_named_with_both_figures_and_a_remedy(evaluated: Evaluated) -> None:
     heads = {"audio": [0.4] * 16, "early": [0.9, 0.8] * 8, "late": [0.6] * 12 + [0.4] * 4}
     assert answer_warnings(evaluated("fusion-s0", "fusion", heads)) == [
-        "By the validation fold, the answer of fusion-s0 is worse than others: accuracy 75.0 %, but 100.0 % of its head "
-        "'early'; log loss 0.612, but 0.164 of its head 'early'. Train it longer (recipe.steps), or "
-        "start its late layer as an average of both networks (model.network.late_start=average)."
+        "By the validation fold, the answer of fusion-s0 is worse than others: accuracy 75.0 %, but 100.0 % of its "
+        "head 'early'; log loss 0.612, but 0.164 of its head 'early'. Train it longer (recipe.steps), or start its "
+        "late layer as an average of both networks (model.network.late_start=average)."
     ]
 
 

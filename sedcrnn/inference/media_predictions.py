@@ -11,7 +11,13 @@ import sedcrnn
 from sedcrnn.datasets.clips import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from sedcrnn.datasets.folder import media_files
 from sedcrnn.errors import ClipError, ConfigError, DataError
-from sedcrnn.inference.file_prediction import Prediction, table, write_predictions_csv, write_predictions_json
+from sedcrnn.inference.file_prediction import (
+    Prediction,
+    overview,
+    table,
+    write_predictions_csv,
+    write_predictions_json,
+)
 
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -67,6 +73,8 @@ def predict_files(
             from sedcrnn.plotting.answer_figures import write_timeline  # here, because it takes a second to load
 
             write_timeline(figure, prediction, one.name)
+    if len(predictions) > 1:
+        print(*overview([one.name for one in media if one.name not in unreadable], predictions), "", sep="\n")
     if json is not None:
         about = {"sedcrnn": sedcrnn.__version__, "run": str(predictor.model.path), "unreadable": unreadable}
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)

@@ -3,7 +3,6 @@
 import io
 import logging
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 import av
@@ -24,8 +23,14 @@ THUMBNAIL = (320, 180)  # the most, in pixels
 
 
 def find_examples(model: Path) -> list[Clip]:
-    """A clip of each of some scenes, of locations that the network has not learnt from; none where the data set does
-    not lie where it lay in training, and none for an ONNX file, which does not name it.
+    """A clip of each of some scenes, out of `unseen_clips`."""
+    clips = {clip.scene: clip for clip in reversed(unseen_clips(model))}
+    return [clips[scene] for scene in sorted(clips)[:EXAMPLES]]
+
+
+def unseen_clips(model: Path) -> list[Clip]:
+    """The clips of the test fold, by scene and location, of locations that the network has not learnt from; none where
+    the data set does not lie where it lay in training, and none for an ONNX file, which does not name it.
     """
     if model.suffix.lower() == ONNX_SUFFIX:
         return []
@@ -37,9 +42,9 @@ def find_examples(model: Path) -> list[Clip]:
     except (SedcrnnError, OSError) as error:
         log.info("There are no example clips to try: %s", error)
         return []
-    unseen = [clip for clip in manifest.fold("test") if clip.location not in checkpoint.locations]
-    there = {clip.scene: clip for clip in reversed(unseen) if clip.audio.is_file() and clip.video.is_file()}
-    return list(islice((there[scene] for scene in manifest.scenes if scene in there), EXAMPLES))
+    there = [clip for clip in manifest.fold("test") if clip.audio.is_file() and clip.video.is_file()]
+    unseen = [clip for clip in there if clip.location not in checkpoint.locations]
+    return sorted(unseen, key=lambda clip: (clip.scene, clip.location, clip.id))
 
 
 def as_one_file(clip: Clip, path: Path) -> Path:
@@ -51,21 +56,27 @@ def as_one_file(clip: Clip, path: Path) -> Path:
     """
     if clip.audio == clip.video:
         return clip.video
-    with decoding(clip.video), decoding(clip.audio), atomic(path) as temporary:
-        with av.open(clip.video) as video, av.open(clip.audio) as audio, av.open(temporary, "w", "mp4") as joined:
-            frames, samples = video.streams.video[0], audio.streams.audio[0]
-            seen = joined.add_stream_from_template(frames)
-            heard = joined.add_stream("flac", rate=samples.rate)
-            heard.layout, heard.format = samples.layout, "s16" if samples.format.bytes <= 2 else "s32"
-            resampler = av.AudioResampler(heard.format, heard.layout, heard.rate)
-            for packet in video.demux(frames):
-                if packet.dts is not None:
-                    packet.stream = seen
-                    joined.mux(packet)
-            for block in (*audio.decode(samples), None):
-                for resampled in resampler.resample(block):
-                    joined.mux(heard.encode(resampled))
-            joined.mux(heard.encode(None))
+    with (
+        decoding(clip.video),
+        decoding(clip.audio),
+        atomic(path) as temporary,
+        av.open(clip.video) as video,
+        av.open(clip.audio) as audio,
+        av.open(temporary, "w", "mp4") as joined,
+    ):
+        frames, samples = video.streams.video[0], audio.streams.audio[0]
+        seen = joined.add_stream_from_template(frames)
+        heard = joined.add_stream("flac", rate=samples.rate)
+        heard.layout, heard.format = samples.layout, "s16" if samples.format.bytes <= 2 else "s32"
+        resampler = av.AudioResampler(heard.format, heard.layout, heard.rate)
+        for packet in video.demux(frames):
+            if packet.dts is not None:
+                packet.stream = seen
+                joined.mux(packet)
+        for block in (*audio.decode(samples), None):
+            for resampled in resampler.resample(block):
+                joined.mux(heard.encode(resampled))
+        joined.mux(heard.encode(None))
     return path
 
 

@@ -50,7 +50,7 @@ def answer_in_words(prediction: Prediction) -> tuple[str, str]:
     (scene, probability), *others = [(scene_in_words(scene), value) for scene, value in prediction.top(2)]
     mean = f"{probability:.2f}, the mean over {len(prediction.seconds)} s"
     if not prediction.calibrated:
-        return scene, f"Its probability is {mean}. It is not calibrated: how often such an answer is right is not known."
+        return scene, f"Its probability is {mean}. It is not calibrated, and may be far from how often it is right."
     match certainty(probability):
         case "sure":
             return scene, f"The network is sure of it: its probability is {mean}."

@@ -200,7 +200,7 @@ function move(to) {
   time = to;
   const second = Math.min(Math.floor(time), answer.seconds - 1), values = answer.heads[0].probabilities[second];
   const [first, next] = order(values);
-  const now = `${clock(second)} – ${answer.scenes[first]} ${percent(values[first])}, then ${answer.scenes[next]} ${percent(values[next])}`;
+  const now = `${clock(second)}: ${answer.scenes[first]} ${percent(values[first])}, then ${answer.scenes[next]} ${percent(values[next])}`;
   $(".now").textContent = now;
   document.querySelectorAll(".track").forEach((element) => {
     element.lastChild.style.left = share(Math.min(time / answer.seconds, 1));

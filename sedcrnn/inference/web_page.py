@@ -124,7 +124,7 @@ class Visit(BaseHTTPRequestHandler):
         with suppress(ConnectionError, TimeoutError):
             super().handle()
 
-    def do_GET(self) -> None:  # noqa: N802 - the base's name
+    def do_GET(self) -> None:
         """The page's files, what it says of the network, and the example clips."""
         address = urlsplit(self.path).path
         folder, _, name = address[1:].partition("/")
@@ -142,8 +142,8 @@ class Visit(BaseHTTPRequestHandler):
         else:
             self._refuse(404, f"There is nothing at {address}.")
 
-    def do_POST(self) -> None:  # noqa: N802 - the base's name
-        """A clip to predict, or to draw; it is removed before the visit ends."""
+    def do_POST(self) -> None:
+        """A clip to predict, or to draw; it is removed before the answer is sent."""
         address = urlsplit(self.path)
         size, limit = self.headers.get("Content-Length", ""), self.page.max_upload_mb
         if not self._is_ours():
@@ -160,22 +160,24 @@ class Visit(BaseHTTPRequestHandler):
             with TemporaryDirectory(dir=self.page.folder) as folder:
                 clip = Path(folder) / name
                 self._receive(clip, int(size))
-                self._predict(clip) if address.path == "/predict" else self._draw(clip)
+                say = self._predict(clip) if address.path == "/predict" else self._draw(clip)
+            say()
 
-    def _predict(self, clip: Path) -> None:
+    def _predict(self, clip: Path) -> Callable[[], None]:
         self._begin(200, "application/x-ndjson")
         try:
             with self._turn():
-                self._tell(answer=self.page.answer(clip, lambda done, of: self._tell(done=done, of=of)))
+                answer = self.page.answer(clip, lambda done, of: self._tell(done=done, of=of))
         except SedcrnnError as error:
-            self._tell(error=in_words(error, clip))
+            return partial(self._tell, error=in_words(error, clip))
+        return partial(self._tell, answer=answer)
 
-    def _draw(self, clip: Path) -> None:
+    def _draw(self, clip: Path) -> Callable[[], None]:
         try:
             with self.page.turn:
-                self._send(self.page.inputs(clip), "image/png")
+                return partial(self._send, self.page.inputs(clip), "image/png")
         except SedcrnnError as error:
-            self._refuse(422, in_words(error, clip))
+            return partial(self._refuse, 422, in_words(error, clip))
 
     def _send_example(self, number: int, clip: Clip, as_picture: bool) -> None:
         try:
@@ -223,7 +225,7 @@ class Visit(BaseHTTPRequestHandler):
     def _tell(self, **line: Any) -> None:
         self.wfile.write(json.dumps(line).encode() + b"\n")
 
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base's name
+    def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing: who visits the page sees what becomes of it."""
 
 

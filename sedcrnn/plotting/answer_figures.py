@@ -14,8 +14,15 @@ from sedcrnn.runs.files import atomic
 
 
 def write_timeline(path: Path, prediction: Prediction, name: str) -> None:
+    """Write `timeline_figure` to a file whose suffix is the format."""
+    figure = timeline_figure(prediction, name)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def timeline_figure(prediction: Prediction, name: str) -> Figure:
     """Draw the answering head's probability of every scene in every second, with the whole file's at the right, under
-    the file's name and the answer in words; the suffix of `path` is the format.
+    the file's name and the answer in a line.
     """
     probabilities = prediction.probabilities[prediction.head]
     seconds, scenes = probabilities.shape
@@ -42,8 +49,7 @@ def write_timeline(path: Path, prediction: Prediction, name: str) -> None:
     figure.suptitle(wrapped(name), x=0.01, ha="left", parse_math=False, weight="bold")
     axes.set_title(wrapped(summary(prediction)), loc="left", parse_math=False, fontsize="medium")
     figure.colorbar(image, ax=axes, label=f"probability, {prediction.head} head")
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    return figure
 
 
 def wrapped(text: str) -> str:

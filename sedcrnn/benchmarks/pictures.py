@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ from sedcrnn.inference.example_clips import as_one_file, unseen_clips
 from sedcrnn.plotting.answer_figures import write_timeline
 from sedcrnn.runs.files import atomic
 
-SCREEN = {"width": 1120, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+SCREEN = {"width": 1120, "height": 1120, "deviceScaleFactor": 1, "mobile": False}
 PICTURE_WIDTH = 900  # pixels
 QUALITY = 80
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -131,6 +132,7 @@ def page_with_answer(browser: webdriver.Chrome, address: str, clip: Path) -> byt
     waiting.until(lambda _: browser.execute_script("return playable && document.querySelector('.wave') !== null"))
     browser.execute_script("seek(0.6 * answer.seconds)")
     waiting.until(lambda _: browser.execute_script("return !media.seeking && media.readyState > 1"))
+    time.sleep(1)  # the player's wheel fades away
     return browser.get_screenshot_as_png()
 
 

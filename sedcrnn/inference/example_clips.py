@@ -2,10 +2,10 @@
 
 import io
 import logging
-from contextlib import closing
 from pathlib import Path
 
 import av
+from PIL import Image
 
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip
@@ -86,9 +86,9 @@ def thumbnail(clip: Clip) -> bytes:
     Raises:
         ClipError: it has no video, or none that can be read.
     """
-    with closing(decode_video_track(clip.video)) as frames:
-        image = next(frames)[2].to_image()
+    _, _, frame = next(decode_video_track(clip.video))
+    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
     image.thumbnail(THUMBNAIL)
     written = io.BytesIO()
-    image.convert("RGB").save(written, "jpeg", quality=80)
+    image.save(written, "jpeg", quality=80)
     return written.getvalue()

@@ -71,7 +71,7 @@ def serve(run: str, port: int, max_upload_mb: int, device: str) -> None:
     with server, TemporaryDirectory(prefix="sedcrnn-web-", ignore_cleanup_errors=True) as folder:
         page = Page(sedcrnn.load(run, device), Path(folder), port, max_upload_mb)
         server.RequestHandlerClass = partial(Visit, page)
-        print(f"http://{HOST}:{port}  (Ctrl-C ends it)", flush=True)
+        print(f"http://{HOST}:{port}/  (Ctrl-C ends it)", flush=True)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.command_options import Device, Precision, RunName
+from sedcrnn.config.command_options import Calibrated, Device, Precision, RunName
 from sedcrnn.config.values import CHECKED, Count, Name, PathName
 
 
@@ -28,6 +28,7 @@ class PredictOptions:
         PathName | None, "Figure of the probabilities over time: a .png file, or a folder for one per media file."
     ] = None
     batch_size: Annotated[Count | None, "Seconds at a time; null: 10, fewer where frames are large."] = None
+    calibrated: Calibrated = True
     device: Device = "auto"
     precision: Precision = "auto"
 

@@ -10,7 +10,7 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.command_options import Device, RunName
+from sedcrnn.config.command_options import Calibrated, Device, RunName
 from sedcrnn.config.values import CHECKED, Count
 
 
@@ -23,6 +23,7 @@ class WebOptions:
         int, Strict(), Field(ge=1, le=65535), "Port of this computer; the page is served to nobody else."
     ] = 7860
     max_upload_mb: Annotated[Count, "The largest clip that the page takes, in megabytes."] = 1000
+    calibrated: Calibrated = True
     device: Device = "auto"
 
 

@@ -63,6 +63,7 @@ def evaluate(
     write_json(folder.parent / LATENCY, measure_latency(network, window, device))
     report = {
         "of": of,
+        "calibrated": False,
         "stage": checkpoint.kind,
         "selection": checkpoint.data["selection"],
         "clips": len(clips),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import sedcrnn
 from sedcrnn.datasets.clips import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
@@ -40,6 +41,7 @@ def predict_files(
     csv: str | None,
     plot: str | None,
     batch_size: int | None,
+    calibrated: bool,
     device: str,
     precision: str,
 ) -> None:
@@ -54,7 +56,7 @@ def predict_files(
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
     media = find_media(files)
     figures = figure_paths(media, plot)
-    predictor = sedcrnn.load(run, device, precision)
+    predictor = sedcrnn.load(run, device, precision, calibrated)
     from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
 
     keep_freed_memory()
@@ -76,7 +78,13 @@ def predict_files(
     if len(predictions) > 1:
         print(*overview([one.name for one in media if one.name not in unreadable], predictions), "", sep="\n")
     if json is not None:
-        about = {"sedcrnn": sedcrnn.__version__, "run": str(predictor.model.path), "unreadable": unreadable}
+        temperatures = dict(predictor.model.temperatures)
+        about: dict[str, Any] = {
+            "sedcrnn": sedcrnn.__version__,
+            "run": str(predictor.model.path),
+            "unreadable": unreadable,
+        }
+        about |= {"calibrated": bool(temperatures), "temperatures": temperatures}
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)
     if csv is not None:
         write_predictions_csv(Path(csv), predictions, predictor.scenes)

@@ -52,7 +52,7 @@ SECONDS_DRAWN = 30
 MEGABYTE = 1_000_000
 
 
-def serve(run: str, port: int, max_upload_mb: int, device: str) -> None:
+def serve(run: str, port: int, max_upload_mb: int, calibrated: bool, device: str) -> None:
     """Serve the page until the process is interrupted. What was dropped on it is removed then.
 
     Raises:
@@ -69,7 +69,7 @@ def serve(run: str, port: int, max_upload_mb: int, device: str) -> None:
         ) from error
     # A prediction that has not ended when the server is interrupted may still write.
     with server, TemporaryDirectory(prefix="sedcrnn-web-", ignore_cleanup_errors=True) as folder:
-        page = Page(sedcrnn.load(run, device), Path(folder), port, max_upload_mb)
+        page = Page(sedcrnn.load(run, device, calibrated=calibrated), Path(folder), port, max_upload_mb)
         server.RequestHandlerClass = partial(Visit, page)
         print(f"http://{HOST}:{port}/  (Ctrl-C ends it)", flush=True)
         with suppress(KeyboardInterrupt):

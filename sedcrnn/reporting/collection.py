@@ -35,6 +35,11 @@ class ReportedRun:
     data: dict[str, Any]  # name and source of its data, and the protocol that selects checkpoints on them
     variant: dict[str, str]  # its config by dotted keys, without what seeds and tables differ in
 
+    @property
+    def metrics_file(self) -> Path:
+        """Where `metrics` stand."""
+        return self.folder / EVALUATION / FOLD / METRICS
+
     def read(self, *path: str) -> dict[str, Any]:
         """A JSON file of its evaluation; empty where there is none."""
         return _read_json(self.folder.joinpath(EVALUATION, *path))

@@ -17,6 +17,7 @@ from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.plotting.answer_figures import confusion_figure
 from sedcrnn.reporting import table_grids
 from sedcrnn.reporting.collection import EVALUATED, FOLD, ReportedRun
+from sedcrnn.reporting.comparison import outdone
 from sedcrnn.reporting.grids import NOTHING, Grid
 from sedcrnn.reporting.scoring import reliability
 from sedcrnn.reporting.tables import Row, Table
@@ -130,7 +131,8 @@ def find_warnings(runs: Sequence[ReportedRun], tables: Sequence[Table]) -> list[
         "Unreadable clips were left out of": _names(run for run in used if run.metrics["skipped_clips"]),
         "Runs without scores": _names(run for run in runs if run.state != EVALUATED),
     }
-    return [f"{warning}: {concerned}." for warning, concerned in warnings.items() if concerned]
+    told = [f"{warning}: {concerned}." for warning, concerned in warnings.items() if concerned]
+    return told + list(dict.fromkeys(warning for table in tables for warning in outdone(table)))
 
 
 def _used(tables: Sequence[Table]) -> list[ReportedRun]:

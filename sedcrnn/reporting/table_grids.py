@@ -142,8 +142,9 @@ def calibration_grid(table: Table) -> Grid:
     headings = [f"log loss{when}, {LEVELS[level]}" for level in LEVELS for when in ("", " scaled")]
     columns = ("", "temperature", *headings, "Brier, 1-s window", "ECE, 1-s window", "ECE scaled, 1-s window")
     notes = [
-        "One temperature per run and head, fitted on the windows of the validation fold only. Scaled: after it. What "
-        "the log loss loses by it is calibration loss.",
+        "One temperature per run and head, fitted on the windows of the validation fold only. Scaled: after it, as "
+        "`sedcrnn predict` gives probabilities; all other figures are of the network's own. What the log loss loses by "
+        "it is calibration loss.",
         f"Brier: squared distance summed over scenes, 0 to 2. ECE: {BINS} bins of equal width; a diagnostic, no score.",
         *([f"No temperature: {'; '.join(sorted(reasons))}."] if reasons else []),
     ]

@@ -11,10 +11,12 @@ from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError, check_choice
+from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
-from sedcrnn.reporting.run_grids import heads_grid, stages_grid
+from sedcrnn.reporting.conclusion import conclusion
+from sedcrnn.reporting.run_grids import SINGLE, heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
 from sedcrnn.sweeps.ranks import count_processes, is_first_process
@@ -63,8 +65,11 @@ def run_stages(
         log.info("\n%s", _table(table, kinds, results))
     if not results:
         return None
+    for result in results:
+        _warn_of_answers(kinds, result)
     last = list(stages)[-1]
-    log.info("Next: sedcrnn predict run=%s <files>, or sedcrnn report", results[-1][last].parents[2])
+    answer = results[-1][last]
+    log.info("\n%s", conclusion(answer, str(answer.parents[2])))
     return report_score(*(result[score or last].parents[2] for result in results))
 
 
@@ -131,6 +136,17 @@ def _kind(config: TrainConfig) -> str:
 
 def _device(config: TrainConfig) -> str:
     return {"gpu": "cuda", "auto": "auto"}.get(config.trainer["accelerator"], "cpu")
+
+
+def _warn_of_answers(kinds: Mapping[str, str], result: Mapping[str, Path]) -> None:
+    """Warn of networks of several heads that others outdo: their own, or the networks of one modality before them."""
+    singles: dict[str, Path] = {}
+    for stage, metrics in result.items():
+        if kinds[stage] in SINGLE:
+            singles[kinds[stage]] = metrics
+        else:
+            for warning in answer_warnings(metrics, list(singles.values())):
+                log.warning(warning)
 
 
 def _table(table: str, kinds: Mapping[str, str], results: Sequence[Mapping[str, Path]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
@@ -34,6 +34,7 @@ from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.showcase import ShowValidation
+from sedcrnn.training.temperatures import keep_temperatures
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,9 @@ def _fit(
     limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
-    early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
-    watching = [early_stopping, best, last, ShowValidation(), *limits, *callbacks]
+    early_stopping = StopEarly(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
+    showing = ShowValidation()
+    watching = [early_stopping, best, last, showing, *limits, *callbacks]
     loggers = make_loggers(config.logger, run.folder)
     trainer: Trainer = build(node, "trainer", callbacks=watching, logger=loggers, default_root_dir=str(run.folder))
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
@@ -147,7 +149,7 @@ def _fit(
     trained = module.is_trained
     doing = ("resuming" if resume else "training") if trained else "nothing to train; scoring the network as it is"
     log.info("%s: %s in %s", config.name, doing, run.folder)
-    _fit_or_validate(trainer, module, datamodule, resume)
+    data = _fit_or_validate(trainer, module, datamodule, resume)
     if not trained:
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
     score = best.best_model_score if trained else trainer.callback_metrics[CHECKPOINT_MONITOR]
@@ -163,10 +165,14 @@ def _fit(
     for file in run.folder.glob("*profile*"):
         log.info("%s: where the time went is in %s", config.name, file)
     assert score is not None
+    kept = {}
+    if trainer.is_global_zero:  # the others wait below
+        kept = keep_temperatures(run, data, showing.predictions, str(trainer.strategy.root_device))
     run.finish(
         epochs=trainer.current_epoch,
         best={CHECKPOINT_MONITOR: score.item(), "checkpoint": str(BEST)},
         selection_check=selection,
+        **kept,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:
@@ -200,6 +206,14 @@ class TimeLimit(Timer):
     def state_dict(self) -> dict[str, Any]:
         """Nothing to go on with."""
         return {}
+
+
+class StopEarly(EarlyStopping):
+    """Ends a training of which the validation loss stays; one that was killed after that ends as it is."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's own would train one more epoch."""
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
 def _check_without_data(config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]) -> None:

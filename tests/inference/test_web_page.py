@@ -62,7 +62,9 @@ def page(make_checkpoint, port, tmp_path) -> Iterator[str]:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         lines = [process.stdout.readline()]
-        yield lines[0].split()[0]
+        while lines[-1] and not lines[-1].startswith("http"):
+            lines.append(process.stdout.readline())
+        yield lines[-1].split()[0]
         (folder,) = files.glob("sedcrnn-web-*")
         assert {path.name for path in folder.iterdir()} <= {"example-0.mp4", "example-1.mp4"}
         process.send_signal(signal.SIGINT)

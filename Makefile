@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu test test-slow check lock clean
+.PHONY: help setup demo demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu pictures test test-slow check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -55,6 +55,9 @@ bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where 
 bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, and what storing frames costs
 	@uv pip install --quiet --python $(PYTHON) --no-deps opencv-python-headless moviepy imageio imageio-ffmpeg proglog decorator python-dotenv
 	@$(PYTHON) -m sedcrnn.benchmarks.visual_benchmark
+
+pictures: $(LOCKED)  ## docs/pictures: what README shows, of the demo's runs and report; needs chromium and chromedriver
+	@$(PYTHON) -m sedcrnn.benchmarks.pictures
 
 check-gpu: $(LOCKED)  ## what only a GPU can answer: tests and figures in seven minutes; out=<folder> for the results
 	@$(PYTHON) -m sedcrnn.benchmarks.gpu_check --out $(or $(out),gpu-check)

@@ -6,7 +6,7 @@ at the end, less than a second, is not predicted.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -64,6 +64,7 @@ class Predictor:
         head: str | None = None,
         batch_size: int | None = None,
         progress: bool = False,
+        watch: Callable[[int, int | None], object] | None = None,
     ) -> Prediction:
         """Predict every whole second of a file.
 
@@ -75,6 +76,7 @@ class Predictor:
             head: which head answers; None: the network's answer, or the subnetwork's where a track is missing.
             batch_size: seconds at a time, on which the answer does not depend; None: 10, fewer where frames are large.
             progress: show a bar with the seconds done, where it takes long.
+            watch: called with the seconds done and with those declared, if any; what it raises ends the prediction.
 
         Raises:
             ConfigError: the network has no such head.
@@ -106,15 +108,16 @@ class Predictor:
             )
         collected: dict[str, list[Array]] = {name: [] for name in answering}
         lengths: Counter[str] = Counter()
-        with progress_bar(
-            about=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress
-        ) as bar:
+        declared = _declared(path)
+        with progress_bar(about=path.name, total=declared, unit="s", leave=False, delay=1, disable=not progress) as bar:
             at_once = batch_size or max(1, min(LARGEST_BATCH, BATCH_BYTES // size))
             for decoded in batches(present, at_once, lengths):
                 inputs = network_inputs(self.features, decoded)
                 for name, values in self.model.calibrated_probabilities(inputs).items():
                     collected[name].append(values)
                 bar.update(len(values))
+                if watch is not None:
+                    watch(sum(map(len, collected[chosen])), declared)
         return Prediction(
             path=path,
             scenes=self.scenes,

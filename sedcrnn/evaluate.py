@@ -46,7 +46,8 @@ def main(options: EvaluateOptions) -> None:
     print("Scores are of the network's own probabilities; sedcrnn predict gives calibrated ones.\n")
     print(*answer_warnings(metrics), sep="\n", end="")
     if options.fold == "test":
-        print(conclusion(metrics, options.run))
+        print(conclusion(metrics))
+        print(f"Next: sedcrnn predict run={options.run} <files>, or sedcrnn report")
     else:
         print(f"Next: sedcrnn evaluate run={options.run}, on the test fold")
 

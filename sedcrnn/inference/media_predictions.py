@@ -3,7 +3,7 @@
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Media:
 def predict_files(
     run: str,
     files: Sequence[str],
+    audio: str | None,
     head: str | None,
     top: int,
     json: str | None,
@@ -54,7 +55,7 @@ def predict_files(
     for key, value in {"json": json, "csv": csv}.items():
         if value is not None and Path(value).is_dir():
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
-    media = find_media(files)
+    media = find_media(files, audio)
     figures = figure_paths(media, plot)
     predictor = sedcrnn.load(run, device, precision, calibrated)
     from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
@@ -103,15 +104,16 @@ def predict_files(
         )
 
 
-def find_media(paths: Sequence[str]) -> list[Media]:
+def find_media(paths: Sequence[str], audio: str | None = None) -> list[Media]:
     """The media that some paths name, in order.
 
     A file is taken whatever its name. A folder stands for the media files in it and in its folders, by their
     suffixes; there, an audio file and a video file of one name (`a.wav`, `a.mp4`) are one clip, with the audio of the
-    audio file.
+    audio file. `audio` is a file whose audio is taken in place of that of the only one.
 
     Raises:
         DataError: no paths, a path that does not exist, or a folder without media.
+        ConfigError: audio for several.
     """
     found = [media for path in paths for media in _find(Path(path))]
     if not found:
@@ -120,7 +122,20 @@ def find_media(paths: Sequence[str]) -> list[Media]:
             "Any number of media files and folders may be",
             "Use `sedcrnn predict run=<run> <files or folder>`",
         )
-    return found
+    return found if audio is None else [_with_audio(found, Path(audio))]
+
+
+def _with_audio(media: Sequence[Media], audio: Path) -> Media:
+    """The one that is there, with the audio of another file."""
+    if len(media) > 1:
+        raise ConfigError(
+            f"audio={audio} is one file, for {len(media)} to predict",
+            "In folders, an audio file and a video file of one name are one clip",
+            "Give one file to predict, or a folder with such pairs",
+        )
+    if not audio.is_file():
+        raise DataError(f"There is no file '{audio}'", "audio=<file> names a media file", "Correct it")
+    return replace(media[0], audio=audio)
 
 
 def _find(path: Path) -> Iterator[Media]:

@@ -1,4 +1,4 @@
-"""An evaluated run -> how good it is and how sure one can be of it, in sentences, and what predicts a new file."""
+"""An evaluated run -> how good it is and how sure one can be of it, in sentences."""
 
 import json
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ WIDE = 0.2
 """An interval of accuracy that is wider leaves open whether a network is of use."""
 
 
-def conclusion(metrics: Path, run: str) -> str:
-    """Sentences, a line each, on a run that was evaluated on the test fold: its metrics.json, and its name for
-    commands. Groups are what recordings of one place are to this package: TAU's locations, groups of own recordings.
+def conclusion(metrics: Path) -> str:
+    """Sentences, a line each, on a run that was evaluated on the test fold, of which this is the metrics.json. Groups
+    are what recordings of one place are to this package: TAU's locations, groups of own recordings.
     """
-    return "\n".join([*_sentences(metrics), f"Next: sedcrnn predict run={run} <files>, or sedcrnn report"])
+    return "\n".join(_sentences(metrics))
 
 
 def _sentences(metrics: Path) -> Iterator[str]:

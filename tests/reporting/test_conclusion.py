@@ -40,15 +40,14 @@ def evaluated(
 
 def test_with_enough_groups(tmp_path: Path) -> None:
     metrics = evaluated(tmp_path, {"bus": 6, "metro_station": 5, "park": 6}, 2, wrong=3, interval=(0.82, 0.98))
-    assert conclusion(metrics, "runs/fusion-s0-1").splitlines() == [
+    assert conclusion(metrics).splitlines() == [
         "How good it is: the late head is right on 31 of 34 clips of the test fold, 91.7 % as the mean over 3 scenes; "
         "guessing gives 33.3 %.",
         "How sure that is: elsewhere it may be 82 to 98 % (95 % interval). It rests on 17 groups of recordings, 5 of "
         "them of metro station, which has fewest.",
-        "Next: sedcrnn predict run=runs/fusion-s0-1 <files>, or sedcrnn report",
     ]
     wide = evaluated(tmp_path, {"bus": 6, "metro_station": 5, "park": 6}, 2, wrong=3, interval=(0.3, 0.98))
-    assert conclusion(wide, "a").splitlines()[2:4] == [
+    assert conclusion(wide).splitlines()[2:4] == [
         "So far it cannot be told from guessing.",
         "More groups in the test fold would make the interval narrower.",
     ]
@@ -57,7 +56,7 @@ def test_with_enough_groups(tmp_path: Path) -> None:
 def test_with_few_groups_that_are_all_right(tmp_path: Path) -> None:
     selection = "test_fold_as_the_authors_did"
     metrics = evaluated(tmp_path, {"bus": 2, "metro_station": 1, "park": 2}, 3, 0, (1.0, 1.0), selection)
-    lines = conclusion(metrics, "own").splitlines()
+    lines = conclusion(metrics).splitlines()
     assert lines[1].startswith("How sure that is: elsewhere it may be 48 to 100 %")  # 0.025 ** (1 / 5)
     assert lines[2] == "The checkpoint was selected on this very fold, so both figures are too good."
     assert lines[3] == (

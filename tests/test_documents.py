@@ -246,7 +246,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(kit: Path, command: str, trust: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(kit), "SEDCRNN_TRUST": trust}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(kit), str(ROOT)]), "SEDCRNN_TRUST": trust}
     words = [sys.executable, "-m", *shlex.split(f"sedcrnn {command}")]
     return subprocess.run(words, cwd=kit, env=environment, capture_output=True, text=True, check=False)
 
@@ -319,8 +319,6 @@ torch.save(PaSST(img_size=(128, 998), stride=(10, 10), distilled=True, **size).s
     answered = run(kit, f"predict run={second} recordings/bus_hill_0.wav", trust="mykit")
     assert answered.returncode == 0, answered.stderr
     assert "2 s, audio head" in answered.stdout
-    summary = run(kit, "summary --config-dir my_conf model=passt features/spectrogram=passt")
-    assert "85,629,706" in summary.stdout, summary.stdout + summary.stderr
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ Needs selenium (extra `dev`), and Debian's packages chromium and chromium-driver
 
 import argparse
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def take_pictures(run: str, report: Path, output: Path) -> list[Path]:
         with chromium(Path(folder)) as browser:
             browser.get(report.resolve().as_uri())
             pictures = {"report": browser.get_screenshot_as_png()}
-            with served(str(predictor.model.path)) as address:
+            with served(str(predictor.model.path), folder) as address:
                 pictures["web_page"] = page_with_answer(browser, address, clip)
         pictures["timeline"] = timeline.read_bytes()
     return [write_picture(picture, output / f"{name}.webp") for name, picture in pictures.items()]
@@ -110,12 +111,13 @@ def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
 
 
 @contextmanager
-def served(run: str) -> Iterator[str]:
-    """The address of the local page, as its command serves it."""
+def served(run: str, folder: str) -> Iterator[str]:
+    """The address of the local page, as its command serves it; a folder takes its temporary files."""
     with create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     command = [sys.executable, "-m", "sedcrnn.web", f"run={run}", f"port={port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "TMPDIR": folder}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield next(line.split()[0] for line in process.stdout if line.startswith("http"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sedcrnn
 
-_NO_COMMANDS = ("__init__", "__main__", "cli", "errors")
+_NO_COMMANDS = ("__init__", "__main__", "cli", "errors", "progress")
 
 
 def commands() -> dict[str, str]:

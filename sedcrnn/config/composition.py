@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # An installed wheel carries conf/ inside the package; a checkout has it beside the package.
@@ -19,6 +19,9 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / 
 
 # Hydra 1.4 knows one way to do things, and no parameter for it any more.
 HYDRA_DEFAULTS: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
+
+# `${unless:${recipe.steps},200}` in conf/: 200, unless recipe.steps is given.
+OmegaConf.register_new_resolver("unless", lambda given, value: value if given is None else None, replace=True)
 
 
 def register(name: str, options: type, groups: Mapping[str, str]) -> None:

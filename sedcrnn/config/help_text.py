@@ -23,7 +23,8 @@ def help_text(name: str, page: str, options: type, words: Sequence[str], overrid
     """The help of a command, made of its page's docstring and its keys as the overrides choose them."""
     if name == "train" and not any(override.startswith("experiment=") for override in overrides):
         overrides = [*overrides, "experiment=audio"]  # one has to be chosen, to be shown
-    config: Any = OmegaConf.to_container(compose(name, overrides, return_hydra_config=True), resolve=False)
+    composed = compose(name, overrides, return_hydra_config=True)
+    config: Any = OmegaConf.to_container(composed, resolve=False)
     purpose, *examples = inspect.cleandoc(page).split("\n\n")
     given = "".join(f" [<{word.rstrip('*')}>{' ...' if word.endswith('*') else ''}]" for word in words)
     lines = [*textwrap.wrap(" ".join(purpose.split()), WIDTH), ""]
@@ -38,7 +39,9 @@ def help_text(name: str, page: str, options: type, words: Sequence[str], overrid
     for key, (sentence, kind) in described(options, config).items():
         value, is_there = _at(config, key)
         if isinstance(value, str) and value.startswith("${"):
-            continue  # it follows from another key
+            if ":" not in value:
+                continue  # it is another key's
+            value = OmegaConf.select(composed, key)
         if is_there and (sentence or not isinstance(value, Mapping)):
             lines += _entry(f"{key}={_short(value)}", f"{sentence} {limits(kind)}".strip())
     return "\n".join([*lines, "", *textwrap.wrap(CLOSING, WIDTH)])

@@ -104,6 +104,14 @@ class FusionNetworkKeys(TypedDict, total=False):
         "Fusion of the embeddings: gru is the paper's; or a class of your own.",
     ]
     late: Annotated[Literal["learned", "average", "none"], "Fusion of the predictions: learned is the paper's."]
+    late_inputs: Annotated[
+        Literal["probabilities", "log_probabilities"],
+        "What late fusion gets of the predictions: probabilities are the paper's.",
+    ]
+    late_start: Annotated[
+        Literal["glorot", "average"],
+        "What a learned late fusion starts as: random weights (the paper's), or the average of its inputs.",
+    ]
 
 
 @takes(

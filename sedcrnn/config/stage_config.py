@@ -82,7 +82,12 @@ class AugmentationConfig:
 class RecipeConfig:
     """How a stage is trained (docs/paper.md, Recipe)."""
 
+    steps: Annotated[
+        Count | None,
+        "Optimiser steps, rounded up to whole epochs; null: trainer.max_epochs. Of both, whichever ends first.",
+    ]
     batch_size: Annotated[Count, "Windows per batch and process."]
+    windows_per_clip: Annotated[Count, "Training windows of each clip in an epoch, drawn at random."]
     optimizer: OptimizerNode
     scheduler: Annotated[
         SchedulerNode | None, "Schedule of the learning rates, stepped once per epoch; null: constant."
@@ -97,6 +102,10 @@ class RecipeConfig:
     frozen: Annotated[list[Name], "Parts of the network that stay as they are, BN statistics too."]
     cache_frozen: Annotated[Flag, "Compute what frozen parts make of each clip once, and train the rest on that."]
     l2: Annotated[dict[str, NotNegative], "Part of the network -> L2 coefficient of its kernels."]
+    select_by: Annotated[
+        Literal["accuracy", "log_loss"],
+        "Validation score that selects best.ckpt: macro accuracy, then the lower log loss where it ties; or log loss.",
+    ]
     early_stopping_patience: Annotated[Count, "Training ends after so many epochs without a lower validation loss."]
     compile: Annotated[
         Flag | Literal["reduce-overhead"],

@@ -37,6 +37,14 @@ class PlateauKeys(TypedDict, total=False):
     mode: Annotated[Literal["min"], "What is watched is a loss."]
 
 
+@takes("scheduler", "torch.optim.lr_scheduler.CosineAnnealingLR")
+class CosineKeys(TypedDict, total=False):
+    """Half a cosine from the learning rate down."""
+
+    T_max: Annotated[Count | None, "Epochs that it takes; null: all of the training."]
+    eta_min: Annotated[NotNegative, "Where it ends."]
+
+
 @takes("trainer", "pytorch_lightning.Trainer")
 class TrainerKeys(TypedDict, total=False):
     """Lightning's Trainer; all its other arguments but those that the project sets."""
@@ -49,7 +57,7 @@ class TrainerKeys(TypedDict, total=False):
     num_nodes: Annotated[Count, "Computers."]
     strategy: Annotated[Name, "ddp with several devices."]
     sync_batchnorm: Annotated[Flag, "BN over the whole batch instead of each process's part; on GPUs only."]
-    max_epochs: Annotated[Count, "Most epochs."]
+    max_epochs: Annotated[Count | None, "Most epochs; null: as many as recipe.steps takes."]
     precision: Annotated[
         Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"],
         "Arithmetic; auto: bf16-mixed where the processor or GPU computes in it natively, 32-true elsewhere.",

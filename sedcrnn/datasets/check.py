@@ -10,13 +10,12 @@ from pathlib import Path
 from statistics import median_low
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from sedcrnn.datasets.clips import Clip, Manifest
 from sedcrnn.datasets.folds import FOLDS, label_order, make_folds
 from sedcrnn.datasets.headers import AudioHeader, VideoHeader, read_audio_header, read_video_header
 from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.feature import STEPS_PER_SECOND
+from sedcrnn.progress import progress
 
 SKEW = 0.5  # seconds by which audio and video of a clip may differ in length
 _ROWS, _NAMES = 20, 3  # of a table, and of a finding, so that the report fits a screen
@@ -130,8 +129,9 @@ def _read(
             return error.found
 
     with ThreadPoolExecutor(jobs) as pool:
-        progress = tqdm(pool.map(outcome, paths.values()), f"Reading headers ({kind})", len(paths), unit="file")
-        outcomes = dict(zip(paths, progress, strict=True))
+        found = pool.map(outcome, paths.values())
+        bar = progress(found, f"Reading headers ({kind})", total=len(paths), unit="file")
+        outcomes = dict(zip(paths, bar, strict=True))
     headers = {clip: found for clip, found in outcomes.items() if not isinstance(found, str)}
     faults = {clip: found for clip, found in outcomes.items() if isinstance(found, str)}
     report.warnings += [

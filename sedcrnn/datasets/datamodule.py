@@ -18,18 +18,19 @@ class SameWindows(RandomWindows):
 
 
 class SceneDataModule(SceneData, LightningDataModule):
-    """`SceneData` for a Lightning trainer; takes the same arguments."""
+    """`SceneData` for a Lightning trainer; takes the same arguments, and the training windows per clip and epoch."""
 
-    def __init__(self, *arguments: Any, **named_arguments: Any) -> None:
+    def __init__(self, *arguments: Any, windows_per_clip: int = 1, **named_arguments: Any) -> None:
         LightningDataModule.__init__(self)
         SceneData.__init__(self, *arguments, **named_arguments)
+        self.windows_per_clip = windows_per_clip
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """One random window of every training clip per epoch; with trainer.overfit_batches, the same in every epoch."""
+        """Random windows of every training clip; with trainer.overfit_batches, the same in every epoch."""
         dataset = self.dataset("train")
         kind = SameWindows if getattr(self.trainer, "overfit_batches", 0) > 0 else RandomWindows
         ids = [clip.id for clip in dataset.clips]
-        windows = kind(ids, dataset.steps, self.batch_size, self.seed, *self._rank())
+        windows = kind(ids, dataset.steps, self.batch_size, self.seed, *self._rank(), self.windows_per_clip)
         # Lightning does so later, when processes that load have asked for the first windows already; and it counts the
         # last epoch of a run that is resumed from its end as processed only after that.
         windows.set_epoch(self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 0)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from sedcrnn.datasets.fetch import DiskError, Received, Stopped, fetch, partial_path
 from sedcrnn.datasets.unpack import missing_bytes, unpack
 from sedcrnn.errors import ConfigError, DataError, nearest
+from sedcrnn.progress import progress
 from sedcrnn.runs.files import locked, write_json
 
 log = logging.getLogger(__name__)
@@ -170,8 +171,8 @@ def _work(to_do: Sequence[_Job], url: str, jobs: int, remove_archives: bool) -> 
             bytes_bar.update(count)
 
     with (
-        tqdm(total=total, initial=here, desc="Fetching", unit="B", unit_scale=True, position=0) as bytes_bar,
-        tqdm(total=len(to_do), desc="Unpacking", unit="archive", position=1) as archives_bar,
+        progress(about="Fetching", total=total, initial=here, unit="B", unit_scale=True, position=0) as bytes_bar,
+        progress(about="Unpacking", total=len(to_do), unit="archive", position=1) as archives_bar,
         ThreadPoolExecutor(jobs) as pool,
     ):
         futures = [pool.submit(_complete, job, url, remove_archives, received, stop) for job in to_do]

@@ -1,7 +1,6 @@
 """Data set -> features in the store -> folds -> batches of aligned 1-s windows (`window_dataset`)."""
 
 import copy
-import logging
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -31,8 +30,6 @@ from sedcrnn.features.feature import Feature
 from sedcrnn.features.pack import Pack, make_pack
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.training.frozen_cache import FrozenEncoder
-
-log = logging.getLogger(__name__)
 
 
 class SceneData:
@@ -81,9 +78,7 @@ class SceneData:
             return  # `setup` has found everything there; Lightning calls this once more
         source: DataSource = build(self.data.source, "data_source")
         source.prepare()
-        manifest = source.manifest()
-        readable = len(manifest.clips) - len(self._extract(manifest))
-        log.info("The features of %d clips are in %s.", readable, self.store.root)
+        self._extract(source.manifest())
 
     def setup(self, stage: str | None = None) -> None:
         """Read the manifest and divide it into folds; what an encoder makes of them is computed by all processes

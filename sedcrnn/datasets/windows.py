@@ -31,13 +31,18 @@ def random_number(seed: int, epoch: int, clip_id: str, purpose: str = "") -> int
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
 
-def random_step(steps: int, seed: int, epoch: int, clip_id: str) -> int:
+def random_step(steps: int, seed: int, epoch: int, clip_id: str, purpose: str = "") -> int:
     """The first step of a clip's training window in an epoch, uniform."""
-    return random_number(seed, epoch, clip_id) % (steps - STEPS_PER_WINDOW + 1)
+    return random_number(seed, epoch, clip_id, purpose) % (steps - STEPS_PER_WINDOW + 1)
+
+
+def count_batches(clips: int, windows_per_clip: int, batch_size: int, world_size: int) -> int:
+    """The batches that each process has in an epoch of training."""
+    return -(-clips * windows_per_clip // (batch_size * world_size))
 
 
 class RandomWindows(Sampler[list[Window]]):
-    """Batches for training, as a `batch_sampler`: one random window per clip and epoch, in random order.
+    """Batches for training, as a `batch_sampler`: random windows of every clip in each epoch, in random order.
 
     Ranks divide each batch among them, so that n processes with batches of b get what one process with batches of n*b
     would, and all get as many batches (a process with one less would hang the rest). Batches are about equally large.
@@ -45,7 +50,8 @@ class RandomWindows(Sampler[list[Window]]):
     Args:
         clip_ids, steps: id and length of every clip of the fold.
         batch_size: the most windows in a batch of one process.
-        seed: with the epoch and the clip, it determines order and offsets.
+        seed: with the epoch, the clip and the window's number, it determines order and offsets.
+        windows_per_clip: how many in an epoch; the first of them is the same however many there are.
 
     Raises:
         DataError: fewer clips than processes.
@@ -59,11 +65,13 @@ class RandomWindows(Sampler[list[Window]]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        windows_per_clip: int = 1,
     ) -> None:
         self.clip_ids, self.steps = clip_ids, steps
         self.seed, self.rank, self.world_size = seed, rank, world_size
         _check_shares(len(clip_ids), world_size)
-        self.batches = -(-len(clip_ids) // (batch_size * world_size))
+        self.windows = windows_per_clip * len(clip_ids)
+        self.batches = count_batches(len(clip_ids), windows_per_clip, batch_size, world_size)
         self.epoch = 0
 
     @property
@@ -76,14 +84,16 @@ class RandomWindows(Sampler[list[Window]]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[Window]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.clip_ids))
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.windows)
         for batch in np.array_split(order, self.batches):
-            clips = batch[self.rank :: self.world_size].tolist()
-            keys = [(self.seed, self.epoch, self.clip_ids[clip]) for clip in clips]
-            yield [
-                Window(clip, random_step(self.steps[clip], *key), random_number(*key, "/augmentation"))
-                for clip, key in zip(clips, keys, strict=True)
-            ]
+            yield [self._draw(number) for number in batch[self.rank :: self.world_size].tolist()]
+
+    def _draw(self, number: int) -> Window:
+        """A window of the epoch: first those of every clip's first draw, then those of the second ..."""
+        again, clip = divmod(number, len(self.clip_ids))
+        key, purpose = (self.seed, self.epoch, self.clip_ids[clip]), f"/window {again + 1}" if again else ""
+        step = random_step(self.steps[clip], *key, purpose)
+        return Window(clip, step, random_number(*key, f"{purpose}/augmentation"))
 
     def __len__(self) -> int:
         return self.batches

@@ -9,13 +9,13 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.window_dataset import Batch, ClipWindows, moved
 from sedcrnn.errors import CheckpointError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import keep_freed_memory
+from sedcrnn.progress import progress
 from sedcrnn.runs.files import atomic
 
 # How the windows of a clip become one decision.
@@ -55,7 +55,7 @@ def predict(network: SceneNetwork, loader: DataLoader[Batch], device: str = "cpu
     network = network.to(device).eval()
     dataset = cast(ClipWindows, loader.dataset)
     labels, heads = [], []
-    for batch in tqdm(loader, desc="predicting", unit="batch"):
+    for batch in progress(loader, "Predicting", unit="batch", leave=False):
         logits = network.heads_of(dataset.network_inputs(moved(batch, device)))
         heads.append({head: values.float().log_softmax(-1) for head, values in logits.items()})
         labels.append({name: batch[name] for name in ("clip", "window", "scene")})

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sedcrnn.augmentation.batch_augmentation import TRACKS
 from sedcrnn.datasets.windows import ConsecutiveWindows, Window
@@ -26,6 +25,7 @@ from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, ROBU
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device, keep_freed_memory
 from sedcrnn.networks.fusion import FusionNetwork
+from sedcrnn.progress import progress
 from sedcrnn.runs.files import write_json
 
 KINDS = {"spectrogram": AUDIO_KINDS, "frames": VIDEO_KINDS}
@@ -115,7 +115,7 @@ def _encode(
     """What a network makes of one modality of some windows: encoded values, or the logits of a single subnetwork."""
     starts = range(0, len(windows), batch_size)
     made: list[Values] = []
-    for start in tqdm(starts, desc=f"{TRACKS[dataset.name]} {dataset.kind}", unit="batch", leave=False):
+    for start in progress(starts, f"{TRACKS[dataset.name]} {dataset.kind}", unit="batch", leave=False):
         values = dataset.values(windows[start : start + batch_size])[dataset.name].to(device)
         if isinstance(network, FusionNetwork) and dataset.name == "spectrogram":
             encoded = network.encode_audio(network.audio.embed(values))

@@ -1,5 +1,6 @@
 """Clips -> entries of the store: makes what is missing or damaged, in parallel, and resumes after a kill."""
 
+import logging
 import math
 import multiprocessing
 import os
@@ -10,13 +11,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import SAVE_EVERY, FeatureStore, Known
-from sedcrnn.sweeps.ranks import is_first_process, shared
+from sedcrnn.progress import progress
+from sedcrnn.sweeps.ranks import shared
+
+log = logging.getLogger(__name__)
 
 Task = tuple[Clip, Feature]
 
@@ -42,21 +44,25 @@ def extract_all(
         ClipError: under `unreadable=stop`, of the first clip that cannot be read; work under way is finished and kept.
     """
     failures: dict[str, str] = {}
+    made = 0
     to_do: list[Task] = []
     for feature in features:
         known = store.known([feature.source(clip) for clip in clips], feature)
         to_do += [(clip, feature) for clip, is_known in zip(clips, known, strict=True) if not is_known]
-    progress = tqdm(total=len(to_do), unit="file", disable=not to_do or not is_first_process())
+    bar = progress(total=len(to_do), unit="file", disable=not to_do)
     # Closed at once when a clip stops the run, and not when the error's traceback is forgotten.
     outcomes = _prepare_all(shared(to_do), store, workers)
-    with store.saving_every(SAVE_EVERY), progress, closing(outcomes):
+    with store.saving_every(SAVE_EVERY), bar, closing(outcomes):
         for (clip, feature), error in outcomes:
-            progress.set_description(f"Preparing {feature.name}", refresh=False)
-            progress.update()
+            bar.set_description_str(f"Preparing {feature.name}", refresh=False)
+            bar.update()
+            made += error is None
             if error is not None:
                 if unreadable == "stop":
                     raise error
                 failures.setdefault(clip.id, str(error))
+    if made:
+        log.info("The features of %d clips are in %s.", len(clips) - len(failures), store.root)
     return tuple(Unreadable(clip.id, failures[clip.id]) for clip in clips if clip.id in failures)
 
 

@@ -12,6 +12,7 @@ from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.extraction import Unreadable, extract_all
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.progress import time_in_words
 from sedcrnn.sweeps.ranks import rank_and_world_size, shared
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,9 @@ class Cost:
         """A line that says how long some clips of a length in steps take, and how much room."""
         room = clips * steps * self.size
         space = f"{room / 1e9:.2f} GB" if room > 1e9 else f"{room / 1e6:.1f} MB"
-        return f"  {self.feature:12} {what}: about {in_words(clips * steps * self.seconds / processes)} and {space}"
+        return (
+            f"  {self.feature:12} {what}: about {time_in_words(clips * steps * self.seconds / processes)} and {space}"
+        )
 
 
 def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, workers: int) -> tuple[Unreadable, ...]:
@@ -72,7 +75,7 @@ def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, work
     unreadable = extract_all(clips, [feature for feature in features if feature.stored], store, workers, "skip")
     duration = time.monotonic() - started
     if made := sum(number for _, number in costs):
-        log.info("%d files took %s: %.1f per second.", made, in_words(duration), made / duration)
+        log.info("%d files took %s: %.1f per second.", made, time_in_words(duration), made / duration)
     return unreadable
 
 
@@ -94,10 +97,3 @@ def _measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Co
         if tried == TRIED:
             break
     return Cost(feature.name, seconds / steps, size / steps, steps / tried) if tried else None
-
-
-def in_words(seconds: float) -> str:
-    """A duration as people say it: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

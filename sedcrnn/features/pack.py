@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sedcrnn.config.checking import digest
 from sedcrnn.features.feature import Values
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.progress import progress
 from sedcrnn.runs.files import atomic, locked
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _write(path: Path, entries: Sequence[Path], rows: Sequence[int]) -> None:
     with atomic(path) as temporary:
         first = FeatureStore.open(entries[0])
         packed = np.lib.format.open_memmap(temporary, "w+", first.dtype, (int(ends[-1]), *first.shape[1:]))
-        for entry, count, end in zip(tqdm(entries, "Packing, once", unit="clip", delay=1), rows, ends, strict=True):
+        for entry, count, end in zip(progress(entries, "Packing, once", unit="clip", delay=1), rows, ends, strict=True):
             packed[end - count : end] = FeatureStore.open(entry)
         packed.flush()
 

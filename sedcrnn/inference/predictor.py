@@ -15,7 +15,6 @@ import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import UNLABELLED, Clip
@@ -24,6 +23,7 @@ from sedcrnn.errors import CheckpointError, ClipError, MissingTrackError, check_
 from sedcrnn.features.feature import Feature, unreadable
 from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
+from sedcrnn.progress import progress as progress_bar
 from sedcrnn.runs.checkpoints import load_checkpoint
 
 LARGEST_BATCH, BATCH_BYTES = 10, 3_100_000
@@ -103,7 +103,9 @@ class Predictor:
             )
         collected: dict[str, list[Array]] = {name: [] for name in answering}
         lengths: Counter[str] = Counter()
-        with tqdm(desc=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress) as bar:
+        with progress_bar(
+            about=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress
+        ) as bar:
             at_once = batch_size or max(1, min(LARGEST_BATCH, BATCH_BYTES // size))
             for decoded in batches(present, at_once, lengths):
                 inputs = network_inputs(self.features, decoded)

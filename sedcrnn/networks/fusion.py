@@ -17,7 +17,8 @@ class FusionNetwork(SceneNetwork):
     """Two-stage fusion of two ready subnetworks (docs/paper.md, "Two-stage fusion"; 272,704 parameters more).
 
     The heads are `audio`, `visual`, and `early` and `late` as far as there are such stages; the last is the answer.
-    `config.nodes` describes the arguments; late fusion `average` is that of the probabilities of the heads before it.
+    `config.nodes` describes the arguments; the defaults are the paper's. Late fusion `average` is that of what
+    `late_inputs` says of the heads before it: the mean of probabilities, or their geometric mean.
     """
 
     kind = "fusion"
@@ -32,11 +33,15 @@ class FusionNetwork(SceneNetwork):
         hidden: int = 64,
         early: str | Callable[..., nn.Module] = "gru",
         late: str = "learned",
+        late_inputs: str = "probabilities",
+        late_start: str = "glorot",
     ) -> None:
         super().__init__()
         if isinstance(early, str):
             check_choice("early fusion", early, (*EARLY_FUSIONS, "none"))
         check_choice("late fusion", late, ("learned", "average", "none"))
+        check_choice("input of late fusion", late_inputs, ("probabilities", "log_probabilities"))
+        check_choice("start of late fusion", late_start, ("glorot", "average"))
         if early == late == "none":
             raise ConfigError(
                 "Both early and late fusion are 'none'",
@@ -58,7 +63,11 @@ class FusionNetwork(SceneNetwork):
             make = EARLY_FUSIONS[early] if isinstance(early, str) else early
             widths = {"audio": audio.embedding, "visual": visual.encoder.embedding}
             self.early = make(**widths, hidden=hidden, scenes=self.scenes)
+        self.log_inputs = late_inputs == "log_probabilities"
         self.late = glorot(nn.Linear(len(self.fused_heads) * self.scenes, self.scenes)) if late == "learned" else None
+        if self.late is not None and late_start == "average":
+            with torch.no_grad():  # the biases are zero already
+                self.late.weight.copy_(torch.eye(self.scenes).repeat(1, len(self.fused_heads)) / len(self.fused_heads))
         stages = {"early": early, "late": late}
         self.head_names = ("audio", "visual", *(stage for stage, kind in stages.items() if kind != "none"))
 
@@ -87,11 +96,14 @@ class FusionNetwork(SceneNetwork):
         return heads
 
     def _late(self, predictions: list[Tensor]) -> Tensor:
-        if self.late is None:
-            logarithms = torch.stack([logits.log_softmax(-1) for logits in predictions])
-            return logarithms.logsumexp(0) - math.log(len(predictions))
-        late: Tensor = self.late(torch.cat([logits.softmax(-1) for logits in predictions], -1))
-        return late
+        logarithms = [logits.log_softmax(-1) for logits in predictions]
+        if self.late is not None:
+            inputs = logarithms if self.log_inputs else [logits.softmax(-1) for logits in predictions]
+            late: Tensor = self.late(torch.cat(inputs, -1).to(self.late.weight.dtype))
+            return late
+        if self.log_inputs:
+            return torch.stack(logarithms).mean(0).log_softmax(-1)
+        return torch.stack(logarithms).logsumexp(0) - math.log(len(predictions))
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs; early fusion does without the subnetworks' classifiers."""

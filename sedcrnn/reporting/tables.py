@@ -13,12 +13,12 @@ import numpy as np
 import pydantic.dataclasses
 import torch
 import yaml
-from tqdm import tqdm
 
 from sedcrnn.config import CONF, checked, digest
 from sedcrnn.config.values import CHECKED, Flag, Name
 from sedcrnn.errors import CheckpointError, ConfigError, nearest
 from sedcrnn.evaluation.intervals import LEVEL, Interval
+from sedcrnn.progress import progress
 from sedcrnn.reporting.collection import EVALUATED, ReportedRun
 from sedcrnn.reporting.scoring import ScoredRun, score_run
 
@@ -170,8 +170,8 @@ def _tables_of(spec: TableSpec, runs: Sequence[ReportedRun], seeds: Sequence[int
         for run in members
         if run.experiment == row.experiment and run.state == EVALUATED
     ]
-    progress = tqdm(pairs, desc=spec.title, unit="run", disable=not pairs)
-    scored = [(number, score_run(run, head)) for number, head, run in progress]
+    bar = progress(pairs, spec.title, unit="run", disable=not pairs)
+    scored = [(number, score_run(run, head)) for number, head, run in bar]
     folds = {one.fold: one.run.data for _, one in scored}
     in_order = sorted(folds.items(), key=lambda item: (item[1]["name"], item[1]["selection"], item[0]))
     tables = []

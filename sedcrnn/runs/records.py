@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from sedcrnn.errors import CheckpointError, nearest
-from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR
+from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
 from sedcrnn.runs.files import write_json
 from sedcrnn.sweeps.processes import RESULT
 from sedcrnn.sweeps.ranks import is_first_process
@@ -77,7 +77,8 @@ def find_run(name: str, runs: str | Path = "runs") -> Path:
 
 
 def report_score(*runs: Path) -> float:
-    """The mean of the best validation scores of finished runs, also for the sweep whose job this is, if any."""
+    """The mean validation accuracy of finished runs at their best epochs, whichever score selected these; also for the
+    sweep whose job this is, if any."""
     records = [record for run in runs if (record := read_record(run)) is not None]
     score = statistics.fmean(record["best"][CHECKPOINT_MONITOR] for record in records)
     if RESULT in os.environ and is_first_process():
@@ -87,10 +88,12 @@ def report_score(*runs: Path) -> float:
 
 
 def describe_run(run: Path) -> str:
-    """A finished run in a line: its best validation score, its epochs and where it lies."""
+    """A finished run in a line: the validation scores of its best epoch, which that is, and where it lies."""
     record = read_record(run) or {}
-    score = 100 * record["best"][CHECKPOINT_MONITOR]
-    return f"{record['name']}: best validation accuracy {score:.1f} %, {record['epochs']} epochs, in {run}"
+    best = record["best"]
+    scores = f"accuracy {100 * best[CHECKPOINT_MONITOR]:.1f} %, log loss {best[PLATEAU_MONITOR]:.3f}"
+    which = f"best of {record['epochs']} epochs is epoch {best[EPOCH]}" if record["epochs"] else "nothing was trained"
+    return f"{record['name']}: {which} (validation: {scores}), in {run}"
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> Differences:

@@ -47,7 +47,13 @@ def shared(tasks: Sequence[T]) -> list[T]:
 
 def count_processes(trainer: Mapping[str, Any]) -> int:
     """The processes that a trainer's config asks for, counted by Lightning (which knows what `auto` means here)."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "precision": "32-true"}
+    quiet = {
+        "max_epochs": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "precision": "32-true",
+    }
     from sedcrnn.config.targets import build  # here, because Lightning takes seconds to load
 
     made = build({**trainer, **quiet}, "trainer")

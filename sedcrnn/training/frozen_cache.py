@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sedcrnn.config.stage_config import RecipeConfig
 from sedcrnn.config.targets import build
@@ -31,6 +30,7 @@ from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.freezing import lies_in
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.visual import VisualNetwork
+from sedcrnn.progress import progress
 from sedcrnn.runs.checkpoints import weights_digest
 from sedcrnn.sweeps.ranks import shared
 
@@ -104,7 +104,7 @@ class FrozenEncoder:
             self.network.get_submodule(part).to(self.device).eval()
         ahead: deque[Future[dict[str, Tensor]]] = deque()
         with store.saving_every(SAVE_EVERY), ThreadPoolExecutor(max(1, workers)) as pool:
-            for number, clip in enumerate(tqdm(to_do, "Encoding, once", unit="clip", disable=not to_do)):
+            for number, clip in enumerate(progress(to_do, "Encoding, once", unit="clip", disable=not to_do)):
                 following = to_do[number + len(ahead) : number + 1 + workers]
                 ahead.extend(pool.submit(self._read, each, store) for each in following)
                 inputs = ahead.popleft().result()

@@ -236,6 +236,8 @@ class SceneModule(LightningModule):
         optimizer = build(self.recipe["optimizer"], "optimizer", params=groups)
         if (node := self.recipe["scheduler"]) is None:
             return {"optimizer": optimizer}
+        if "T_max" in node and node["T_max"] is None:
+            node = {**node, "T_max": self.trainer.max_epochs}
         schedule = build(node, "scheduler", optimizer=optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": PLATEAU_MONITOR}}
 

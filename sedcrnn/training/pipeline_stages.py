@@ -14,12 +14,15 @@ from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
+from sedcrnn.networks.execution import on_gpu
+from sedcrnn.progress import time_in_words
 from sedcrnn.reporting.run_grids import heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
 from sedcrnn.sweeps.ranks import count_processes, is_first_process
 from sedcrnn.training.init_from import PREVIOUS, load_encoders, network_class
 from sedcrnn.training.stage import train
+from sedcrnn.training.time_left import TimeLeft
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +50,9 @@ def run_stages(
     composed = [compose_stages(stages, sizes, [*overrides, f"seed={seed}"]) for seed in seeds]
     kinds = {stage: _kind(config) for stage, config in composed[0].items()}
     results: list[dict[str, Path]] = []
+    time_left = TimeLeft(composed)
     for configs in composed:
-        result = run_pipeline(configs)
+        result = run_pipeline(configs, time_left)
         if not is_first_process():
             continue
         results.append(result)
@@ -68,7 +72,7 @@ def run_stages(
     return report_score(*(result[score or last].parents[2] for result in results))
 
 
-def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
+def run_pipeline(configs: Mapping[str, TrainConfig], time_left: TimeLeft | None = None) -> dict[str, Path]:
     """Train every stage, or find it trained, and evaluate it: experiment -> config, to experiment -> metrics.json of
     its test fold. The other processes of a distributed run only train, and get nothing."""
     if any(config.trainer.get("fast_dev_run") for config in configs.values()):
@@ -87,6 +91,7 @@ def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
         )
     for config in configs.values():
         load_encoders(config)  # what is wrong with a later stage's weights is said before the first one trains
+    time_left = time_left or TimeLeft([configs])
     latest: dict[str, Path] = {}
     runs: dict[str, Path] = {}
     for number, (stage, config) in enumerate(configs.items(), start=1):
@@ -98,15 +103,17 @@ def run_pipeline(configs: Mapping[str, TrainConfig]) -> dict[str, Path]:
         trained = train(config)
         assert trained is not None  # without trainer.fast_dev_run
         runs[stage] = latest[_kind(config)] = trained
-        log.info(f"[{number}/{len(configs)}] {stage} took {time.monotonic() - started:.0f} s")
+        taken = time_in_words(time.monotonic() - started)
+        log.info(f"[{number}/{len(configs)}] {stage} took {taken}{time_left.after(stage, trained)}")
     if not is_first_process():
         return {}
     log.info("\nEvaluating on the validation and test folds")
-    results = {}
+    started, results = time.monotonic(), {}
     for stage, run in runs.items():
         store, device = configs[stage].store, _device(configs[stage])
         evaluate(str(run), fold="validation", store=store, device=device)
         results[stage] = evaluate(str(run), fold="test", store=store, device=device)
+    log.info(f"The evaluation took {time_in_words(time.monotonic() - started)}")
     return results
 
 
@@ -131,7 +138,8 @@ def _kind(config: TrainConfig) -> str:
 
 
 def _device(config: TrainConfig) -> str:
-    return {"gpu": "cuda", "auto": "auto"}.get(config.trainer["accelerator"], "cpu")
+    """Where it was trained, and what its frozen parts made of the clips is stored."""
+    return "cuda" if on_gpu(config.trainer["accelerator"]) else "cpu"
 
 
 def _table(table: str, kinds: Mapping[str, str], results: Sequence[Mapping[str, Path]]) -> str:

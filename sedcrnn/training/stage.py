@@ -4,14 +4,13 @@ import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
@@ -19,7 +18,7 @@ from sedcrnn.config.targets import build, is_ours, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
 from sedcrnn.errors import ConfigError, SedcrnnError
-from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
+from sedcrnn.evaluation.result_names import EPOCH, PLATEAU_MONITOR
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
@@ -29,11 +28,14 @@ from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
 from sedcrnn.training import init_from
+from sedcrnn.training.best_checkpoint import BestCheckpoint, validation_scores
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
+from sedcrnn.training.plan import Plan, make_plan, warn_of_few_steps
 from sedcrnn.training.showcase import ShowValidation
+from sedcrnn.training.stage_bar import StageBar
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ def train(config: TrainConfig) -> Path | None:
     scenes = datamodule.manifest.scenes
     init_from.check_initial(config, starts, scenes, datamodule.folds)
     selection = check_selection(datamodule.folds, config.data.selection)
+    plan = make_plan(config, len(datamodule.folds.train), count_processes(config.trainer))
     learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
     # Digests only, so that moved files stay the same input.
     digests = {part: start.digest for part, start in (starts | encoders).items()}
@@ -92,11 +95,15 @@ def train(config: TrainConfig) -> Path | None:
             seed=config.seed,
         )
         init_from.load_weights(module.network, starts, encoders)
+        if module.is_trained and network.kind not in starts:
+            warn_of_few_steps(config, plan)
+        if config.trainer["enable_progress_bar"] and not any(isinstance(each, ProgressBar) for each in callbacks):
+            callbacks.append(StageBar(config.name))
         if is_trial:
-            _try_out(config, module, datamodule, callbacks)
+            _try_out(config, plan, module, datamodule, callbacks)
             return None
         run.start()
-        _fit(run, module, datamodule, selection, callbacks)
+        _fit(run, plan, module, datamodule, selection, callbacks)
     return run.folder
 
 
@@ -116,57 +123,74 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
     features = {name: build(node, "feature") for name, node in _used(config.features).items()}
     recipe, store = config.recipe, FeatureStore(Path(config.store))
     augmentations = {name: build(node, "augmentation") for name, node in vars(recipe.augmentation).items() if node}
-    return SceneDataModule(config.data, features, store, recipe.batch_size, config.seed, augmentations)
+    return SceneDataModule(
+        config.data,
+        features,
+        store,
+        recipe.batch_size,
+        config.seed,
+        augmentations,
+        windows_per_clip=recipe.windows_per_clip,
+    )
 
 
-def _try_out(config: TrainConfig, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]) -> None:
+def _try_out(
+    config: TrainConfig, plan: Plan, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]
+) -> None:
     """Run a few batches of each fold, and keep nothing."""
-    trainer: Trainer = build(config.trainer, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
+    node = {**config.trainer, "max_epochs": plan.epochs}
+    trainer: Trainer = build(node, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
     datamodule = _fit_or_validate(trainer, module, datamodule)
     trainer.test(module, datamodule=datamodule, verbose=False)
 
 
 def _fit(
-    run: Run, module: SceneModule, datamodule: SceneDataModule, selection: dict[str, object], callbacks: list[Callback]
+    run: Run,
+    plan: Plan,
+    module: SceneModule,
+    datamodule: SceneDataModule,
+    selection: dict[str, object],
+    callbacks: list[Callback],
 ) -> None:
-    config = run.config
-    checkpoint = partial(ModelCheckpoint, run.folder / BEST.parent, enable_version_counter=False)
-    best = checkpoint(filename=BEST.stem, monitor=CHECKPOINT_MONITOR, mode="max", save_weights_only=True)
+    config, folder = run.config, run.folder / BEST.parent
+    best = BestCheckpoint(run.folder / BEST, config.recipe.select_by)
     # At the very end of the epoch, when the module has stepped its schedule: a resumed run misses nothing.
-    last = checkpoint(filename=LAST.stem, save_on_train_epoch_end=True)
-    node = dict(config.trainer)
+    last = ModelCheckpoint(folder, LAST.stem, save_on_train_epoch_end=True, enable_version_counter=False)
+    node = {**config.trainer, "max_epochs": plan.epochs}
     limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
     early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
-    watching = [early_stopping, best, last, ShowValidation(), *limits, *callbacks]
-    loggers = make_loggers(config.logger, run.folder)
+    watching = [early_stopping, best, last, ShowValidation(), stopwatch := Stopwatch(), *limits, *callbacks]
+    loggers = make_loggers(config.logger, run.folder, plan.epochs)
     trainer: Trainer = build(node, "trainer", callbacks=watching, logger=loggers, default_root_dir=str(run.folder))
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
     if resume is not None:
         check_resumable(resume, module.hparams)
     trained = module.is_trained
     doing = ("resuming" if resume else "training") if trained else "nothing to train; scoring the network as it is"
-    log.info("%s: %s in %s", config.name, doing, run.folder)
+    log.info("%s: %s in %s%s", config.name, doing, run.folder, f": {plan}" if trained else "")
     _fit_or_validate(trainer, module, datamodule, resume)
     if not trained:
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
-    score = best.best_model_score if trained else trainer.callback_metrics[CHECKPOINT_MONITOR]
+    scores = best.best if trained else {**validation_scores(trainer), EPOCH: 0}
     if trainer.interrupted:
         raise KeyboardInterrupt
     timers = [each for each in (*limits, *callbacks) if isinstance(each, Timer)]
-    if trainer.current_epoch < (trainer.max_epochs or 0) and any((each.time_remaining() or 0) <= 0 for each in timers):
+    if trainer.current_epoch < plan.epochs and any((each.time_remaining() or 0) <= 0 for each in timers):
         raise SedcrnnError(
             f"The time of {config.name} was over after {trainer.current_epoch} epochs",
-            "A run is finished after trainer.max_epochs, or when the validation loss stays",
+            f"A run is finished after {plan.epochs} epochs, or when the validation loss stays",
             "Give the same command again to go on",
         )
     for file in run.folder.glob("*profile*"):
         log.info("%s: where the time went is in %s", config.name, file)
-    assert score is not None
     run.finish(
         epochs=trainer.current_epoch,
-        best={CHECKPOINT_MONITOR: score.item(), "checkpoint": str(BEST)},
+        steps=trainer.global_step,
+        seconds=round(stopwatch.time_elapsed(), 1),
+        clips={fold: len(getattr(datamodule.folds, fold)) for fold in ("train", "validation", "test")},
+        best={**scores, "checkpoint": str(BEST)},
         selection_check=selection,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
@@ -187,6 +211,10 @@ def _fit_or_validate(
     else:
         trainer.validate(module, datamodule=data, verbose=False)
     return data
+
+
+class Stopwatch(Timer):
+    """How long a run was trained, with the commands before this one."""
 
 
 class TimeLimit(Timer):

@@ -1,8 +1,9 @@
 """Windows: one per clip and epoch in training, all of them in evaluation, each on one process."""
 
+from collections import Counter
 from itertools import chain
 
-from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows, Window, random_step
+from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows, Window, count_batches, random_step
 
 IDS = [f"clip-{n}" for n in range(70)]
 STEPS = [50] * 70
@@ -26,6 +27,39 @@ def test_every_clip_once_per_epoch_in_even_batches() -> None:
     assert list(sampler) == batches
     sampler.set_epoch(1)
     assert list(sampler) != batches
+
+
+# As released before there could be several windows per clip: what was trained then can be trained again.
+FIRST_WINDOWS = [
+    Window(clip=6, step=41, draw=14947976865437690507),
+    Window(clip=24, step=44, draw=14029980326582768256),
+    Window(clip=15, step=8, draw=1774847222872137671),
+]
+
+
+def test_one_window_per_clip_is_drawn_as_ever_and_more_are_draws_of_their_own() -> None:
+    one, three = (RandomWindows(IDS, STEPS, batch_size=32, seed=1, windows_per_clip=n) for n in (1, 3))
+    assert next(iter(one))[:3] == FIRST_WINDOWS
+    assert [len(batch) for batch in three] == [30] * 7
+    drawn = list(chain(*three))
+    assert Counter(window.clip for window in drawn) == dict.fromkeys(range(70), 3)
+    assert set(chain(*one)) < set(drawn)
+    assert len({window.draw for window in drawn}) == 210  # each has an augmentation of its own
+    own = [[window.step for window in drawn if window.clip == clip] for clip in range(70)]
+    assert sum(len(set(steps)) == 3 for steps in own) > 60  # of 46 starts, three differ nearly always
+    # clips mix within batches, and the three windows of one are spread over them
+    assert all(len({window.clip for window in batch}) > 20 for batch in three)
+    three.set_epoch(1)
+    assert set(chain(*three)).isdisjoint(drawn)
+
+
+def test_processes_share_several_windows_per_clip() -> None:
+    alone, *ranks = (
+        RandomWindows(IDS, STEPS, 8, seed=1, rank=rank, world_size=size, windows_per_clip=2)
+        for rank, size in ((0, 1), (0, 3), (1, 3), (2, 3))
+    )
+    assert {len(rank) for rank in ranks} == {6} == {count_batches(70, 2, batch_size=8, world_size=3)}
+    assert sorted(chain(*chain(*ranks))) == sorted(chain(*alone))
 
 
 def test_processes_share_the_clips_and_have_equally_many_batches() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sedcrnn import extract as command
-from sedcrnn.features.extraction_estimate import Cost, in_words
+from sedcrnn.features.extraction_estimate import Cost
 from sedcrnn.features.store import FeatureStore
 
 
@@ -118,8 +118,3 @@ def test_costs_scale_with_clips_steps_and_processes() -> None:
     cost = Cost("spectrogram", seconds=0.002, size=3840.0, steps=50.0)
     assert cost.describe("TAU", 12_291, 50, 2) == "  spectrogram  TAU: about 10 min and 2.36 GB"
     assert cost.describe("few", 10, 50, 1) == "  spectrogram  few: about 1 s and 1.9 MB"
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (119.4, "119 s"), (720, "12 min"), (12600, "3.5 h")])
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words

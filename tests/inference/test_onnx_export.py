@@ -111,6 +111,7 @@ class Wrong:
     [
         {"early": "gated", "late": "none"},
         {"early": "cross_attention", "late": "average"},
+        {"early": "gru", "late": "learned", "late_inputs": "log_probabilities", "late_start": "average"},
     ],
 )
 def test_every_kind_of_fusion_answers_as_torch_does(fusion, tmp_path):

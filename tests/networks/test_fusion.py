@@ -157,6 +157,39 @@ def test_average_stays_finite_where_a_probability_vanishes():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("early", ["gru", "none"])
+@pytest.mark.parametrize("late", ["learned", "average"])
+def test_an_average_of_experts_in_log_probabilities_by_arithmetic(early, late):
+    network = variant(early=early, late=late, late_inputs="log_probabilities", late_start="average")
+    experts = {"audio": [0.7, 0.1, 0.1, 0.1], "visual": [0.2, 0.4, 0.3, 0.1], "early": [0.25] * 4}
+    logits = {head: torch.tensor([experts[head]]).log() + 3 for head in experts}  # a constant is no evidence
+    if network.early is not None:
+        network.early.register_forward_hook(lambda *_: logits["early"])
+    steps = torch.zeros(1, 5, 6), torch.zeros(1, 5, network.visual.encoder.embedding)
+    answer = network.decode(*steps, logits["audio"], logits["visual"])["late"].softmax(-1)
+    products = torch.tensor([0.14, 0.04, 0.03, 0.01])  # audio x visual; early adds nothing but its share of the root
+    powers = products ** (1 / len(network.fused_heads))
+    torch.testing.assert_close(answer[0], powers / powers.sum())
+
+
+@torch.no_grad()
+def test_late_fusion_of_probabilities_started_as_their_average_has_them_as_logits():
+    network = variant(early="none", late_start="average")
+    logits = torch.tensor([[0.5, 0.3, 0.1, 0.1]]).log(), torch.tensor([[0.1, 0.1, 0.6, 0.2]]).log()
+    late = network.decode(torch.zeros(1, 5, 6), torch.zeros(1, 5, network.visual.encoder.embedding), *logits)["late"]
+    torch.testing.assert_close(late, torch.tensor([[0.3, 0.2, 0.35, 0.15]]))
+
+
+def test_the_start_of_late_fusion_changes_no_other_weight_and_no_name():
+    papers = variant().state_dict()
+    averaged = variant(late_inputs="log_probabilities", late_start="average").state_dict()
+    assert papers.keys() == averaged.keys()
+    assert [name for name in papers if not torch.equal(papers[name], averaged[name])] == ["late.weight"]
+    assert papers["late.weight"].std() > 0.1
+    assert averaged["late.weight"].sum(1).tolist() == pytest.approx([1.0] * 4)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("place", [0, 1])
 def test_learned_late_fusion_without_early_reads_audio_and_visual(place):
     network = variant(early="none")
@@ -229,6 +262,8 @@ def test_gradients_reach_every_parameter_of_other_kinds(fusion, one_second):
     [
         ({"early": "gru_"}, "early fusion is 'gru_'.*nearest is 'gru'"),
         ({"late": "avrage"}, "late fusion is 'avrage'.*nearest is 'average'"),
+        ({"late_inputs": "logits"}, "input of late fusion is 'logits'.*probabilities"),
+        ({"late_start": "mean"}, "start of late fusion is 'mean'.*average"),
         ({"early": "none", "late": "none"}, "Both early and late fusion are 'none'"),
         ({"early": "cross_attention", "hidden": 5}, "hidden is 5.*even number"),
     ],

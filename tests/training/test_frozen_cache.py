@@ -291,11 +291,16 @@ def test_a_window_is_encoded_once_for_all_stages_on_the_same_audio_encoder(
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
 def test_frozen_parts_compute_in_float32_in_any_precision_of_the_stage(
-    stage: Stage, tmp_path: Path, encodings: Counter[tuple[str, str, str]], precision: str
+    stage: Stage,
+    tmp_path: Path,
+    fusion_parts: dict[str, Path],
+    encodings: Counter[tuple[str, str, str]],
+    precision: str,
 ) -> None:
-    store = f"store={tmp_path / 'store'}"
-    assert train(stage("visual", store, f"trainer.precision={precision}")) is not None
-    train(stage("visual", store, "recipe.optimizer.lr=0.01"))
+    starts = [f"init_from.{kind}={run}" for kind, run in fusion_parts.items()]
+    given = [*starts, f"store={tmp_path / 'store'}", "trainer.max_epochs=1"]
+    train(stage("fusion", *given, f"trainer.precision={precision}"))
+    train(stage("fusion", *given))
     assert set(encodings.values()) == {1}
 
 

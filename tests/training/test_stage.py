@@ -14,6 +14,7 @@ import torch
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.runs.checkpoints import BEST, LAST, load_checkpoint
+from sedcrnn.training import loggers
 from sedcrnn.training.init_from import check_initial, load_initial
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import make_datamodule, train
@@ -22,9 +23,10 @@ Stage = Callable[..., TrainConfig]
 
 
 def test_a_run_folder_holds_config_record_metrics_and_checkpoint_and_every_epoch_is_logged(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr(loggers, "BETWEEN_LINES", 0.0)
     run = train(stage("audio"))
     assert run is not None
     record = json.loads((run / "record.json").read_text())
@@ -41,12 +43,13 @@ def test_a_run_folder_holds_config_record_metrics_and_checkpoint_and_every_epoch
     assert not (run / LAST).exists()
     lines = [line for line in caplog.messages if " epoch " in line]
     expected = [
-        f"epoch {int(row['epoch']) + 1}: loss {float(row['train/loss']):.3f}; validation: "
+        f"epoch {int(row['epoch']) + 1} of 3: loss {float(row['train/loss']):.3f}; validation: "
         f"macro accuracy {100 * float(row['validation/macro_accuracy']):.1f} %, "
         f"log loss {float(row['validation/log_loss']):.3f}"
         for row in csv.DictReader((run / "metrics.csv").open())
     ]
-    assert [line.split(" ", 1)[1] for line in lines] == expected
+    assert [line.split(" ", 1)[1].split("; about")[0] for line in lines] == expected
+    assert [bool(re.search(r"; about \d+ s left$", line)) for line in lines] == [True, True, False]
     assert len(lines) == 3
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d", line.split(" ")[0]) for line in lines)
     spectrogram = torch.rand(3, 3, 64, 50, generator=torch.Generator().manual_seed(1))

@@ -10,8 +10,6 @@ from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sedcrnn.datasets.clips import TAU_SCENES, DataSource, Manifest
 from sedcrnn.datasets.synthetic.audio_rendering import record
 from sedcrnn.datasets.synthetic.drawing import mp4
@@ -20,6 +18,7 @@ from sedcrnn.datasets.synthetic.video_rendering import film
 from sedcrnn.datasets.synthetic.waves import RATE, Rng, wav
 from sedcrnn.datasets.tau2021 import read_tau_layout
 from sedcrnn.errors import DataError
+from sedcrnn.progress import progress
 from sedcrnn.runs.files import atomic, write_json, write_text
 
 RENDERER = 1  # raise it whenever the same parameters would render other media
@@ -145,7 +144,7 @@ class Synthetic(DataSource):
             if self.workers > 1:
                 pool = ProcessPoolExecutor(min(self.workers, len(plans)), mp_context=get_context("spawn"))
                 rendered = stack.enter_context(pool).map(task, plans, chunksize=4)
-            for _ in tqdm(rendered, total=len(plans), desc="Rendering synthetic clips", unit="clip"):
+            for _ in progress(rendered, "Rendering synthetic clips", total=len(plans), unit="clip"):
                 pass
 
 

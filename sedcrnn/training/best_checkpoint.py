@@ -1,0 +1,54 @@
+"""The weights of the best epoch by validation -> best.ckpt."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
+
+Scores = dict[str, float]
+
+
+class BestCheckpoint(Checkpoint):
+    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`, as in the paper) or with
+    the lowest log loss on validation. The other score decides between equal ones, and then the earlier epoch.
+
+    What was best so far goes into last.ckpt, so that it belongs to the run: Lightning's `ModelCheckpoint` forgets it
+    where the run folder has moved.
+
+    Attributes:
+        best: both scores and the epoch, counted from 1; empty before the first.
+    """
+
+    def __init__(self, path: Path, select_by: str) -> None:
+        self.path, self.select_by = path, select_by
+        self.best: Scores = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save the epoch that has ended, if it is the best."""
+        scores = validation_scores(trainer)
+        is_better = not self.best or self._rank(scores) > self._rank(self.best)
+        if trainer.strategy.reduce_boolean_decision(is_better):  # all processes save, or none
+            self.best = {**scores, EPOCH: trainer.current_epoch + 1}
+            trainer.save_checkpoint(self.path, weights_only=True)
+
+    def _rank(self, scores: Scores) -> tuple[float, float]:
+        """Greater is better."""
+        accuracy, log_loss = scores[CHECKPOINT_MONITOR], scores[PLATEAU_MONITOR]
+        gain = -log_loss if log_loss == log_loss else float("-inf")  # nan compares with nothing
+        return (accuracy, gain) if self.select_by == "accuracy" else (gain, accuracy)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was best so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.best = state["best"]
+
+
+def validation_scores(trainer: Trainer) -> Scores:
+    """Macro accuracy and log loss of the last validation, under the names that they are logged by."""
+    return {name: trainer.callback_metrics[name].item() for name in (CHECKPOINT_MONITOR, PLATEAU_MONITOR)}

@@ -1,0 +1,45 @@
+"""What a pipeline has left to train, by hand."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.training.time_left import TimeLeft
+
+Stage = Callable[..., TrainConfig]
+
+
+def test_stages_to_come_take_what_they_took_for_another_seed_or_else_what_others_took(
+    stage: Stage, tmp_path: Path
+) -> None:
+    # 64 clips in batches of 4: 16 steps an epoch
+    stages = {
+        "audio": stage("audio", "trainer.max_epochs=10"),
+        "visual": stage("visual", "trainer.max_epochs=5"),
+        "fusion": stage("fusion", "recipe.steps=320", "trainer.max_epochs=null"),
+    }
+
+    def run(name: str, steps: int, seconds: float) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        record = {"steps": steps, "seconds": seconds, "clips": {"train": 64}}
+        (folder / "record.json").write_text(json.dumps(record))
+        return folder
+
+    left = TimeLeft([stages, stages])
+    # 0.5 s a step; 2 x (80 + 320) + 160 steps are to come
+    assert left.after("audio", run("audio", 160, 80.0)) == "; about 8 min of training left"
+    # 1.5 s a step, for fusion 1 s: 320 + 160 * 0.5 + 80 * 1.5 + 320 s
+    assert left.after("visual", run("visual", 80, 120.0)) == "; about 14 min of training left"
+    # without anything to train; the other two stages as before, fusion still at 1 s
+    assert left.after("fusion", run("fusion", 0, 0.0)) == "; about 9 min of training left"
+    assert left.after("audio", run("audio", 160, 16.0)) == "; about 6 min of training left"
+    assert left.after("visual", run("visual", 80, 8.0)) == "; about 32 s of training left"
+    assert left.after("fusion", run("fusion", 320, 3.2)) == ""
+
+
+def test_nothing_is_said_where_nothing_is_known(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(json.dumps({"steps": 0, "seconds": 0.0}))
+    left = TimeLeft([{"fusion": stage("fusion"), "audio": stage("audio")}])
+    assert left.after("fusion", tmp_path) == ""

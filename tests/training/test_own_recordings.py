@@ -40,7 +40,8 @@ def test_the_frame_encoder_of_own_recordings_is_published_frozen_and_stored(stag
 def test_all_stages_of_own_recordings_see_the_same_frames(stages: Mapping[str, TrainConfig]) -> None:
     frames = [config.features.frames for config in stages.values()]
     assert all(node == frames[0] for node in frames)
-    assert frames[0] is not None and (frames[0]["height"], frames[0]["storage"]) == (160, "none")
+    assert frames[0] is not None
+    assert (frames[0]["height"], frames[0]["storage"]) == (160, "none")
 
 
 def test_the_fusion_of_own_recordings_starts_from_the_two_networks_before_it(stages: Mapping[str, TrainConfig]) -> None:

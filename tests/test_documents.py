@@ -205,7 +205,7 @@ def test_every_choice_of_a_group_exists():
 
 def test_every_key_between_backticks_exists():
     known = known_keys("train", ("data=manifest", "experiment=visual", "logger=[wandb,tensorboard]", "callbacks=timer"))
-    known |= known_keys("train", ("experiment=fusion",))
+    known |= known_keys("train", ("experiment=fusion",)) | known_keys("train", ("experiment=audio_encoder",))
     known |= known_keys("train", ("data=folder", "experiment=audio")) | known_keys("pipeline") | known_keys("data")
     sections = {key.partition(".")[0] for key in known}
     unknown = set()

@@ -173,6 +173,8 @@ def test_checkpoints_and_onnx_files_are_built_as_files(evil: Path, tmp_path: Pat
         recipe={},
         locations=frozenset(),
         seed=0,
+        temperatures={},
+        no_temperatures="",
         weights={},
     )
     with pytest.raises(TrustError):

@@ -125,7 +125,7 @@ def test_what_evaluation_writes_is_what_the_report_reads(audio_run: Path, shared
         interval = stored[level]["intervals"]["locations"]["macro_accuracy"]
         assert table.rows[0].interval(level, "macro_accuracy") == pytest.approx(interval)
     assert scored.temperature is not None
-    assert "4 clips from 4 locations" in build_page([table], runs)
+    assert "4 clips from 4 locations" in build_page([table], runs, run.parent)
 
 
 def test_a_checkpoint_alone_gives_the_same_predictions_at_any_batch_size(

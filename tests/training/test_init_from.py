@@ -122,7 +122,7 @@ def test_a_frozen_encoder_with_random_weights_is_refused_unless_said(stage: Stag
             load_encoders(stage("visual", "init_from.encoder=null", f"recipe.frozen=[{part}]"))
     assert load_encoders(stage("visual", "init_from.encoder=null", "recipe.frozen=[]")) == {}
     assert load_encoders(stage("visual", "init_from.encoder=random")) == {}
-    assert load_encoders(checked(compose("train", ["experiment=demo_visual"]))) == {}
+    assert load_encoders(checked(compose("train", ["experiment=demo_paper_visual"]))) == {}
 
 
 def test_weights_for_other_frames_or_another_network_are_refused_but_raw_is_allowed(

@@ -25,7 +25,7 @@ def test_own_recordings_have_three_stages_in_order(stages: Mapping[str, TrainCon
 
 
 def test_own_recordings_are_trained_by_steps_and_selected_by_log_loss(stages: Mapping[str, TrainConfig]) -> None:
-    assert [config.recipe.steps for config in stages.values()] == [1500, 1000, 2000]
+    assert [config.recipe.steps for config in stages.values()] == [800, 1000, 1000]
     assert {config.recipe.select_by for config in stages.values()} == {"log_loss"}
     assert {config.trainer["max_epochs"] for config in stages.values()} == {None}
 
@@ -37,11 +37,18 @@ def test_the_frame_encoder_of_own_recordings_is_published_frozen_and_stored(stag
     assert (visual.recipe.frozen, visual.recipe.cache_frozen) == (["encoder"], True)
 
 
+def test_the_audio_encoder_of_own_recordings_is_published_and_trained(stages: Mapping[str, TrainConfig]) -> None:
+    audio = stages["own_audio"]
+    assert audio.init_from.encoder == "published"
+    assert audio.model["network"]["backbone"] == "tf_efficientnet_lite0.in1k"
+    assert audio.recipe.frozen == []
+
+
 def test_all_stages_of_own_recordings_see_the_same_frames(stages: Mapping[str, TrainConfig]) -> None:
     frames = [config.features.frames for config in stages.values()]
     assert all(node == frames[0] for node in frames)
     assert frames[0] is not None
-    assert (frames[0]["height"], frames[0]["storage"]) == (160, "none")
+    assert (frames[0]["height"], frames[0]["storage"]) == (128, "none")
 
 
 def test_the_fusion_of_own_recordings_starts_from_the_two_networks_before_it(stages: Mapping[str, TrainConfig]) -> None:

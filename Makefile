@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu test test-slow check lock clean
+.PHONY: help setup demo demo-paper demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu pictures test test-slow check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -19,11 +19,14 @@ $(LOCKED): requirements.lock pyproject.toml
 	@uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $(LOCKED)
 
-demo: $(LOCKED)  ## the whole two-stage system on the synthetic data set: ten minutes on 2 cores with bf16, forty without
+demo: $(LOCKED)  ## the whole two-stage system on a synthetic data set, with a pretrained frame encoder: three minutes on 2 cores
 	@$(PYTHON) -m sedcrnn pipeline stages=demo
 
-demo-seeds: $(LOCKED)  ## the demo with a small frame encoder for five seeds: what fusion gains, mean and spread
-	@$(PYTHON) -m sedcrnn pipeline stages=demo_small 'seeds=[0,1,2,3,4]'
+demo-paper: $(LOCKED)  ## the same with the paper's VGG16, from scratch: ten minutes on 2 cores with bf16, forty without
+	@$(PYTHON) -m sedcrnn pipeline stages=demo_paper
+
+demo-seeds: $(LOCKED)  ## the demo for five seeds: what fusion gains, mean and spread
+	@$(PYTHON) -m sedcrnn pipeline stages=demo 'seeds=[0,1,2,3,4]'
 
 # For the real data set: make ablation data=tau2021 root=<folder> more='trainer=gpu'
 data := synthetic
@@ -31,10 +34,10 @@ seeds := 0,1,2,3,4
 ablation: $(LOCKED)  ## the fusion table over five seeds on the synthetic set; data=tau2021 root=<folder> more='trainer=gpu' for the real one
 	@$(PYTHON) -m sedcrnn pipeline stages=ablation data=$(data) $(if $(root),data.root=$(root)) \
 		sizes=$(if $(filter synthetic%,$(data)),small,as_written) 'seeds=[$(seeds)]' $(more)
-	@$(PYTHON) -m sedcrnn report results=experiments/results.csv readme=experiments/README.md
+	@$(PYTHON) -m sedcrnn report
 
-report: $(LOCKED)  ## results.csv, the README's table and runs/report.html from all evaluated runs
-	@$(PYTHON) -m sedcrnn report results=experiments/results.csv readme=experiments/README.md
+report: $(LOCKED)  ## publish: the tables of experiments/ and runs/report.html from all evaluated runs
+	@$(PYTHON) -m sedcrnn report publish=$(or $(publish),true)
 
 bench-audio: $(LOCKED)  ## every spectrogram against the package that the authors used: CPU time and error
 	@uv pip install --quiet --python $(PYTHON) --no-deps gammatone==1.0.3
@@ -55,6 +58,9 @@ bench-train: $(LOCKED)  ## samples/s of every stage beside the floor, and where 
 bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, and what storing frames costs
 	@uv pip install --quiet --python $(PYTHON) --no-deps opencv-python-headless moviepy imageio imageio-ffmpeg proglog decorator python-dotenv
 	@$(PYTHON) -m sedcrnn.benchmarks.visual_benchmark
+
+pictures: $(LOCKED)  ## docs/pictures: what README shows, of the demo's runs and report; needs chromium and chromedriver
+	@$(PYTHON) -m sedcrnn.benchmarks.pictures
 
 check-gpu: $(LOCKED)  ## what only a GPU can answer: tests and figures in seven minutes; out=<folder> for the results
 	@$(PYTHON) -m sedcrnn.benchmarks.gpu_check --out $(or $(out),gpu-check)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "32-true") -> "Predictor":
+def load(path: str | Path, device: str = "auto", precision: str = "32-true", calibrated: bool = True) -> "Predictor":
     """A predictor from a run folder, a checkpoint or an ONNX file; see `sedcrnn.inference.predictor.load`."""
     from sedcrnn.runs.records import find_run
 
@@ -38,4 +38,4 @@ def load(path: str | Path, device: str = "auto", precision: str = "32-true") -> 
         path = find_run(str(path))  # a wrong name is answered before torch is loaded
     from sedcrnn.inference import predictor  # here, because it takes seconds to load
 
-    return predictor.load(path, device, precision)
+    return predictor.load(path, device, precision, calibrated)

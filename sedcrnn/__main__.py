@@ -28,7 +28,7 @@ def main() -> None:
     elif name in ("-h", "--help"):
         print("Audio-visual scene classification: sedcrnn <command> ...\n")
         print("\n".join(f"  {command:12}{line}" for command, line in commands().items()))
-        print("\nsedcrnn <command> --help says more. A first result in minutes: sedcrnn pipeline stages=demo_small")
+        print("\nsedcrnn <command> --help says more. A first result in minutes: sedcrnn pipeline stages=demo")
     elif name in commands():
         # The module becomes __main__ with the name that it has after `python -m`, which Lightning and the sweep
         # launcher repeat to start other processes.

@@ -26,10 +26,11 @@ from sedcrnn.errors import ConfigError, SedcrnnError, nearest
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
 from sedcrnn.sweeps.ranks import is_first_process
 
-# Warnings about what is meant to be so: frozen parts, resumed runs, a few large batches; and Lightning's own upkeep.
+# Warnings about what is meant to be so: frozen parts, resumed or moved runs, few large batches; and Lightning's upkeep.
 EXPECTED_WARNINGS = (
     ".*module\\(s\\) in eval mode at the start of training.*",
     "Checkpoint directory .* exists and is not empty.*",
+    "The dirpath has changed from .*",  # what is best is in the run's own state
     ".*does not have many workers.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",
     ".*sync_dist=True.*",  # scores are reduced over processes already
@@ -229,8 +230,9 @@ def _show_messages() -> None:
     if not logger.handlers:
         logger.addHandler(_AboveProgressBars())
         logger.setLevel(logging.INFO)
-    # Their notes on devices and their tips say nothing about this run.
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Their notes on devices and their tips say nothing about this run. Where they come from, for importing Lightning
+    # sets the level of the packages' own loggers again.
+    for package in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(f"{package}.utilities.rank_zero").setLevel(logging.WARNING)
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

@@ -35,13 +35,21 @@ class EvaluateOptions:
 @command(EvaluateOptions, words=["run"])
 def main(options: EvaluateOptions) -> None:
     """Evaluate the run, and print its table."""
+    from sedcrnn.evaluation.answer_check import answer_warnings
     from sedcrnn.evaluation.fold_scores import evaluate
     from sedcrnn.evaluation.result_names import PREDICTIONS
+    from sedcrnn.reporting.conclusion import conclusion
     from sedcrnn.reporting.run_grids import heads_grid
 
     metrics = evaluate(**options.arguments)
     print(f"{heads_grid([[metrics]]).text()}\n\n{metrics}\n{metrics.with_name(PREDICTIONS)}")
-    print(f"Next: sedcrnn robustness run={options.run}, or sedcrnn report")
+    print("Scores are of the network's own probabilities; sedcrnn predict gives calibrated ones.\n")
+    print(*answer_warnings(metrics), sep="\n", end="")
+    if options.fold == "test":
+        print(conclusion(metrics))
+        print(f"Next: sedcrnn predict run={options.run} <files>, or sedcrnn report")
+    else:
+        print(f"Next: sedcrnn evaluate run={options.run}, on the test fold")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """All stages of a recipe in order, each from the ones before it; then the evaluation and the table.
 
 sedcrnn pipeline data=tau2021 data.root=<folder>
-sedcrnn pipeline stages=demo_small seeds=0,1,2
-sedcrnn pipeline stages=demo_small data=folder data.root=recordings
+sedcrnn pipeline stages=demo seeds=0,1,2
+sedcrnn pipeline stages=own data=folder data.root=recordings
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.config.values import CHECKED, Name, Seed
+from sedcrnn.config.values import CHECKED, Name, PathName, Seed
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -24,6 +25,7 @@ class PipelineConfig(TrainConfig):
     table: Annotated[Literal["heads", "stages"], "A row per head of the last networks, or a row per stage."]
     robustness: Annotated[list[Name], "Stages whose networks are scored under worse conditions too."]
     score: Annotated[Name | None, "Stage whose best validation score stands for all in a sweep; null: the last."]
+    page: Annotated[PathName | None, "Report of all runs that is written at the end; null: none."]
     seeds: Annotated[list[Seed] | None, "Everything once per seed, then mean and spread; null: the one in `seed`."]
 
 
@@ -40,6 +42,7 @@ def main(config: PipelineConfig) -> float | None:
         config.robustness,
         config.score,
         config.note,
+        Path(config.page) if config.page else None,
     )
 
 

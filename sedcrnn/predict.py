@@ -1,6 +1,7 @@
 """The scene of every second of media files: any format, any length, with audio, video or both.
 
 sedcrnn predict run=fusion clip.mp4
+sedcrnn predict run=fusion clip.mp4 audio=clip.wav
 sedcrnn predict run=runs/fusion-s0-1a2b3c4d recordings/ csv=scenes.csv plot=timelines
 """
 
@@ -10,7 +11,7 @@ from typing import Annotated
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.command_options import Device, Precision, RunName
+from sedcrnn.config.command_options import Calibrated, Device, Precision, RunName
 from sedcrnn.config.values import CHECKED, Count, Name, PathName
 
 
@@ -20,6 +21,7 @@ class PredictOptions:
 
     run: RunName
     files: Annotated[list[PathName], "Media files and folders."] = field(default_factory=list)
+    audio: Annotated[PathName | None, "File whose audio is taken in place of that of the one file to predict."] = None
     head: Annotated[Name | None, "Which head answers: audio, visual, early, late; null: the network's answer."] = None
     top: Annotated[Count, "Scenes per row."] = 3
     json: Annotated[PathName | None, "File for all probabilities of all heads."] = None
@@ -28,6 +30,7 @@ class PredictOptions:
         PathName | None, "Figure of the probabilities over time: a .png file, or a folder for one per media file."
     ] = None
     batch_size: Annotated[Count | None, "Seconds at a time; null: 10, fewer where frames are large."] = None
+    calibrated: Calibrated = True
     device: Device = "auto"
     precision: Precision = "auto"
 

@@ -1,17 +1,17 @@
-"""What evaluated runs say, over seeds, as one HTML page; and, where they are named, results.csv and a README's tables.
+"""What evaluated runs say, over seeds, as one HTML page; and, to publish them, as the tables of experiments/.
 
 sedcrnn report
-sedcrnn report seeds=0,1,2,3,4 results=experiments/results.csv readme=experiments/README.md
+sedcrnn report seeds=0,1,2,3,4 publish=true
 """
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.values import CHECKED, Name, PathName, Seed
+from sedcrnn.config.values import CHECKED, Flag, Name, PathName, Seed
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -24,10 +24,10 @@ class ReportOptions:
     )
     seeds: Annotated[list[Seed] | None, "Seeds that every row should have; null: those that are there."] = None
     leave_out: Annotated[list[Name], "Names of run folders to ignore."] = field(default_factory=list)
-    results: Annotated[PathName | None, "Table to renew, such as experiments/results.csv: a line per row and seed."] = (
-        None
-    )
-    readme: Annotated[PathName | None, "File whose tables to renew, such as experiments/README.md."] = None
+    publish: Annotated[
+        Flag | Literal["overwrite"],
+        "Renew experiments/results.csv and the tables of experiments/README.md; overwrite: even if some are lost.",
+    ] = False
     page: Annotated[PathName, "Written: the page."] = "runs/report.html"
 
 
@@ -41,8 +41,7 @@ def main(options: ReportOptions) -> None:
         Path(options.tables) if options.tables else None,
         options.seeds,
         options.leave_out,
-        Path(options.results) if options.results else None,
-        Path(options.readme) if options.readme else None,
+        options.publish,
         Path(options.page),
     )
     print(*written, sep="\n")

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
 from sedcrnn.config.checking import missing
-from sedcrnn.config.command_options import DataFolder, Device, RunName
+from sedcrnn.config.command_options import Calibrated, DataFolder, Device, RunName
 from sedcrnn.config.values import CHECKED, Count, CountOrNone, Name, PathName
 
 
@@ -24,6 +24,7 @@ class SubmitOptions:
     data: DataFolder = field(default_factory=DataFolder)
     output: Annotated[PathName, "The table that is written."] = "submission.output.csv"
     head: Annotated[Name | None, "Which head answers; null: the network's answer."] = None
+    calibrated: Calibrated = False
     files: Annotated[Count, "Files in the evaluation set."] = 72_000
     batch_size: Annotated[Count, "Windows at a time."] = 32
     extraction_workers: Annotated[CountOrNone, "Processes that make features."] = 2
@@ -45,6 +46,7 @@ def main(options: SubmitOptions) -> None:
             options.data.root,
             Path(options.output),
             options.head,
+            options.calibrated,
             options.files,
             options.batch_size,
             options.extraction_workers,

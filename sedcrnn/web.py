@@ -1,4 +1,4 @@
-"""A local page: drop a clip, and see its scenes, spectrogram and frames (extra `web`).
+"""A local page: drop a clip, or choose an example, and see its scenes while it plays.
 
 sedcrnn web fusion
 sedcrnn web run=fusion.onnx port=7861
@@ -10,8 +10,8 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.command_options import Device, RunName
-from sedcrnn.config.values import CHECKED
+from sedcrnn.config.command_options import Calibrated, Device, RunName
+from sedcrnn.config.values import CHECKED, Count
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -22,6 +22,8 @@ class WebOptions:
     port: Annotated[
         int, Strict(), Field(ge=1, le=65535), "Port of this computer; the page is served to nobody else."
     ] = 7860
+    max_upload_mb: Annotated[Count, "The largest clip that the page takes, in megabytes."] = 1000
+    calibrated: Calibrated = True
     device: Device = "auto"
 
 

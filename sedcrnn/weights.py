@@ -1,4 +1,4 @@
-"""Published weights -> a checked file that a stage starts from (init_from.encoder=<file>).
+"""Published weights that stages start from: what is on this machine, and files of it -> one checked file each.
 
 sedcrnn weights list
 sedcrnn weights import vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5
@@ -38,9 +38,11 @@ class WeightsOptions:
 def main(options: WeightsOptions) -> None:
     """List, import or download weights."""
     if options.action == "list":
-        from sedcrnn.pretrained.origins import known_weights
+        from sedcrnn.pretrained.listing import known_weights, on_this_machine
 
-        print(f"{known_weights()}\n\nNext: sedcrnn weights import <file>, or sedcrnn weights download vgg16.tv_in1k")
+        print(f"ON THIS MACHINE\n\n{on_this_machine()}\n\n\nKNOWN, AND WHERE TO GET THEM\n\n{known_weights()}\n")
+        print("Next: sedcrnn train experiment=visual <setting>, sedcrnn weights import <file>, or")
+        print("sedcrnn weights download vgg16.tv_in1k")
         return
     if options.file is None:
         raise ConfigError(

@@ -12,6 +12,8 @@ RunName = Annotated[
 Fold = Annotated[Literal["train", "validation", "test"], "Fold of the data set."]
 Device = Annotated[Name, "torch device; auto: the GPU where there is one."]
 
+Calibrated = Annotated[bool, "Probabilities after the temperature fitted on validation; false: the network's own."]
+
 Precision = Annotated[
     Literal["auto", "32-true", "bf16-mixed"],
     "Arithmetic; auto: bf16-mixed where the processor or GPU computes in it natively, 32-true elsewhere.",

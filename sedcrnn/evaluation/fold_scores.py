@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,9 @@ def evaluate(
     write_json(folder.parent / LATENCY, measure_latency(network, window, device))
     report = {
         "of": of,
+        "calibrated": False,
         "stage": checkpoint.kind,
+        "networks": name_networks(checkpoint.network, checkpoint.kind),
         "selection": checkpoint.data["selection"],
         "clips": len(clips),
         "skipped_clips": [clip.clip for clip in data.skipped],
@@ -72,6 +74,15 @@ def evaluate(
     }
     write_json(folder / METRICS, report)
     return folder / METRICS
+
+
+def name_networks(node: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """What a network, given with its config and its kind, and those inside it are: kind -> their backbone, or class."""
+    named = {kind: str(node.get("backbone") or str(node["_target_"]).rpartition(".")[2])}
+    for part, own in node.items():
+        if isinstance(own, Mapping) and part in ("audio", "visual"):
+            named |= name_networks(own, part)
+    return named
 
 
 def open_fold(

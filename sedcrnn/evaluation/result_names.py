@@ -25,7 +25,7 @@ EVALUATION = "evaluation"
 METRICS, PREDICTIONS, ROBUSTNESS = "metrics.json", "predictions.csv", "robustness.json"
 LATENCY = "latency.json"  # beside the folds, since it depends on the machine
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Of metrics.json; raised whenever the file says more or something else, so that an earlier one is made again."""
 
-ROBUSTNESS_SCHEMA_VERSION = 2
+ROBUSTNESS_SCHEMA_VERSION = 3

@@ -49,9 +49,10 @@ def robustness(
     Parameters and errors are those of `evaluate`.
 
     Returns:
-        robustness.json. Its scores are of 1-s windows:
+        robustness.json. Its scores are of 1-s windows, and of the network's own probabilities:
 
-            {"conditions": {<condition>: {<head>: {"macro_accuracy": ..., "macro_log_loss": ...}}},
+            {"calibrated": False,
+             "conditions": {<condition>: {<head>: {"macro_accuracy": ..., "macro_log_loss": ...}}},
              "confidence_rises": {<condition>: {<head>: share of windows whose likeliest scene gets more probable}},
              "batch_invariance": {"largest_difference": of any probability, with other sizes and orders of batches}}
     """
@@ -95,7 +96,13 @@ def robustness(
                 more = values.amax(-1) > complete[head].amax(-1)
                 rises.setdefault(condition, {})[head] = more.double().mean().item()
     invariance = {"largest_difference": max(differences)}
-    report = {"of": of, "conditions": scores, "confidence_rises": rises, "batch_invariance": invariance}
+    report = {
+        "of": of,
+        "calibrated": False,
+        "conditions": scores,
+        "confidence_rises": rises,
+        "batch_invariance": invariance,
+    }
     write_json(folder / ROBUSTNESS, report)
     return folder / ROBUSTNESS
 

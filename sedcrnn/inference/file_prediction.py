@@ -1,8 +1,8 @@
-"""What a network says of a file, second by second: as an object, as text, as JSON and as CSV."""
+"""What a network says of a file, second by second: as an object, as words, as a table, as JSON and as CSV."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from sedcrnn.runs.files import atomic, write_json
 
+SURE, LIKELY = 0.9, 0.6
+"""Calibrated probabilities from which on an answer is called sure, and likely; below, it is called unsure."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """The scenes of one file: (second, scene) probabilities of every head that could answer, of which `head` is chosen;
     `tracks` are `audio` and `video` with their lengths in seconds, as far as there are, and `absent` those that lack.
+    `temperatures` are those of the heads whose probabilities are calibrated; of the others they are the network's own.
     """
 
     path: Path
@@ -24,6 +28,12 @@ class Prediction:
     probabilities: Mapping[str, NDArray[np.float64]]
     tracks: Mapping[str, int]
     absent: tuple[str, ...] = ()
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the answering head's probabilities are calibrated."""
+        return self.head in self.temperatures
 
     @property
     def seconds(self) -> NDArray[np.int64]:
@@ -43,19 +53,51 @@ class Prediction:
         return [(self.scenes[scene], float(values[scene])) for scene in np.argsort(-values, kind="stable")[:k]]
 
 
+def scene_in_words(scene: str) -> str:
+    """The name of a scene as people read it."""
+    return scene.replace("_", " ")
+
+
+def certainty(probability: float) -> str:
+    """How sure a calibrated probability is, in a word: sure, likely or unsure; the bounds are `SURE` and `LIKELY`."""
+    return "sure" if probability >= SURE else "likely" if probability >= LIKELY else "unsure"
+
+
+def summary(prediction: Prediction) -> str:
+    """The answer for the whole file in a line: `street traffic (0.93, sure), 10 s`, or, where it is not, `unsure: metro
+    0.41 or tram 0.38, 10 s`. Only calibrated probabilities have such a word; others are said to be not calibrated."""
+    likeliest = [(scene_in_words(scene), probability) for scene, probability in prediction.top(2)]
+    (scene, probability), seconds = likeliest[0], f"{len(prediction.seconds)} s"
+    if not prediction.calibrated:
+        return f"{scene} ({probability:.2f}, not calibrated), {seconds}"
+    if (word := certainty(probability)) != "unsure":
+        return f"{scene} ({probability:.2f}, {word}), {seconds}"
+    return f"unsure: {' or '.join(f'{one} {value:.2f}' for one, value in likeliest)}, {seconds}"
+
+
+def overview(names: Sequence[str], predictions: Sequence[Prediction]) -> Iterator[str]:
+    """Lines that close the tables of several files: each file's name with its summary."""
+    width = max(map(len, names))
+    yield f"The answers for {len(names)} files:"
+    for name, prediction in zip(names, predictions, strict=True):
+        yield f"  {name:{width}}  {summary(prediction)}"
+
+
 def table(prediction: Prediction, name: str, top: int) -> Iterator[str]:
     """Lines for the terminal: the answer for the whole file, a row per second, and one for the whole file."""
-    [(scene, probability)] = prediction.top(1)
-    seconds = len(prediction.seconds)
-    yield f"{name}: {scene}, probability {probability:.2f} (mean over {seconds} s, {prediction.head} head)"
+    yield f"{name}: {summary(prediction)}"
+    temperature = prediction.temperatures.get(prediction.head)
+    kind = "raw probabilities" if temperature is None else f"calibrated probabilities (temperature {temperature:.2f})"
+    yield f"Answer of the {prediction.head} head: {kind}, for the whole file the mean over its seconds."
     yield from notes(prediction)
     width = max(map(len, prediction.scenes))
 
     def row(label: str, scenes: Iterable[tuple[str, float]]) -> str:
-        return f"{label:>7}  " + "  ".join(f"{scene:{width}} {probability:.3f}" for scene, probability in scenes)
+        cells = (f"{scene_in_words(scene):{width}} {probability:.3f}" for scene, probability in scenes)
+        return f"{label:>7}  " + "  ".join(cells)
 
     yield f"{'second':>7}  likeliest scenes"
-    for second in range(seconds):
+    for second in range(len(prediction.seconds)):
         yield row(str(second), prediction.top(top, second))
     yield row("all", prediction.top(top))
 
@@ -79,6 +121,7 @@ def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes
         {
             "path": str(one.path),
             "head": one.head,
+            "calibrated": one.calibrated,
             "tracks": dict(one.tracks),
             "clip": {head: dict(zip(scenes, values.tolist(), strict=True)) for head, values in one.clip.items()},
             "seconds": one.seconds.tolist(),
@@ -90,11 +133,14 @@ def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes
 
 
 def write_predictions_csv(path: Path, predictions: Sequence[Prediction], scenes: Sequence[str]) -> None:
-    """Write one row per file, head and second: file, second, head, and the probability of every scene."""
+    """Write one row per file, head and second: file, second, head, the temperature of the head's probabilities (1: the
+    network's own), and the probability of every scene."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "second", "head", *scenes])
+        writer.writerow(["file", "second", "head", "temperature", *scenes])
         for prediction in predictions:
             for head, values in prediction.probabilities.items():
+                temperature = f"{prediction.temperatures.get(head, 1):.6g}"
                 for second, row in enumerate(values.tolist()):
-                    writer.writerow([prediction.path, second, head, *(f"{probability:.6g}" for probability in row)])
+                    numbers = (f"{probability:.6g}" for probability in row)
+                    writer.writerow([prediction.path, second, head, temperature, *numbers])

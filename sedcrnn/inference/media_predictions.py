@@ -3,15 +3,22 @@
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import sedcrnn
 from sedcrnn.datasets.clips import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
 from sedcrnn.datasets.folder import media_files
 from sedcrnn.errors import ClipError, ConfigError, DataError
-from sedcrnn.inference.file_prediction import Prediction, table, write_predictions_csv, write_predictions_json
+from sedcrnn.inference.file_prediction import (
+    Prediction,
+    overview,
+    table,
+    write_predictions_csv,
+    write_predictions_json,
+)
 
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -28,12 +35,14 @@ class Media:
 def predict_files(
     run: str,
     files: Sequence[str],
+    audio: str | None,
     head: str | None,
     top: int,
     json: str | None,
     csv: str | None,
     plot: str | None,
     batch_size: int | None,
+    calibrated: bool,
     device: str,
     precision: str,
 ) -> None:
@@ -46,9 +55,9 @@ def predict_files(
     for key, value in {"json": json, "csv": csv}.items():
         if value is not None and Path(value).is_dir():
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
-    media = find_media(files)
+    media = find_media(files, audio)
     figures = figure_paths(media, plot)
-    predictor = sedcrnn.load(run, device, precision)
+    predictor = sedcrnn.load(run, device, precision, calibrated)
     from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
 
     keep_freed_memory()
@@ -67,8 +76,16 @@ def predict_files(
             from sedcrnn.plotting.answer_figures import write_timeline  # here, because it takes a second to load
 
             write_timeline(figure, prediction, one.name)
+    if len(predictions) > 1:
+        print(*overview([one.name for one in media if one.name not in unreadable], predictions), "", sep="\n")
     if json is not None:
-        about = {"sedcrnn": sedcrnn.__version__, "run": str(predictor.model.path), "unreadable": unreadable}
+        temperatures = dict(predictor.model.temperatures)
+        about: dict[str, Any] = {
+            "sedcrnn": sedcrnn.__version__,
+            "run": str(predictor.model.path),
+            "unreadable": unreadable,
+        }
+        about |= {"calibrated": bool(temperatures), "temperatures": temperatures}
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)
     if csv is not None:
         write_predictions_csv(Path(csv), predictions, predictor.scenes)
@@ -87,15 +104,16 @@ def predict_files(
         )
 
 
-def find_media(paths: Sequence[str]) -> list[Media]:
+def find_media(paths: Sequence[str], audio: str | None = None) -> list[Media]:
     """The media that some paths name, in order.
 
     A file is taken whatever its name. A folder stands for the media files in it and in its folders, by their
     suffixes; there, an audio file and a video file of one name (`a.wav`, `a.mp4`) are one clip, with the audio of the
-    audio file.
+    audio file. `audio` is a file whose audio is taken in place of that of the only one.
 
     Raises:
         DataError: no paths, a path that does not exist, or a folder without media.
+        ConfigError: audio for several.
     """
     found = [media for path in paths for media in _find(Path(path))]
     if not found:
@@ -104,7 +122,20 @@ def find_media(paths: Sequence[str]) -> list[Media]:
             "Any number of media files and folders may be",
             "Use `sedcrnn predict run=<run> <files or folder>`",
         )
-    return found
+    return found if audio is None else [_with_audio(found, Path(audio))]
+
+
+def _with_audio(media: Sequence[Media], audio: Path) -> Media:
+    """The one that is there, with the audio of another file."""
+    if len(media) > 1:
+        raise ConfigError(
+            f"audio={audio} is one file, for {len(media)} to predict",
+            "In folders, an audio file and a video file of one name are one clip",
+            "Give one file to predict, or a folder with such pairs",
+        )
+    if not audio.is_file():
+        raise DataError(f"There is no file '{audio}'", "audio=<file> names a media file", "Correct it")
+    return replace(media[0], audio=audio)
 
 
 def _find(path: Path) -> Iterator[Media]:

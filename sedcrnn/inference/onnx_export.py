@@ -10,6 +10,8 @@ The file's metadata, each value as JSON:
     inputs      name -> shape, type and unit
     heads       name of an output -> names of the inputs that it depends on; the last is the network's answer
     features    name of an input -> config of the feature that makes it
+    temperatures     name of an output -> T, with which its probabilities p are calibrated: softmax(log(p) / T)
+    no_temperatures  why there are none
 """
 
 import json
@@ -28,9 +30,9 @@ from sedcrnn.datasets.synthetic.drawing import mp4
 from sedcrnn.datasets.synthetic.waves import RATE, wav
 from sedcrnn.errors import ConfigError, SedcrnnError, import_extra, nearest
 from sedcrnn.inference.predictor import batches, build_features, media_clip, network_inputs, windows
-from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, head_inputs, subnetworks
+from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, calibrated, head_inputs, subnetworks
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.runs.checkpoints import NO_TEMPERATURES_KEY, TEMPERATURES_KEY, load_checkpoint
 from sedcrnn.runs.files import atomic
 
 LARGEST_DIFFERENCE = 1e-4
@@ -72,9 +74,11 @@ def export(run: str, output: str, part: str | None = None) -> dict[str, float]:
         network = parts[part]
     examples = noise_inputs(checkpoint.features, network.inputs, 3)
     with atomic(path) as temporary:
-        described = {"kind": part or checkpoint.kind, "checkpoint": checkpoint.digest}
+        described: dict[str, Any] = {"kind": part or checkpoint.kind, "checkpoint": checkpoint.digest}
+        temperatures = {head: value for head, value in checkpoint.temperatures.items() if head in network.head_names}
+        described |= {TEMPERATURES_KEY: temperatures, NO_TEMPERATURES_KEY: checkpoint.no_temperatures}
         write_onnx(network, examples, temporary, checkpoint.scenes, checkpoint.features, **described)
-        differences = _differences(network, OnnxModel(temporary), examples)
+        differences = _differences(network, temperatures, OnnxModel(temporary), examples)
         if not max(differences.values()) <= LARGEST_DIFFERENCE:
             raise SedcrnnError(
                 f"ONNX Runtime and torch differ by {max(differences.values()):.1e} in a probability",
@@ -90,7 +94,7 @@ def write_onnx(
     path: Path,
     scenes: tuple[str, ...],
     features: Mapping[str, Any],
-    **about: str,
+    **about: Any,
 ) -> None:
     """Write a network whose outputs are the probabilities of its heads, for batches of any size; `examples` holds two
     or more of each of its inputs, and `about` more entries of the metadata.
@@ -155,13 +159,17 @@ def noise_inputs(features: Mapping[str, Any], names: tuple[str, ...], seconds: i
 
 
 @torch.inference_mode()
-def _differences(network: SceneNetwork, written: OnnxModel, examples: Mapping[str, Tensor]) -> dict[str, float]:
-    """The largest differences in batches of one and of all examples, per head."""
+def _differences(
+    network: SceneNetwork, temperatures: Mapping[str, float], written: OnnxModel, examples: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """The largest differences in batches of one and of all examples, per head, before and after its temperature."""
     differences = dict.fromkeys(network.head_names, 0.0)
     for size in (1, len(next(iter(examples.values())))):
         inputs = {name: values[:size] for name, values in examples.items()}
-        answers = written.probabilities({name: values.numpy() for name, values in inputs.items()})
-        for head, logits in network.heads(**inputs).items():
-            difference = (logits.double().softmax(-1) - torch.from_numpy(answers[head])).abs().max().item()
-            differences[head] = max(differences[head], difference)
+        theirs = written.probabilities({name: values.numpy() for name, values in inputs.items()})
+        ours = {head: logits.double().softmax(-1).numpy() for head, logits in network.heads(**inputs).items()}
+        for one, other in ((ours, theirs), (calibrated(ours, temperatures), calibrated(theirs, temperatures))):
+            differences = {
+                head: max(known, np.abs(one[head] - other[head]).max()) for head, known in differences.items()
+            }
     return differences

@@ -4,8 +4,9 @@ The windows are those of the evaluation (`datasets.windows.ConsecutiveWindows`):
 at the end, less than a second, is not predicted.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -31,6 +32,8 @@ LARGEST_BATCH, BATCH_BYTES = 10, 3_100_000
 than the four seconds of frames of 224x224 that these bytes hold, and takes 0.3 GB for each."""
 
 Array = NDArray[Any]
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -61,6 +64,7 @@ class Predictor:
         head: str | None = None,
         batch_size: int | None = None,
         progress: bool = False,
+        watch: Callable[[int, int | None], object] | None = None,
     ) -> Prediction:
         """Predict every whole second of a file.
 
@@ -72,6 +76,7 @@ class Predictor:
             head: which head answers; None: the network's answer, or the subnetwork's where a track is missing.
             batch_size: seconds at a time, on which the answer does not depend; None: 10, fewer where frames are large.
             progress: show a bar with the seconds done, where it takes long.
+            watch: called with the seconds done and with those declared, if any; what it raises ends the prediction.
 
         Raises:
             ConfigError: the network has no such head.
@@ -103,15 +108,16 @@ class Predictor:
             )
         collected: dict[str, list[Array]] = {name: [] for name in answering}
         lengths: Counter[str] = Counter()
-        with progress_bar(
-            about=path.name, total=_declared(path), unit="s", leave=False, delay=1, disable=not progress
-        ) as bar:
+        declared = _declared(path)
+        with progress_bar(about=path.name, total=declared, unit="s", leave=False, delay=1, disable=not progress) as bar:
             at_once = batch_size or max(1, min(LARGEST_BATCH, BATCH_BYTES // size))
             for decoded in batches(present, at_once, lengths):
                 inputs = network_inputs(self.features, decoded)
-                for name, values in self.model.probabilities(inputs).items():
+                for name, values in self.model.calibrated_probabilities(inputs).items():
                     collected[name].append(values)
                 bar.update(len(values))
+                if watch is not None:
+                    watch(sum(map(len, collected[chosen])), declared)
         return Prediction(
             path=path,
             scenes=self.scenes,
@@ -119,6 +125,7 @@ class Predictor:
             probabilities={name: np.concatenate(values) for name, values in collected.items()},
             tracks={self.features[name].track: lengths[name] for name in present},
             absent=tuple(sorted(absent)),
+            temperatures={name: self.model.temperatures[name] for name in answering if name in self.model.temperatures},
         )
 
     def check_head(self, head: str | None) -> None:
@@ -131,8 +138,11 @@ class Predictor:
             check_choice("head", head, self.heads)
 
 
-def load(path: str | Path, device: str = "cpu", precision: str = "32-true") -> Predictor:
+def load(path: str | Path, device: str = "cpu", precision: str = "32-true", calibrated: bool = True) -> Predictor:
     """A predictor from a run folder, a checkpoint or an ONNX file; nothing else is needed.
+
+    Its probabilities are calibrated by the temperatures that the file holds, if any; without, or with
+    `calibrated=False`, they are the network's own, which the evaluation scores.
 
     The answers of `32-true` are those of the evaluation. `bf16-mixed` takes half the time where it is native, and
     changes probabilities by some thousandths; `auto` takes it there. ONNX files run in float32.
@@ -141,9 +151,16 @@ def load(path: str | Path, device: str = "cpu", precision: str = "32-true") -> P
         CheckpointError: missing, or not of this package.
         ConfigError: a device that torch does not have here.
     """
+    model: SceneModel
     if Path(path).suffix.lower() == ONNX_SUFFIX:
-        return Predictor(OnnxModel(Path(path), device, precision))
-    return Predictor(TorchModel(load_checkpoint(str(path)), device, precision))
+        model = OnnxModel(Path(path), device, precision)
+    else:
+        model = TorchModel(load_checkpoint(str(path)), device, precision)
+    if not calibrated:
+        model.temperatures = {}
+    elif not model.temperatures:
+        log.warning("The probabilities of %s are not calibrated: %s.", model.path, model.no_temperatures)
+    return Predictor(model)
 
 
 def build_features(nodes: Mapping[str, Any], names: Iterable[str]) -> dict[str, Feature]:

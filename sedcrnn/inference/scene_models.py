@@ -4,6 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from sedcrnn.errors import CheckpointError, ConfigError, check_choice, import_extra
+from sedcrnn.evaluation.calibration import scaled
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device, choose_precision
-from sedcrnn.runs.checkpoints import Checkpoint
+from sedcrnn.runs.checkpoints import NO_TEMPERATURES_KEY, TEMPERATURES_KEY, Checkpoint
 
 ONNX_SUFFIX = ".onnx"
 
@@ -28,20 +30,29 @@ class SceneModel(ABC):
         scenes: label order.
         features: configs of the features that it takes, by the name of the input.
         heads: the inputs that each head needs; the last head is the network's answer.
+        temperatures: of the heads whose answers are calibrated; empty for the network's own.
+        no_temperatures: why there are none.
     """
 
     path: Path
     scenes: tuple[str, ...]
     features: dict[str, Any]
     heads: dict[str, tuple[str, ...]]
+    temperatures: Mapping[str, float] = MappingProxyType({})
+    no_temperatures: str = ""
 
     @abstractmethod
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
-        """Answers of all heads that the inputs suffice for: (window, scene) per head, in the order of `heads`.
+        """The network's own answers, of all heads that the inputs suffice for: (window, scene) per head, in the order
+        of `heads`.
 
         Args:
             inputs: by name, as `Feature.network_input` makes them.
         """
+
+    def calibrated_probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
+        """As `probabilities`, after the temperature of each head that has one."""
+        return calibrated(self.probabilities(inputs), self.temperatures)
 
 
 class TorchModel(SceneModel):
@@ -53,6 +64,7 @@ class TorchModel(SceneModel):
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str = "32-true") -> None:
         self.path, self.scenes, self.features = checkpoint.path, checkpoint.scenes, checkpoint.features
+        self.temperatures, self.no_temperatures = checkpoint.temperatures, checkpoint.no_temperatures
         check_choice("precision of predictions", precision, ("auto", "32-true", "bf16-mixed"))
         self.device = choose_device(device)
         self.device_type = torch.device(self.device).type
@@ -100,6 +112,8 @@ class OnnxModel(SceneModel):
             ) from error
         self.scenes, self.features = tuple(described["scenes"]), described["features"]
         self.heads = {head: tuple(needed) for head, needed in described["heads"].items()}
+        self.temperatures = json.loads(metadata.get(TEMPERATURES_KEY, "{}"))
+        self.no_temperatures = json.loads(metadata.get(NO_TEMPERATURES_KEY, '"it was exported by an earlier version"'))
         self._inputs: dict[str, dict[str, Any]] = described["inputs"]
 
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
@@ -115,6 +129,14 @@ class OnnxModel(SceneModel):
         }
         answers = self.session.run(heads, given, options)
         return {head: answer.astype(np.float64) for head, answer in zip(heads, answers, strict=True)}
+
+
+def calibrated(found: Probabilities, temperatures: Mapping[str, float]) -> Probabilities:
+    """Probabilities of heads after the temperature of each that has one. What is too small for float32, in which ONNX
+    files answer, is taken for its smallest number, so that both kinds of file agree."""
+    smallest = torch.finfo(torch.float32).tiny
+    logarithms = {head: torch.from_numpy(found[head]).clamp_min(smallest).log() for head in found.keys() & temperatures}
+    return found | {head: scaled(values, temperatures[head]).exp().numpy() for head, values in logarithms.items()}
 
 
 def subnetworks(network: SceneNetwork) -> dict[str, SceneNetwork]:

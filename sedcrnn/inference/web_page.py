@@ -1,164 +1,247 @@
-"""Clip dropped on a local page -> predictor -> likeliest scenes, timeline of every head, what the network gets.
+"""Clip dropped on a local page -> predictor -> the answer and its timeline, which the browser draws beside its player.
 
-The page is served to this computer alone and asks nothing of any other.
+The page is served to this computer alone, and asks nothing of any other. The clip itself stays in the browser, which
+plays it; what is sent here is removed as soon as it has been answered.
 """
 
-import html
-import os
-import socket
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from socket import socket
+from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import sedcrnn
-from sedcrnn.errors import ConfigError, SedcrnnError, import_extra
-from sedcrnn.inference.file_prediction import Prediction, notes
+from sedcrnn.datasets.clips import Clip
+from sedcrnn.errors import ClipError, ConfigError, SedcrnnError
+from sedcrnn.inference.example_clips import as_one_file, find_examples, thumbnail
+from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.inference.predictor import Predictor
-from sedcrnn.plotting.answer_figures import write_timeline
+from sedcrnn.inference.web_answers import describe_answer, describe_network, safe_name
 from sedcrnn.plotting.network_inputs import draw_file, drawable
 
 HOST = "127.0.0.1"
 
-RANKS = ("1st", "2nd", "3rd")
-"""Scenes per head in the table."""
+FILES = {
+    "/": ("web_page.html", "text/html; charset=utf-8"),
+    "/web_page.css": ("web_page.css", "text/css; charset=utf-8"),
+    "/web_page.js": ("web_page.js", "text/javascript; charset=utf-8"),
+}
+"""What the page is made of: address -> file beside this one, and its type."""
+
+HEADERS = {
+    # The browser itself refuses whatever is not of this address.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src blob:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 SECONDS_DRAWN = 30
 """The most of a clip of which spectrogram and frames are drawn."""
 
-# A figure that is wider than a telephone is moved sideways there, and stays legible.
-STYLE = """
-footer { display: none !important; }
-.gradio-container main { max-width: 1000px; width: 100%; margin: 0 auto !important; }
-#answer, #answer > * { padding: 0 !important; }
-[role=alert] { border-left: 4px solid #b91c1c; padding-left: 12px; }
-.figure .image-frame { overflow-x: auto; justify-content: safe center; }
-.figure img { min-width: 720px; }
-#table * { font-family: sans-serif; }
-"""
+MEGABYTE = 1_000_000
 
 
-def serve(run: str, port: int, device: str) -> None:
+def serve(run: str, port: int, max_upload_mb: int, calibrated: bool, device: str) -> None:
     """Serve the page until the process is interrupted. What was dropped on it is removed then.
 
     Raises:
         CheckpointError: no run, checkpoint or ONNX file.
         ConfigError: the port is in use, or needs more rights.
-        MissingExtraError: Gradio is not installed.
     """
     try:
-        socket.create_server((HOST, port)).close()  # before anything takes long
+        server = ThreadingHTTPServer((HOST, port), BaseHTTPRequestHandler)  # before anything takes long
     except OSError as error:
         raise ConfigError(
             f"port={port} of {HOST} cannot be used: {error}",
             "A port that no other program uses can; those below 1024 are the system's",
             f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
         ) from error
-    with TemporaryDirectory(prefix="sedcrnn-web-") as folder:
-        gradio = import_gradio(Path(folder))
-        page = build_page(gradio, sedcrnn.load(run, device), Path(folder))
-        _, address, _ = page.launch(
-            server_name=HOST,
-            server_port=port,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            run_history=False,
-            enable_monitoring=False,
-            mcp_server=False,
-            ssr_mode=False,
-            theme=gradio.themes.Default(font="sans-serif", font_mono="monospace"),
-            css=STYLE,
-        )
-        print(f"{address}  (Ctrl-C ends it)", flush=True)
-        page.block_thread()
+    # A prediction that has not ended when the server is interrupted may still write.
+    with server, TemporaryDirectory(prefix="sedcrnn-web-", ignore_cleanup_errors=True) as folder:
+        page = Page(sedcrnn.load(run, device, calibrated=calibrated), Path(folder), port, max_upload_mb)
+        server.RequestHandlerClass = partial(Visit, page)
+        print(f"http://{HOST}:{port}/  (Ctrl-C ends it)", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
-def import_gradio(folder: Path) -> Any:
-    """Gradio without its reports to its makers, and with a folder for what is dropped on the page.
+class Page:
+    """What all visits share: one network, which answers one of them at a time, and a folder for what they bring."""
 
-    Raises:
-        MissingExtraError: it is not installed.
+    def __init__(self, predictor: Predictor, folder: Path, port: int, max_upload_mb: int) -> None:
+        self.predictor, self.folder, self.max_upload_mb = predictor, folder, max_upload_mb
+        self.hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+        self.turn = Lock()
+        self.examples = find_examples(predictor.model.path)
+
+    def description(self) -> dict[str, Any]:
+        """The network, the limit, and the example clips."""
+        examples = [{"name": clip.id, "scene": scene_in_words(clip.scene)} for clip in self.examples]
+        has_inputs = bool(drawable(self.predictor.features))
+        about = {"max_upload_mb": self.max_upload_mb, "has_inputs": has_inputs, "examples": examples}
+        return {**describe_network(self.predictor), **about}
+
+    def example(self, number: int) -> Path:
+        """The file of an example clip."""
+        path = self.folder / f"example-{number}.mp4"
+        return path if path.is_file() else as_one_file(self.examples[number], path)
+
+    def answer(self, clip: Path, watch: Callable[[int, int | None], object]) -> dict[str, Any]:
+        """What the network says of a clip; `watch` is that of `Predictor.predict`, and errors are its errors."""
+        return describe_answer(self.predictor, self.predictor.predict(clip, watch=watch))
+
+    def inputs(self, clip: Path) -> bytes:
+        """What the network gets of the beginning of a clip, as a PNG."""
+        figure = clip.with_name(f".{clip.stem}-inputs.png")
+        return draw_file(clip, None, figure, 0, SECONDS_DRAWN, drawable(self.predictor.features)).read_bytes()
+
+
+class Visit(BaseHTTPRequestHandler):
+    """One request. Answers to a clip come as lines of JSON, as soon as there is something to say:
+    `waiting`, then `done` and `of` in seconds, then `answer` or `error`.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    # Gradio asks its own server whether it is up, and would do so by way of a proxy.
-    os.environ["no_proxy"] = ",".join(filter(None, (HOST, os.environ.get("no_proxy", os.environ.get("NO_PROXY")))))
-    return import_extra("gradio", "web", "The page needs")
 
+    timeout = 60  # of a browser that neither sends nor takes anything
+    server_version, sys_version = "sedcrnn", ""
 
-def build_page(gradio: Any, predictor: Predictor, folder: Path) -> Any:
-    """The page for one network, a `gradio.Blocks`; its figures are written to a folder."""
-    progress = gradio.Progress(track_tqdm=True)
+    def __init__(self, page: Page, request: socket, address: Any, server: ThreadingHTTPServer) -> None:
+        self.page = page
+        super().__init__(request, address, server)
 
-    def show(path: str, progress: Any = progress) -> tuple[Any, ...]:
-        progress(0, desc="Reading")
+    def handle(self) -> None:
+        """A visitor who leaves ends the visit, and what is being predicted for it."""
+        with suppress(ConnectionError, TimeoutError):
+            super().handle()
+
+    def do_GET(self) -> None:
+        """The page's files, what it says of the network, and the example clips."""
+        address = urlsplit(self.path).path
+        folder, _, name = address[1:].partition("/")
+        number, _, suffix = name.partition(".")
+        if not self._is_ours():
+            self._refuse(403, "This page is for the computer that it runs on. Open it by the address in its terminal.")
+        elif address in FILES:
+            file, kind = FILES[address]
+            self._send((Path(__file__).parent / file).read_bytes(), kind)
+        elif address == "/network.json":
+            self._send(json.dumps(self.page.description()).encode())
+        elif folder == "examples" and number.isdecimal() and int(number) < len(self.page.examples):
+            clip = self.page.examples[int(number)]
+            self._send_example(int(number), clip, suffix == "jpg")
+        else:
+            self._refuse(404, f"There is nothing at {address}.")
+
+    def do_POST(self) -> None:
+        """A clip to predict, or to draw; it is removed before the answer is sent."""
+        address = urlsplit(self.path)
+        size, limit = self.headers.get("Content-Length", ""), self.page.max_upload_mb
+        if not self._is_ours():
+            self._refuse(403, "This page is for the computer that it runs on, and for its own address.")
+        elif address.path not in ("/predict", "/inputs"):
+            self._refuse(404, f"There is nothing at {address.path}.")
+        elif not size.isdecimal():
+            self._refuse(411, "A clip comes with its size.")
+        elif int(size) > limit * MEGABYTE:
+            self._refuse(413, f"The clip has {int(size) / MEGABYTE:,.0f} MB, and {limit:,} MB are the most. "
+                              "Cut it, or start the page with a larger max_upload_mb.")  # fmt: skip
+        else:
+            name = safe_name(parse_qs(address.query).get("name", [""])[0])
+            with TemporaryDirectory(dir=self.page.folder) as folder:
+                clip = Path(folder) / name
+                self._receive(clip, int(size))
+                say = self._predict(clip) if address.path == "/predict" else self._draw(clip)
+            say()
+
+    def _predict(self, clip: Path) -> Callable[[], None]:
+        self._begin(200, "application/x-ndjson")
         try:
-            answer, *results = look_at(predictor, Path(path), folder)
+            with self._turn():
+                answer = self.page.answer(clip, lambda done, of: self._tell(done=done, of=of))
         except SedcrnnError as error:
-            # The clip's own name, in place of where the page keeps it.
-            text = html.escape(str(error).replace(path, Path(path).name))
-            alert = f'<div role="alert"><h2>This clip cannot be shown</h2><p>{text}</p></div>'
-            return alert, gradio.Column(visible=False), None, None, None
-        return answer, gradio.Column(visible=True), *results
+            return partial(self._tell, error=in_words(error, clip))
+        return partial(self._tell, answer=answer)
 
-    with gradio.Blocks(title="sedcrnn", analytics_enabled=False) as page:
-        gradio.Markdown(
-            "# Scenes of a clip\n"
-            "Drop a video, with or without audio, or an audio file, and see which scene the network finds in every "
-            "second of it. Nothing leaves this computer."
-        )
-        clip = gradio.File(label="Clip", elem_id="clip", height=140)
-        answer = gradio.HTML(elem_id="answer", padding=False)
-        with gradio.Column(visible=False) as results:
-            table = gradio.Dataframe(
-                headers=["head", *RANKS],
-                label="Likeliest scenes of the whole clip, with their mean probability over its seconds (0 to 1)",
-                elem_id="table",
-                interactive=False,
-            )
-            figure = {"show_label": False, "buttons": ["download", "fullscreen"], "elem_classes": "figure"}
-            gradio.Markdown("## Scenes over time")
-            timeline = gradio.Image(**figure, elem_id="timeline")
-            gradio.Markdown(f"## What the network gets\nThe first {SECONDS_DRAWN} seconds, if there are more.")
-            inputs = gradio.Image(**figure, elem_id="inputs")
-        gradio.Markdown(
-            f"Network: `{predictor.model.path}`. Heads: {', '.join(predictor.heads)}; the last is its answer. "
-            f"Scenes, in label order: {', '.join(predictor.scenes)}."
-        )
-        shown = [answer, results, table, timeline, inputs]
-        showing = clip.upload(show, clip, shown, show_progress_on=clip, api_visibility="private")
-        hide = (lambda: ("", gradio.Column(visible=False)), None, [answer, results])
-        clip.clear(*hide, cancels=showing, api_visibility="private")
-    return page
+    def _draw(self, clip: Path) -> Callable[[], None]:
+        try:
+            with self.page.turn:
+                return partial(self._send, self.page.inputs(clip), "image/png")
+        except SedcrnnError as error:
+            return partial(self._refuse, 422, in_words(error, clip))
+
+    def _send_example(self, number: int, clip: Clip, as_picture: bool) -> None:
+        try:
+            if as_picture:
+                self._send(thumbnail(clip), "image/jpeg")
+            else:
+                self._send(self.page.example(number).read_bytes(), "application/octet-stream")
+        except ClipError as error:
+            self._refuse(404, str(error))
+
+    def _is_ours(self) -> bool:
+        """Whether the page was asked for by its address, and by itself: other sites can make a browser ask, too."""
+        origin, host = self.headers.get("Origin"), self.headers.get("Host")
+        return host in self.page.hosts and origin in (None, f"http://{host}")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other clip is predicted, and say so meanwhile."""
+        while not self.page.turn.acquire(timeout=1):
+            self._tell(waiting=True)
+        try:
+            yield
+        finally:
+            self.page.turn.release()
+
+    def _receive(self, clip: Path, size: int) -> None:
+        with clip.open("wb") as file:
+            shutil.copyfileobj(Limited(self.rfile, size), file, MEGABYTE)
+        if clip.stat().st_size < size:
+            raise ConnectionResetError
+
+    def _begin(self, status: int, kind: str, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, **HEADERS, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _send(self, content: bytes, kind: str = "application/json", status: int = 200) -> None:
+        self._begin(status, kind, **{"Content-Length": str(len(content))})
+        self.wfile.write(content)
+
+    def _refuse(self, status: int, why: str) -> None:
+        self._send(json.dumps({"error": why}).encode(), status=status)
+
+    def _tell(self, **line: Any) -> None:
+        self.wfile.write(json.dumps(line).encode() + b"\n")
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing: who visits the page sees what becomes of it."""
 
 
-def look_at(predictor: Predictor, clip: Path, folder: Path) -> tuple[str, list[list[str]], str, str | None]:
-    """What the page shows of a clip: the answer as HTML, a row for every head with its likeliest scenes, and the files
-    of both figures; no second one where the network takes neither spectrogram nor frames.
+class Limited(io.RawIOBase):
+    """The next bytes of a stream, and no more."""
 
-    Raises:
-        ClipError: it cannot be read, lasts less than a second, or lacks what the network takes.
-    """
-    prediction = predictor.predict(clip, progress=True)
-    figures = Path(mkdtemp(dir=folder))
-    timeline, inputs = figures / f"{clip.stem}-scenes.png", figures / f"{clip.stem}-inputs.png"
-    write_timeline(timeline, prediction, clip.name, list(prediction.probabilities))
-    features = drawable(predictor.features)
-    if features:
-        draw_file(clip, None, inputs, 0, SECONDS_DRAWN, features)
-    return _answer(prediction), likeliest_scenes(prediction), str(timeline), str(inputs) if features else None
+    def __init__(self, stream: Any, size: int) -> None:
+        self.stream, self.left = stream, size
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file."""
+        content: bytes = self.stream.read(min(size, self.left))
+        self.left -= len(content)
+        return content
 
 
-def _answer(prediction: Prediction) -> str:
-    [(scene, probability)] = prediction.top(1)
-    seconds = len(prediction.seconds)
-    answer = f"The {prediction.head} head's answer, with a probability of {probability:.2f} (mean over {seconds} s)."
-    return f"<h2>{html.escape(scene)}</h2><p>{' '.join([answer, *notes(prediction)])}</p>"
-
-
-def likeliest_scenes(prediction: Prediction) -> list[list[str]]:
-    """A row per head that answers: its name, and its likeliest scenes in the whole clip with their probabilities."""
-    return [
-        [head, *(f"{scene} {probability:.2f}" for scene, probability in prediction.top(len(RANKS), head=head))]
-        for head in prediction.probabilities
-    ]
+def in_words(error: SedcrnnError, clip: Path) -> str:
+    """An error with the clip's own name, in place of where the page keeps it."""
+    return str(error).replace(str(clip), clip.name)

@@ -1,13 +1,17 @@
 """Spectrogram -> image -> timm network -> mean over bands -> mean over time -> dense: any timm network for audio."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks import AudioSubnetwork
-from sedcrnn.networks.backbones import TIMM, TimmEncoder, find_normalisation, last_map
+from sedcrnn.networks.backbones import TIMM, Normalisation, TimmEncoder, find_normalisation, last_map
 from sedcrnn.networks.initialisation import glorot
+
+AS_IT_IS = Normalisation((127.5,) * 3, (127.5,) * 3)  # that of weights which take images in [-1, 1]
 
 
 class AudioEncoderNetwork(AudioSubnetwork):
@@ -75,17 +79,14 @@ class SpectrogramEncoder(TimmEncoder):
 
     def __init__(self, name: str, channels: int = 3, height: int = 128, width: int = 160) -> None:
         super().__init__(name, "average", (height, width), channels)
-        self.size = height, width
-        scale, shift = torch.ones(3), torch.zeros(3)
-        if "." in name:
-            weights = find_normalisation(TIMM, name)
-            mean, std = torch.tensor(weights.mean), torch.tensor(weights.std)
-            if channels != 3:
-                mean, std = mean.mean(), std.mean()
-            scale, shift = 127.5 / std, (127.5 - mean) / std
+        self.name, self.size = name, (height, width)
+        weights = find_normalisation(TIMM, name) if "." in name else AS_IT_IS
+        mean, std = torch.tensor([weights.mean, weights.std])
+        if channels != 3:
+            mean, std = mean.mean()[None], std.mean()[None]
         # Known from the config, so not part of a checkpoint.
-        self.register_buffer("scale", scale.expand(channels)[:, None, None].clone(), persistent=False)
-        self.register_buffer("shift", shift.expand(channels)[:, None, None].clone(), persistent=False)
+        self.register_buffer("scale", (127.5 / std)[:, None, None], persistent=False)
+        self.register_buffer("shift", ((127.5 - mean) / std)[:, None, None], persistent=False)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """(batch, channel, band, column) in [-1, 1] -> (batch, time, filter): the last map's columns, averaged over its
@@ -102,3 +103,17 @@ class SpectrogramEncoder(TimmEncoder):
         # The memory layout in which convolutions are fastest.
         images = (images * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
         return last_map(self.backbone, images).mean(-2).transpose(1, 2)
+
+    def load_published(self, weights: Mapping[str, Tensor]) -> None:
+        """As that of `TimmEncoder`; without a tag, spectrograms would not be normalised as the weights need it.
+
+        Raises:
+            WeightsError: a name without a tag, or as there.
+        """
+        if "." not in self.name:
+            raise WeightsError(
+                f"The audio network's backbone '{self.name}' does not say whose weights it gets",
+                "Spectrograms are normalised as the weights need it, which the tag behind the architecture tells",
+                "Set backbone=<architecture>.<tag>; see `sedcrnn weights list`",
+            )
+        super().load_published(weights)

@@ -210,7 +210,7 @@ def last_map(backbone: Any, images: Tensor) -> Tensor:
         grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
         if grid is None or math.prod(grid) != maps.shape[1]:
             raise ValueError("its features lie on no grid of rows and columns")
-        maps, axes = maps.reshape(len(maps), *grid, -1), (1, 2)
+        maps, axes = maps.reshape(-1, *grid, maps.shape[-1]), (1, 2)
     return maps.movedim(axes, (-2, -1))
 
 

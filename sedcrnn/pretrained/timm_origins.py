@@ -39,7 +39,7 @@ def timm_origin(name: str) -> Origin:
 def package_origin(name: str) -> Origin:
     """The same of weights that come in a package; `name` is one of PACKAGES."""
     package = PACKAGES[name]
-    return replace(timm_origin(name), where=package.where, licence=package.licence)
+    return replace(timm_origin(name), what=package.what, where=package.where, licence=package.licence)
 
 
 def hub_file(name: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """runs/ -> its run folders, each with what it holds for the report, or what it lacks."""
 
+import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import yaml
 from sedcrnn.config.stage_config import without_places
 from sedcrnn.errors import CheckpointError, nearest
 from sedcrnn.evaluation.result_names import EVALUATION, METRICS, SCHEMA_VERSION
-from sedcrnn.runs.records import is_finished, read_record
+from sedcrnn.runs.records import CONFIG, is_finished, read_record
 
 FOLD, VALIDATION = "test", "validation"
 EVALUATED = "evaluated"
+EPOCHS = "metrics.csv"
+OWN_DATA = ("folder", "manifest")  # names of data sets that are a user's own recordings
 
 # Keys of a config in which the runs of one row may differ: they distinguish seeds, or name the row's table.
 _NOT_OF_THE_ROW = {"name", "seed", "data"}
@@ -33,11 +36,32 @@ class ReportedRun:
     config: dict[str, Any]  # config.yaml without the keys that results do not depend on
     metrics: dict[str, Any]  # metrics.json of the test fold; empty where the state is not `EVALUATED`
     data: dict[str, Any]  # name and source of its data, and the protocol that selects checkpoints on them
+    data_set: str  # what its data are called: own recordings by the name of their folder
+    own_recordings: bool
     variant: dict[str, str]  # its config by dotted keys, without what seeds and tables differ in
+
+    @property
+    def metrics_file(self) -> Path:
+        """Where `metrics` stand."""
+        return self.folder / EVALUATION / FOLD / METRICS
 
     def read(self, *path: str) -> dict[str, Any]:
         """A JSON file of its evaluation; empty where there is none."""
         return _read_json(self.folder.joinpath(EVALUATION, *path))
+
+    def epochs(self) -> dict[str, list[float]]:
+        """The columns of metrics.csv, NaN where an epoch has no value; empty where there is no such file."""
+        path = self.folder / EPOCHS
+        if not path.is_file():
+            return {}
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"{path} cannot be read: {error}", "It has a row of numbers per epoch", f"Remove {path}"
+            ) from error
 
 
 def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
@@ -67,10 +91,12 @@ def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
 def _read_run(folder: Path) -> ReportedRun:
     try:
         record = read_record(folder) or {}
-        config = without_places(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+        written = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        config = without_places(written)
         metrics = _read_json(folder / EVALUATION / FOLD / METRICS)
         state = _state(record, metrics)
         inputs, data = record["inputs"], config["data"]
+        own = inputs["data"]["name"] in OWN_DATA
         of_the_row = {
             "data": {key: value for key, value in data.items() if key not in _OF_THE_DATA},
             **{key: value for key, value in config.items() if key not in _NOT_OF_THE_ROW},
@@ -86,6 +112,8 @@ def _read_run(folder: Path) -> ReportedRun:
             config=config,
             metrics=metrics if state == EVALUATED else {},
             data={"name": inputs["data"]["name"], "source": data["source"], "selection": record["selection"]},
+            data_set=Path(written["data"]["root"]).absolute().name if own else inputs["data"]["name"],
+            own_recordings=own,
             variant=dict(_flat(of_the_row)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:

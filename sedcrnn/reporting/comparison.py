@@ -5,7 +5,7 @@ not about other seeds. McNemar's test assumes independent examples, so it is mad
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.stats import binom
 
+from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.intervals import LEVEL, Interval
 from sedcrnn.evaluation.result_names import MACRO_ACCURACY
 from sedcrnn.reporting.grids import LEVELS, SCORES
@@ -91,7 +92,7 @@ def compare(table: Table) -> list[Comparison]:
     reference, compared = table.reference, []
     if reference is None:
         return []
-    for row in table.with_runs:
+    for row in table.rows:
         seeds = tuple(seed for seed in row.runs if seed in reference.runs)
         if row is reference or not seeds:
             continue
@@ -117,3 +118,15 @@ def fusion_gain(table: Table, row: Row) -> dict[int, float]:
             scores = [single.runs[seed].levels["window"].scores[MACRO_ACCURACY] for single in singles]
             gains[seed] = run.levels["window"].scores[MACRO_ACCURACY] - max(scores)
     return gains
+
+
+def outdone(table: Table) -> Iterator[str]:
+    """Sentences on runs whose answer is worse than one of their own heads, or than a single modality's with the same
+    seed, by the validation fold."""
+    for row in table.rows:
+        for seed, scored in row.runs.items():
+            if row not in table.single_modality and scored.is_answer:
+                singles = [
+                    single.runs[seed].run.metrics_file for single in table.single_modality if seed in single.runs
+                ]
+                yield from answer_warnings(scored.run.metrics_file, singles)

@@ -1,23 +1,28 @@
-"""Run folders -> results.csv, the tables in a README, and the page; nothing is written unless all of it can be."""
+"""Run folders -> the page; and, published, results.csv and the tables in a README. Nothing is written unless all of it
+can be."""
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.intervals import LEVEL
 from sedcrnn.evaluation.predictions import AGGREGATOR
 from sedcrnn.evaluation.result_names import ACCURACY, LATENCY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
 from sedcrnn.reporting.collection import EVALUATED, collect
-from sedcrnn.reporting.grids import LEVELS
+from sedcrnn.reporting.grids import LEVELS, MISSING
 from sedcrnn.reporting.page import build_page, describe_data
+from sedcrnn.reporting.publishing import OVERWRITE, README, RESULTS, describe_changes, refuse_losses, standing
 from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS, ScoredRun
 from sedcrnn.reporting.table_grids import results_grid
 from sedcrnn.reporting.tables import Table, make_tables, project_tables, read_tables
 from sedcrnn.runs.files import write_text
+
+log = logging.getLogger(__name__)
 
 SCORES = (
     *(MACRO_ACCURACY, MACRO_LOG_LOSS, ACCURACY, LOG_LOSS),
@@ -39,20 +44,20 @@ def write_report(
     tables_file: Path | None,
     seeds: Sequence[int] | None,
     leave_out: Sequence[str],
-    results: Path | None,
-    readme: Path | None,
+    publish: bool | Literal["overwrite"],
     page: Path,
 ) -> list[Path]:
-    """Read run folders, and write their results; arguments are those of `sedcrnn report`.
+    """Read run folders, and write their results; arguments are those of `sedcrnn report`. What publishing replaces is
+    logged.
 
     Returns:
         The files written.
 
     Raises:
-        SedcrnnError: no runs, runs that cannot be read or do not fit together, or a README without markers.
+        SedcrnnError: no runs, runs that cannot be read or do not fit together, a README without markers, or published
+            tables that would be lost.
     """
     specs = read_tables(tables_file or project_tables())
-    before, after = _read_around(readme) if readme else ("", "")
     found = collect(runs, leave_out)
     tables = make_tables(found, specs, seeds)
     if not tables:
@@ -63,18 +68,29 @@ def write_report(
             "A run is reported once it is trained and evaluated, and if its seed is among `seeds`",
             "Evaluate them: sedcrnn evaluate run=<run folder>, with fold=validation and with fold=test",
         )
-    texts = {results: results_text(tables)} if results else {}
-    texts[page] = build_page(tables, found)
-    if readme:
-        parts = (
-            f"### {table.title}\n\n{' '.join(filter(None, [describe_data(table), table.spec.note]))}\n\n"
-            f"{results_grid(table).markdown()}\n\n"
-            for table in tables
-        )
-        texts[readme] = f"{before}{BEGIN}\n\n{''.join(parts)}{END}{after}"
+    texts = published_texts(tables, publish == OVERWRITE) if publish else {}
+    texts[page] = build_page(tables, found, page.parent)
     for path, text in texts.items():
         write_text(path, text)
     return list(texts)
+
+
+def published_texts(tables: Sequence[Table], overwrite: bool) -> dict[Path, str]:
+    """results.csv and README.md in experiments/, renewed; errors as `write_report`."""
+    before, after = _read_around(README)
+    results = results_text(tables)
+    stood = standing(RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else "")
+    stands = standing(results)
+    if not overwrite:
+        refuse_losses(stood, stands)
+    for change in describe_changes(stood, stands):
+        log.info("%s", change)
+    parts = (
+        f"### {table.title}\n\n{' '.join(filter(None, [describe_data(table), table.spec.note]))}\n\n"
+        f"{results_grid(table).markdown()}\n\n"
+        for table in tables
+    )
+    return {RESULTS: results, README: f"{before}{BEGIN}\n\n{''.join(parts)}{END}{after}"}
 
 
 def _read_around(path: Path) -> tuple[str, str]:
@@ -86,31 +102,33 @@ def _read_around(path: Path) -> tuple[str, str]:
         raise ConfigError(
             f"{path} has no place for the tables" if path.is_file() else f"{path} does not exist",
             f"The tables go between the lines {BEGIN} and {END}",
-            "Write both lines into the file, or set readme=null",
+            "Run the command where the file is, write both lines into it, or leave publish out for the page alone",
         )
     return before, after
 
 
 def results_text(tables: Sequence[Table]) -> str:
-    """results.csv: a line per row, seed and level, in the order of the tables; a missing seed has a state alone."""
+    """results.csv: a line per row, seed and level, in the order of the tables; a seed that was asked for and is not
+    there has a state alone."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for table in tables:
-        for row, seed, level in product(table.rows, table.seeds, LEVELS):
+        lines = ((row, seed) for row in table.rows for seed in sorted([*row.runs, *row.missing]))
+        for (row, seed), level in product(lines, LEVELS):
             line = {
                 "table": table.title,
                 "row": row.label,
                 "experiment": row.spec.experiment,
                 "variant": row.variant,
                 "head": row.spec.head or "",
-                "data": table.data["name"],
+                "data": table.runs[0].run.data_set,
                 "selection": table.data["selection"],
                 "seed": seed,
                 "level": level,
                 "aggregator": AGGREGATOR if level == "clip" else "",
             }
-            line |= _scores(row.runs[seed], level) if seed in row.runs else {"state": row.missing[seed]}
+            line |= _scores(row.runs[seed], level) if seed in row.runs else {"state": MISSING}
             writer.writerow(line)
     return text.getvalue()
 

@@ -37,8 +37,11 @@ def heads_grid(results: Sequence[Sequence[Path]]) -> Grid:
     published = all(tuple(head["window"]["class_wise"]) == TAU_SCENES for head in seeds[0].values())
     order = [*(head for head in LABELS if head in seeds[0]), *(head for head in seeds[0] if head not in LABELS)]
     rows = {head: [heads[head] for heads in seeds] for head in order}
+    networks = {kind: name for report in reports[0] for kind, name in report.get("networks", {}).items()}
     fusions = [head for head in ("early", "late") if {head, *SINGLE} <= rows.keys() and len(seeds) > 1]
-    return _scores_grid(rows, reports[0], [_gains(head, rows) for head in fusions], published)
+    made = [f"{LABELS[head]}: {networks[head]}" for head in SINGLE if head in networks]
+    notes = [f"Networks: {'; '.join(made)}.", *(_gains(head, rows) for head in fusions)]
+    return _scores_grid(rows, reports[0], notes if made else notes[1:], published)
 
 
 def stages_grid(results: Sequence[Mapping[str, Path]]) -> Grid:

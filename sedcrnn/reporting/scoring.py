@@ -8,14 +8,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from sedcrnn.config import digest
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.errors import CheckpointError, ConfigError, nearest
+from sedcrnn.evaluation.calibration import fit_temperature, scaled
 from sedcrnn.evaluation.intervals import bootstrap_scores
-from sedcrnn.evaluation.metrics import log_losses, score
+from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import Predictions, read_predictions
 from sedcrnn.evaluation.result_names import EVALUATION, MACRO_LOG_LOSS, METRICS, PREDICTIONS
 from sedcrnn.reporting.collection import FOLD, VALIDATION, ReportedRun
@@ -25,7 +25,6 @@ from sedcrnn.reporting.grids import LEVELS
 BRIER, CALIBRATION_ERROR = "brier_score", "expected_calibration_error"
 SCALED_LOG_LOSS, SCALED_CALIBRATION_ERROR = f"scaled_{MACRO_LOG_LOSS}", f"scaled_{CALIBRATION_ERROR}"
 
-TEMPERATURES = (0.05, 20.0)  # between which the temperature is searched
 BINS = 15
 
 
@@ -126,7 +125,7 @@ def _temperature(run: ReportedRun, head: str) -> tuple[float | None, str]:
     if run.read(VALIDATION, METRICS).get("of") != {**run.metrics["of"], "fold": VALIDATION}:
         return None, f"its {VALIDATION} fold is not evaluated"
     found = read_predictions(run.folder / EVALUATION / VALIDATION / PREDICTIONS).predictions
-    return fit_temperature(found.log_probabilities[head], found.scene), ""
+    return fit_temperature(found, head), ""
 
 
 def _score(examples: Predictions, head: str, after: Tensor | None, locations: Tensor, scenes: tuple[str, ...]) -> Level:
@@ -151,22 +150,6 @@ def _mismatch(run: ReportedRun, predictions: str, metrics: str) -> CheckpointErr
         "One evaluation wrote both, and their scores and confusion matrices agree",
         f"Remove {folder}, and evaluate the run again",
     )
-
-
-def fit_temperature(log_probabilities: Tensor, scene: Tensor) -> float:
-    """The temperature that minimises the log loss of (example, scene) log-probabilities of a fold that is not reported
-    (Guo et al. 2017, 1706.04599)."""
-
-    def loss(log_temperature: float) -> float:
-        return log_losses(scaled(log_probabilities, np.exp(log_temperature)), scene).mean().item()
-
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 1e-9})
-    return float(np.exp(found.x))
-
-
-def scaled(log_probabilities: Tensor, temperature: float) -> Tensor:
-    """(example, scene) log-probabilities divided by a temperature and normalised again."""
-    return (log_probabilities.double() / temperature).log_softmax(-1)
 
 
 def brier_score(log_probabilities: Tensor, scene: Tensor) -> float:

@@ -25,6 +25,8 @@ from sedcrnn.reporting.grids import (
 from sedcrnn.reporting.scoring import BINS, BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS
 from sedcrnn.reporting.tables import Row, Table
 
+SIGNIFICANT = 0.05  # the p-value under which readers take a difference for one
+
 
 def results_grid(table: Table) -> Grid:
     """Every row's scores over seeds, per window and per clip; on TAU's scenes beside the published ones."""
@@ -40,44 +42,46 @@ def results_grid(table: Table) -> Grid:
     if table.spec.chance:
         chance = f"{100 / len(scenes):.1f}", f"{math.log(len(scenes)):.3f}"
         rows.append(("Chance", NOTHING, *2 * chance, *beside * 2 * (NOTHING,)))
+    several = _several_seeds(table)
     notes = [
-        "Mean ± standard deviation over training seeds; under it the 95 % interval of the mean from a bootstrap over "
-        f"locations ({REPLICATES} times), which is about other places and not about other seeds.",
+        *several * ["Mean ± standard deviation over training seeds, where there are several."],
+        f"Under each figure its 95 % interval from a bootstrap over locations ({REPLICATES} times), which is about "
+        f"other places{several * ' and not about other seeds'}.",
         f"Accuracy and log loss are means over scenes. A clip's prediction is the {AGGREGATOR}.",
+        "Log losses are raw, of probabilities as the networks give them; the report's page has calibrated ones, too.",
         *beside * [PUBLISHED_NOTE],
     ]
     return Grid("Scores", tuple(columns), tuple(rows), tuple(notes))
 
 
+def _several_seeds(table: Table) -> bool:
+    """Whether any row has a spread to speak of."""
+    return any(len(row.runs) > 1 for row in table.rows)
+
+
 def _score(row: Row, level: str, score: str) -> str:
-    if not row.runs:
-        return MISSING
     scale, digits, _ = SCORES[score]
     interval = interval_text(row.interval(level, score), scale, digits)
     return f"{spread_text(row.values(level, score), scale, digits)}\n{interval}"
 
 
 def _seeds(row: Row, table: Table) -> str:
-    """The number of seeds, and what those without scores lack."""
+    """The number of seeds, and those that were asked for and are not there."""
     if not row.missing:
         return str(len(row.runs))
-    reasons: dict[str, list[str]] = {}
-    for seed, reason in row.missing.items():
-        reasons.setdefault(reason, []).append(str(seed))
-    lines = (f"{reason}: {', '.join(seeds)}" for reason, seeds in reasons.items())
-    return "\n".join([f"{len(row.runs)} of {len(table.seeds)}", *lines])
+    return f"{len(row.runs)} of {len(table.seeds)}\n{MISSING}: {', '.join(map(str, row.missing))}"
 
 
 def gain_grid(table: Table) -> Grid | None:
     """What fusion gains over the best single modality, by seed; None where the table names no single modality."""
-    singles, rows = table.single_modality, []
-    for row in table.with_runs if singles else []:
-        # Networks that take audio and video.
-        if all(None not in run.run.config["features"].values() for run in row.runs.values()):
+    singles, several, rows = table.single_modality, len(table.seeds) > 1, []
+    for row in table.rows if singles else []:
+        if row.takes_both:
             gains = fusion_gain(table, row)
             by_seed = [f"{100 * gains[seed]:+.1f}" if seed in gains else MISSING for seed in table.seeds]
-            rows.append((row.label, *by_seed, spread_text([*gains.values()], 100, 1, sign="+"), str(len(gains))))
-    columns = ("", *(f"seed {seed}" for seed in table.seeds), "mean", "n")
+            over_seeds = spread_text([*gains.values()], 100, 1, sign="+"), str(len(gains))
+            rows.append((row.label, *by_seed, *several * over_seeds))
+    columns = ("", *(f"seed {seed}" for seed in table.seeds), *several * ("mean", "n"))
     note = (
         f"Points of accuracy on 1-s windows over the best of: {', '.join(row.label for row in singles)}; with the same "
         "seed, chosen on the test fold."
@@ -96,13 +100,21 @@ def comparison_grid(table: Table) -> Grid | None:
         by_seed = ", ".join(f"{own}:{others}" for own, others in discordances)
         p_values = _p_value(bootstrap), f"{_p_value(mcnemar)}\n{by_seed}"
         rows.append((row.label, str(len(seeds)), *cells, *p_values))
+    smallest = len(rows) * 2 / (REPLICATES + 1)
     notes = (
-        "Mean difference over the seeds that both rows have, with its 95 % interval from a paired bootstrap over "
-        "locations. p, bootstrap: of the accuracy on 1-s windows.",
+        ("Mean difference over the seeds that both rows have" if _several_seeds(table) else "Difference")
+        + ", with its 95 % interval from a paired bootstrap over locations. p, bootstrap: of the accuracy on 1-s "
+        "windows.",
         "p, McNemar: mid-p per clip, not per window, since windows of a clip are not independent; clips of a location "
         "are not quite either, so it stands second. Under it, seed by seed, the clips that the row alone and the "
-        "reference alone has right. Seeds are combined by Rueger's rule. Both p are Holm-corrected over the "
-        f"{len(rows)} comparisons of this table.",
+        "reference alone has right. "
+        + "Seeds are combined by Rueger's rule. " * _several_seeds(table)
+        + f"Both p are Holm-corrected over the {len(rows)} comparisons of this table.",
+        *(smallest >= SIGNIFICANT)
+        * [
+            f"With {REPLICATES:,} draws the smallest p of the bootstrap is 2/{REPLICATES + 1:,}, and {smallest:.3f} "
+            f"after Holm's correction over {len(rows)} comparisons: none in this table can fall under {SIGNIFICANT}."
+        ],
     )
     columns = ("", "seeds", *SCORE_COLUMNS, "p, bootstrap", "p, McNemar")
     return Grid(f"Difference from: {reference.label}", columns, tuple(rows), notes)
@@ -122,11 +134,16 @@ def class_grid(table: Table) -> Grid:
     """Accuracy of every scene on windows."""
     scenes = table.runs[0].scenes
     rows = []
-    for row in table.with_runs:
+    for row in table.rows:
         by_run = [run.levels["window"].class_wise for run in row.runs.values()]
         rows.append((row.label, *(spread_text([one[scene] for one in by_run], 100, 1) for scene in scenes)))
     columns = ("", *(scene.replace("_", " ") for scene in scenes))
-    return Grid("Accuracy % by scene, 1-s windows", columns, tuple(rows), ("Mean ± standard deviation over seeds.",))
+    return Grid(
+        "Accuracy % by scene, 1-s windows",
+        columns,
+        tuple(rows),
+        _several_seeds(table) * ("Mean ± standard deviation over seeds.",),
+    )
 
 
 def calibration_grid(table: Table) -> Grid:
@@ -134,16 +151,24 @@ def calibration_grid(table: Table) -> Grid:
     scores = [(level, score) for level in LEVELS for score in (MACRO_LOG_LOSS, SCALED_LOG_LOSS)]
     scores += [("window", score) for score in (BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR)]
     rows, reasons = [], set()
-    for row in table.with_runs:
+    for row in table.rows:
         temperatures = [run.temperature for run in row.runs.values() if run.temperature is not None]
         reasons |= {f"{row.label}, seed {s}: {r.no_temperature}" for s, r in row.runs.items() if r.no_temperature}
         cells = [spread_text(row.values(*score), 1, 3) for score in scores]
-        rows.append((row.label, f"{spread_text(temperatures, 1, 2)}\nn = {len(temperatures)}", *cells))
-    headings = [f"log loss{when}, {LEVELS[level]}" for level in LEVELS for when in ("", " scaled")]
-    columns = ("", "temperature", *headings, "Brier, 1-s window", "ECE, 1-s window", "ECE scaled, 1-s window")
+        number = f"\nn = {len(temperatures)}" if len(temperatures) < len(row.runs) else ""
+        rows.append((row.label, f"{spread_text(temperatures, 1, 2)}{number}", *cells))
+    headings = [f"{when} log loss, {LEVELS[level]}" for level in LEVELS for when in ("raw", "calibrated")]
+    columns = (
+        "",
+        "temperature",
+        *headings,
+        "raw Brier, 1-s window",
+        "raw ECE, 1-s window",
+        "calibrated ECE, 1-s window",
+    )
     notes = [
-        "One temperature per run and head, fitted on the windows of the validation fold only. Scaled: after it. What "
-        "the log loss loses by it is calibration loss.",
+        "One temperature per run and head, fitted on the windows of the validation fold only. Calibrated: after it, as "
+        "`sedcrnn predict` gives probabilities; all else is raw. What the log loss loses by it is calibration loss.",
         f"Brier: squared distance summed over scenes, 0 to 2. ECE: {BINS} bins of equal width; a diagnostic, no score.",
         *([f"No temperature: {'; '.join(sorted(reasons))}."] if reasons else []),
     ]
@@ -178,7 +203,8 @@ def robustness_grid(table: Table) -> Grid | None:
     largest = (max(one["batch_invariance"]["largest_difference"] for _, one in found) for found in reports.values())
     rows.append(("other batches", *(f"{difference:.1e}" for difference in largest)))
     notes = (
-        "Accuracy % on 1-s windows, mean ± standard deviation over n seeds. More confident: the share of windows whose "
+        "Accuracy % on 1-s windows" + ", mean ± standard deviation over n seeds" * _several_seeds(table) + ". More "
+        "confident: the share of windows whose "
         "likeliest scene becomes more probable although something is missing. Other batches: the largest difference of "
         "any probability between batches of other sizes and orders.",
     )
@@ -188,7 +214,7 @@ def robustness_grid(table: Table) -> Grid | None:
 def cost_grid(table: Table) -> Grid:
     """Parameters, multiply-accumulates and latency."""
     rows, machines = [], set()
-    for row in table.with_runs:
+    for row in table.rows:
         answers = [run for run in row.runs.values() if run.is_answer]
         costs = [run.run.metrics["cost"] for run in answers]
         latencies = [latency for run in answers if (latency := run.run.read(LATENCY))]
@@ -204,7 +230,8 @@ def cost_grid(table: Table) -> Grid:
     notes = (
         "Parameters as Keras and the paper count them: with batch normalisation's statistics. Those that a run's own "
         "stage trained, and the work and time of a network, are its answer's; a head inside it has none of its own.",
-        "Latency: median of repeated passes of one window, from features in memory; mean over seeds"
+        "Latency: median of repeated passes of one window, from features in memory"
+        + "; mean over seeds" * _several_seeds(table)
         + (f". Measured on: {'; '.join(sorted(machines))}." if machines else "."),
     )
     return Grid("Cost", columns, tuple(rows), notes)

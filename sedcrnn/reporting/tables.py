@@ -1,11 +1,12 @@
-"""tables.yaml and runs -> tables of rows, each with its seeds.
+"""tables.yaml and evaluated runs -> tables of rows, each with its seeds.
 
 A table holds runs on one fold of one data set, selected by one protocol. The runs of a row differ in their seed alone:
 each config of an experiment has a row of its own, named by what differs.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from sedcrnn.errors import CheckpointError, ConfigError, nearest
 from sedcrnn.evaluation.intervals import LEVEL, Interval
 from sedcrnn.progress import progress
 from sedcrnn.reporting.collection import EVALUATED, ReportedRun
+from sedcrnn.reporting.naming import name_tables, name_variants
 from sedcrnn.reporting.scoring import ScoredRun, score_run
 
 
@@ -50,14 +52,20 @@ class Row:
     """One head of one experiment, over seeds."""
 
     spec: RowSpec
-    variant: str  # what distinguishes it, as on the command line; empty where the experiment has one row
-    runs: dict[int, ScoredRun]  # by seed, in order
-    missing: dict[int, str]  # seed -> why there is no score for it
+    name: str  # what distinguishes it, in short; empty where the experiment has one row
+    variant: str  # all that it differs in from the experiment's other rows, as on the command line
+    runs: dict[int, ScoredRun]  # by seed, in order; at least one
+    missing: tuple[int, ...]  # seeds that were asked for and are not there
 
     @property
     def label(self) -> str:
         """What it is called."""
-        return f"{self.spec.label} [{self.variant}]" if self.variant else self.spec.label
+        return f"{self.spec.label} [{self.name}]" if self.name else self.spec.label
+
+    @property
+    def takes_both(self) -> bool:
+        """Whether its networks take audio and video."""
+        return all(None not in run.run.config["features"].values() for run in self.runs.values())
 
     def values(self, level: str, score: str) -> list[float]:
         """A score of every seed that has it."""
@@ -76,26 +84,21 @@ class Table:
     """Rows that may be compared."""
 
     spec: TableSpec
-    title: str  # with the data, where those of the spec's runs differ
+    title: str  # with the data, where those of the spec's runs differ; of own recordings, their name
     data: dict[str, Any]  # name, source and selection protocol of all its runs
-    seeds: tuple[int, ...]  # that every row should have
+    seeds: tuple[int, ...]  # that any row has, or should have
     rows: tuple[Row, ...]
 
     @property
     def reference(self) -> Row | None:
         """The row that the others are compared with; None: there is none, or more than one."""
-        found = [row for row in self.with_runs if row.spec.head is None and row.spec.experiment == self.spec.reference]
+        found = [row for row in self.rows if row.spec.head is None and row.spec.experiment == self.spec.reference]
         return found[0] if len(found) == 1 else None
 
     @property
     def single_modality(self) -> list[Row]:
         """The answers of the networks that take audio or video alone."""
         return [row for row in self.rows if not row.spec.head and row.spec.experiment in self.spec.single_modality]
-
-    @property
-    def with_runs(self) -> list[Row]:
-        """The rows that have any score."""
-        return [row for row in self.rows if row.runs]
 
     @property
     def runs(self) -> list[ScoredRun]:
@@ -146,77 +149,64 @@ def project_tables() -> Path:
 def make_tables(
     runs: Sequence[ReportedRun], specs: Sequence[TableSpec], seeds: Sequence[int] | None = None
 ) -> list[Table]:
-    """Sort runs into the tables of tables.yaml; experiments that it does not list come last, in a table of their own.
+    """Sort evaluated runs into the tables of tables.yaml; experiments that it does not list come last, in a table of
+    their own.
 
     Seeds are those that every row should have, and the only ones that are shown; None: those that are there.
 
     Raises:
-        CheckpointError: two evaluated runs of one row have the same seed.
+        CheckpointError: two runs of one row have the same seed.
     """
-    others = sorted({run.experiment for run in runs} - {row.experiment for spec in specs for row in spec.rows})
+    wanted = [run for run in runs if run.state == EVALUATED and (seeds is None or run.seed in seeds)]
+    others = sorted({run.experiment for run in wanted} - {row.experiment for spec in specs for row in spec.rows})
     rows = [RowSpec(experiment=name, label=name) for name in others]
     rest = TableSpec(title="Other runs", note="Experiments that tables.yaml does not list.", rows=rows)
-    wanted = [run for run in runs if seeds is None or run.seed in seeds]
-    return [table for spec in [*specs, rest] for table in _tables_of(spec, wanted, seeds)]
+    tables = [table for spec in [*specs, rest] for table in _tables_of(spec, wanted, seeds)]
+    titles = Counter(table.title for table in tables)  # own recordings may stand in tables of several entries
+    return [
+        replace(table, title=f"{table.title}: {table.spec.title}") if titles[table.title] > 1 else table
+        for table in tables
+    ]
 
 
 def _tables_of(spec: TableSpec, runs: Sequence[ReportedRun], seeds: Sequence[int] | None) -> list[Table]:
     """The tables of one entry of tables.yaml: one for every fold that its runs were evaluated on."""
-    experiments = {row.experiment for row in spec.rows}
-    members = [run for run in runs if run.experiment in experiments]
-    pairs = [
-        (number, row.head, run)
-        for number, row in enumerate(spec.rows)
-        for run in members
-        if run.experiment == row.experiment and run.state == EVALUATED
-    ]
+    pairs = [(row, run) for row in spec.rows for run in runs if run.experiment == row.experiment]
     bar = progress(pairs, spec.title, unit="run", disable=not pairs)
-    scored = [(number, score_run(run, head)) for number, head, run in bar]
-    folds = {one.fold: one.run.data for _, one in scored}
-    in_order = sorted(folds.items(), key=lambda item: (item[1]["name"], item[1]["selection"], item[0]))
+    scored = [(row, score_run(run, row.head)) for row, run in bar]
+    folds = {one.fold: one for _, one in scored}
+    in_order = sorted(folds, key=lambda fold: (folds[fold].run.data["name"], folds[fold].run.data["selection"], fold))
     tables = []
-    for position, (fold, data) in enumerate(in_order, start=1):
-        # What is not evaluated yet belongs to every fold of its data.
-        inside = [run for run in members if digest(run.data) == fold[0]]
-        asked = tuple(sorted(seeds if seeds is not None else {run.seed for run in inside}))
-        rows: list[Row] = []
-        for number, row in enumerate(spec.rows):
-            here = {one.run.folder: one for of, one in scored if of == number and one.fold == fold}
-            rows += _rows_of(row, [run for run in inside if run.experiment == row.experiment], here, asked)
-        about = f" ({position} of {len(folds)}: {data['name']}, {data['selection']})" if len(folds) > 1 else ""
-        tables.append(Table(spec, spec.title + about, data, asked, tuple(rows)))
+    for fold, title in zip(in_order, name_tables(spec.title, [folds[fold] for fold in in_order]), strict=True):
+        inside = [(row, one) for row, one in scored if one.fold == fold]
+        shown = tuple(sorted({one.run.seed for _, one in inside} | set(seeds or ())))
+        rows = [
+            row for own in spec.rows for row in _rows_of(own, [one for of, one in inside if of is own], seeds or ())
+        ]
+        tables.append(Table(spec, title, folds[fold].run.data, shown, tuple(rows)))
     return tables
 
 
-def _rows_of(
-    spec: RowSpec, runs: Sequence[ReportedRun], scored: Mapping[Path, ScoredRun], seeds: Sequence[int]
-) -> list[Row]:
+def _rows_of(spec: RowSpec, scored: Sequence[ScoredRun], seeds: Sequence[int]) -> list[Row]:
     """The rows of one entry: one for every config that its runs have, seeds aside."""
-    own = [run for run in runs if run.folder in scored or run.state != EVALUATED]
-    elsewhere = {run.seed: "evaluated on other clips" for run in runs if run not in own}
-    variants: dict[str, list[ReportedRun]] = {}
-    for run in own:
-        variants.setdefault(digest(run.variant), []).append(run)
-    configs = [members[0].variant for members in variants.values()]
-    keys = sorted({key for config in configs for key in config})
-    differing = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    variants: dict[str, list[ScoredRun]] = {}
+    for one in scored:
+        variants.setdefault(digest(one.run.variant), []).append(one)
     rows = []
-    for members in variants.values() or [[]]:
+    for members, (name, variant) in zip(
+        variants.values(), name_variants([members[0].run.variant for members in variants.values()]), strict=True
+    ):
         found: dict[int, ScoredRun] = {}
-        for run in members:
-            if run.folder not in scored:
-                continue
-            if run.seed in found:
+        for one in members:
+            if (seed := one.run.seed) in found:
                 raise CheckpointError(
-                    f"{found[run.seed].run.folder} and {run.folder} are both '{spec.experiment}' with seed {run.seed} "
+                    f"{found[seed].run.folder} and {one.run.folder} are both '{spec.experiment}' with seed {seed} "
                     "and the same config; they differ in what they started from, in their data or in the version of "
                     "sedcrnn",
                     "A row has one run per seed",
-                    f"Leave one out: leave_out=[{run.folder.name}]; or move it out of the folder of runs",
+                    f"Leave one out: leave_out=[{one.run.folder.name}]; or move it out of the folder of runs",
                 )
-            found[run.seed] = scored[run.folder]
-        states = elsewhere | {run.seed: run.state for run in members}
-        missing = {seed: states.get(seed, "no run") for seed in seeds if seed not in found}
-        variant = ", ".join(f"{key}={members[0].variant.get(key, 'absent')}" for key in differing)
-        rows.append(Row(spec, variant, dict(sorted(found.items())), missing))
+            found[seed] = one
+        missing = tuple(seed for seed in seeds if seed not in found)
+        rows.append(Row(spec, name, variant, dict(sorted(found.items())), missing))
     return sorted(rows, key=lambda row: row.variant)

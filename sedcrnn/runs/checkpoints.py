@@ -17,6 +17,7 @@ from sedcrnn.config.targets import build, check_names
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import CheckpointError
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.runs.files import atomic
 from sedcrnn.runs.records import CHECKPOINTS, differences, find_run, in_words, is_finished, read_record
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ LAST = Path(CHECKPOINTS) / "last.ckpt"  # for resuming
 SCHEMA_VERSION = 2
 
 SCHEMA_KEY, KIND_KEY = "sedcrnn_schema_version", "sedcrnn_network_kind"
+TEMPERATURES_KEY, NO_TEMPERATURES_KEY = "temperatures", "no_temperatures"  # added when the training has ended
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Checkpoint:
     Attributes:
         scenes: label order.
         locations: from which it has learnt, in this stage and in those before.
+        temperatures: of its heads, fitted on the validation fold (`evaluation.calibration`); empty without.
+        no_temperatures: why there are none; empty where there are.
     """
 
     path: Path
@@ -52,6 +56,8 @@ class Checkpoint:
     locations: frozenset[str]
     seed: int
     weights: dict[str, Tensor]
+    temperatures: dict[str, float]
+    no_temperatures: str
 
     @property
     def digest(self) -> str:
@@ -144,6 +150,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             scenes=tuple(described["scenes"]),
             locations=frozenset(described["locations"]),
             weights={name: value for attribute, _, name, value in parts if attribute == "network"},
+            temperatures=dict(content.get(TEMPERATURES_KEY, {})),
+            no_temperatures=content.get(NO_TEMPERATURES_KEY, "its training is not finished, or an earlier version's"),
             **{name: described[name] for name in ("network", "features", "data", "recipe", "seed")},
         )
     except (KeyError, TypeError, AttributeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
@@ -152,6 +160,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "It is a file that sedcrnn train wrote, whole",
             "Name another run, or train the stage again",
         ) from error
+
+
+def write_temperatures(path: Path, temperatures: Mapping[str, float], reason: str) -> None:
+    """Add the temperatures of the heads, or the reason that there are none, to a checkpoint file."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    with atomic(path) as temporary:
+        torch.save({**content, TEMPERATURES_KEY: dict(temperatures), NO_TEMPERATURES_KEY: reason}, temporary)
 
 
 def _check_schema(path: Path, content: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from sedcrnn.datasets.tau2021 import EVALUATION_FILES, Tau2021Evaluation
 from sedcrnn.datasets.window_dataset import WindowDataset, window_loader
 from sedcrnn.datasets.windows import ConsecutiveWindows
 from sedcrnn.errors import CheckpointError, SubmissionError, check_choice
+from sedcrnn.evaluation.calibration import scaled
 from sedcrnn.evaluation.predictions import predict
 from sedcrnn.features.extraction import extract_all
 from sedcrnn.features.store import FeatureStore
@@ -22,6 +23,7 @@ def submit(
     root: str,
     output: Path,
     head: str | None = None,
+    calibrated: bool = False,
     files: int = EVALUATION_FILES,
     batch_size: int = 32,
     extraction_workers: int = 2,
@@ -32,7 +34,7 @@ def submit(
     `sedcrnn submit`. Whatever can be refused is refused before the first clip is read.
 
     Raises:
-        CheckpointError: no checkpoint, or one of other scenes.
+        CheckpointError: no checkpoint, one of other scenes, or one without the temperature that is asked for.
         ConfigError: a head that the network does not have, or a device that is not there.
         DataError: the evaluation set is not complete.
         SubmissionError: there is such a table already.
@@ -54,12 +56,22 @@ def submit(
     made = {name: build(node, "feature", trusted=False) for name, node in checkpoint.features.items()}
     # Whatever training kept, frames that are predicted from are read from the store.
     features = {name: one if one.stored else replace(one, storage="raw") for name, one in made.items()}
+    if calibrated and head not in checkpoint.temperatures:
+        raise CheckpointError(
+            f"calibrated=true, and {checkpoint.path} has no temperature: {checkpoint.no_temperatures}",
+            "It is fitted on the validation fold at the end of a training",
+            "Train the stage again, or leave calibrated=false",
+        )
     clips = Tau2021Evaluation(root, files).clips(features.values())
     kept = FeatureStore(Path(store))
     # A clip without a prediction makes a submission invalid, so none may be skipped.
     extract_all(clips, list(features.values()), kept, extraction_workers, unreadable="stop")
     dataset = WindowDataset(clips, TAU_SCENES, features, kept)
     loader = window_loader(dataset, ConsecutiveWindows(dataset.steps, batch_size), 0)
-    probabilities = predict(network, loader, device).per_clip().log_probabilities[head].exp()
+    found = predict(network, loader, device)
+    if calibrated:
+        values = scaled(found.log_probabilities[head], checkpoint.temperatures[head])
+        found = replace(found, log_probabilities={head: values})
+    probabilities = found.per_clip().log_probabilities[head].exp()
     write_output(output, [clip.id for clip in clips], probabilities)
     check_output(output, files)

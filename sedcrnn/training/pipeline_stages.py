@@ -1,5 +1,6 @@
 """The stages in order, each from the ones before it; then the evaluation and the table."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -10,24 +11,29 @@ from hydra.core.hydra_config import HydraConfig
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.errors import ConfigError, check_choice
+from sedcrnn.errors import ConfigError, SedcrnnError, check_choice
+from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
 from sedcrnn.networks.execution import on_gpu
 from sedcrnn.progress import time_in_words
-from sedcrnn.reporting.run_grids import heads_grid, stages_grid
+from sedcrnn.reporting.collection import OWN_DATA
+from sedcrnn.reporting.conclusion import conclusion
+from sedcrnn.reporting.report_files import write_report
+from sedcrnn.reporting.run_grids import SINGLE, heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
 from sedcrnn.sweeps.ranks import count_processes, is_first_process
 from sedcrnn.training.init_from import PREVIOUS, load_encoders, network_class
+from sedcrnn.training.next_commands import next_commands
 from sedcrnn.training.stage import train
 from sedcrnn.training.time_left import TimeLeft
 
 log = logging.getLogger(__name__)
 
 # Overrides that are the pipeline's, not the stages'.
-_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "score", "note", "hydra")
+_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "score", "note", "page", "hydra")
 
 
 def run_stages(
@@ -38,6 +44,7 @@ def run_stages(
     robustness_of: Sequence[str],
     score: str | None,
     note: str,
+    page: Path | None,
 ) -> float | None:
     """Train and evaluate the stages for every seed, and print their table; arguments as in `PipelineConfig`. The mean
     over seeds of the best validation score of a stage; None in the other processes of a distributed run."""
@@ -67,8 +74,15 @@ def run_stages(
         log.info("\n%s", _table(table, kinds, results))
     if not results:
         return None
+    for result in results:
+        _warn_of_answers(kinds, result)
     last = list(stages)[-1]
-    log.info("Next: sedcrnn predict run=%s <files>, or sedcrnn report", results[-1][last].parents[2])
+    answer, config = results[-1][last], composed[-1][last]
+    log.info("\n%s", conclusion(answer))
+    name = json.loads(answer.read_text(encoding="utf-8"))["of"]["data"]["name"]
+    if page is not None:
+        page = _report(Path(config.runs), page)
+    log.info("\n%s", next_commands(answer.parents[2], page, name in OWN_DATA))
     return report_score(*(result[score or last].parents[2] for result in results))
 
 
@@ -140,6 +154,27 @@ def _kind(config: TrainConfig) -> str:
 def _device(config: TrainConfig) -> str:
     """Where it was trained, and what its frozen parts made of the clips is stored."""
     return "cuda" if on_gpu(config.trainer["accelerator"]) else "cpu"
+
+
+def _report(runs: Path, page: Path) -> Path | None:
+    """The page of all runs in a folder; what stands in its way is said, and takes nothing from the runs."""
+    try:
+        write_report(runs, None, None, [], False, page)
+    except SedcrnnError as error:
+        log.warning("The report was not written. %s", error)
+        return None
+    return page
+
+
+def _warn_of_answers(kinds: Mapping[str, str], result: Mapping[str, Path]) -> None:
+    """Warn of networks of several heads that others outdo: their own, or the networks of one modality before them."""
+    singles: dict[str, Path] = {}
+    for stage, metrics in result.items():
+        if kinds[stage] in SINGLE:
+            singles[kinds[stage]] = metrics
+        else:
+            for warning in answer_warnings(metrics, list(singles.values())):
+                log.warning(warning)
 
 
 def _table(table: str, kinds: Mapping[str, str], results: Sequence[Mapping[str, Path]]) -> str:

@@ -17,7 +17,7 @@ a hundredth of the paper's steps."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """The most epochs, and the optimiser steps of each."""
 
     epochs: int
@@ -29,10 +29,11 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
     def __str__(self) -> str:
-        return f"{self.steps:,} optimiser steps ({self.epochs:,} epoch{'s' * (self.epochs > 1)} of {self.steps_per_epoch:,})"
+        epochs = f"{self.epochs:,} epoch{'s' * (self.epochs > 1)}"
+        return f"{self.steps:,} optimiser steps ({epochs} of {self.steps_per_epoch:,})"
 
 
-def make_plan(config: TrainConfig, clips: int, processes: int) -> Plan:
+def make_plan(config: TrainConfig, clips: int, processes: int) -> TrainingPlan:
     """The plan for so many training clips, which so many processes share.
 
     Raises:
@@ -50,10 +51,10 @@ def make_plan(config: TrainConfig, clips: int, processes: int) -> Plan:
             "One of them says how long it is trained",
             "Give recipe.steps=<optimiser steps>, or trainer.max_epochs=<epochs>",
         )
-    return Plan(min(epochs), steps_per_epoch)
+    return TrainingPlan(min(epochs), steps_per_epoch)
 
 
-def warn_of_few_steps(config: TrainConfig, plan: Plan) -> None:
+def warn_of_few_steps(config: TrainConfig, plan: TrainingPlan) -> None:
     """Say so where a network has too few steps to learn from, unless that is what was asked for."""
     if plan.steps < FEW_STEPS and not _is_a_trial(config.trainer):
         more = "recipe.steps=1000 trainer.max_epochs=null gives it more"

@@ -20,7 +20,7 @@ from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.window_dataset import read_values, window_loader
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
 from sedcrnn.evaluation.metrics import log_losses, score
-from sedcrnn.evaluation.predictions import predict
+from sedcrnn.evaluation.predictions import Predictions, predict
 from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS
 from sedcrnn.features.audio_file import open_audio
 from sedcrnn.features.feature import STEPS_PER_SECOND
@@ -29,7 +29,7 @@ from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.video_track import aspect_ratio
 from sedcrnn.plotting.input_figure import FrameStrip, draw_inputs
 from sedcrnn.plotting.network_inputs import beginning, spectrogram_panels
-from sedcrnn.runs.checkpoints import BEST, read_checkpoint
+from sedcrnn.runs.checkpoints import BEST, Checkpoint, read_checkpoint
 
 # Of the table of class-wise scores.
 COLUMNS = ("head", "scene", ACCURACY, LOG_LOSS, "examples")
@@ -87,7 +87,10 @@ class Showcase:
 
 
 class ShowValidation(Callback):
-    """At the end of a training, shows the validation fold to every logger that has a `show`."""
+    """At the end of a training, shows the validation fold to every logger that has a `show`; `predictions` are then
+    those of the best checkpoint."""
+
+    predictions: Predictions | None = None
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Predict with the best checkpoint, on rank 0 alone."""
@@ -95,19 +98,24 @@ class ShowValidation(Callback):
         if not shows or not trainer.is_global_zero:
             return
         data: SceneDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        device = str(trainer.strategy.root_device)
-        showcase = make_showcase(Path(trainer.default_root_dir), data, trainer.current_epoch - 1, device)
+        checkpoint = read_checkpoint(Path(trainer.default_root_dir) / BEST)
+        self.predictions = predict_validation(checkpoint, data, str(trainer.strategy.root_device))
+        showcase = make_showcase(checkpoint, self.predictions, data, trainer.current_epoch - 1)
         for show in shows:
             show(showcase)
 
 
-def make_showcase(run: Path, data: SceneDataModule, epoch: int, device: str) -> Showcase:
-    """Predict all windows of the validation fold with the best checkpoint of a run, and choose the examples."""
+def predict_validation(checkpoint: Checkpoint, data: SceneDataModule, device: str) -> Predictions:
+    """What a checkpoint answers for all windows of the validation fold."""
     dataset = data.dataset("validation")
-    checkpoint = read_checkpoint(run / BEST)
-    network, scenes = checkpoint.build(), checkpoint.scenes
-    found = predict(network, window_loader(dataset, ConsecutiveWindows(dataset.steps, 32), num_workers=0), device)
-    answer = found.log_probabilities[network.head_names[-1]]
+    loader = window_loader(dataset, ConsecutiveWindows(dataset.steps, 32), num_workers=0)
+    return predict(checkpoint.build(), loader, device)
+
+
+def make_showcase(checkpoint: Checkpoint, found: Predictions, data: SceneDataModule, epoch: int) -> Showcase:
+    """Score what a checkpoint answers for the validation fold, and choose the examples."""
+    scenes = checkpoint.scenes
+    answer = list(found.log_probabilities.values())[-1]
     predicted = answer.argmax(-1).tolist()
     examples = []
     for index in _extremes(log_losses(answer, found.scene), found.scene):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
@@ -33,9 +33,10 @@ from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
-from sedcrnn.training.plan import Plan, make_plan, warn_of_few_steps
+from sedcrnn.training.plan import TrainingPlan, make_plan, warn_of_few_steps
 from sedcrnn.training.showcase import ShowValidation
 from sedcrnn.training.stage_bar import StageBar
+from sedcrnn.training.temperatures import keep_temperatures
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
 
 
 def _try_out(
-    config: TrainConfig, plan: Plan, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]
+    config: TrainConfig, plan: TrainingPlan, module: SceneModule, datamodule: SceneDataModule, callbacks: list[Callback]
 ) -> None:
     """Run a few batches of each fold, and keep nothing."""
     node = {**config.trainer, "max_epochs": plan.epochs}
@@ -146,7 +147,7 @@ def _try_out(
 
 def _fit(
     run: Run,
-    plan: Plan,
+    plan: TrainingPlan,
     module: SceneModule,
     datamodule: SceneDataModule,
     selection: dict[str, object],
@@ -160,8 +161,9 @@ def _fit(
     limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
-    early_stopping = EarlyStopping(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
-    watching = [early_stopping, best, last, ShowValidation(), stopwatch := Stopwatch(), *limits, *callbacks]
+    early_stopping = StopEarly(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
+    showing = ShowValidation()
+    watching = [early_stopping, best, last, showing, stopwatch := Stopwatch(), *limits, *callbacks]
     loggers = make_loggers(config.logger, run.folder, plan.epochs)
     trainer: Trainer = build(node, "trainer", callbacks=watching, logger=loggers, default_root_dir=str(run.folder))
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
@@ -170,7 +172,7 @@ def _fit(
     trained = module.is_trained
     doing = ("resuming" if resume else "training") if trained else "nothing to train; scoring the network as it is"
     log.info("%s: %s in %s%s", config.name, doing, run.folder, f": {plan}" if trained else "")
-    _fit_or_validate(trainer, module, datamodule, resume)
+    data = _fit_or_validate(trainer, module, datamodule, resume)
     if not trained:
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
     scores = best.best if trained else {**validation_scores(trainer), EPOCH: 0}
@@ -185,6 +187,9 @@ def _fit(
         )
     for file in run.folder.glob("*profile*"):
         log.info("%s: where the time went is in %s", config.name, file)
+    kept = {}
+    if trainer.is_global_zero:  # the others wait below
+        kept = keep_temperatures(run, data, showing.predictions, str(trainer.strategy.root_device))
     run.finish(
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
@@ -192,6 +197,7 @@ def _fit(
         clips={fold: len(getattr(datamodule.folds, fold)) for fold in ("train", "validation", "test")},
         best={**scores, "checkpoint": str(BEST)},
         selection_check=selection,
+        **kept,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:
@@ -229,6 +235,14 @@ class TimeLimit(Timer):
     def state_dict(self) -> dict[str, Any]:
         """Nothing to go on with."""
         return {}
+
+
+class StopEarly(EarlyStopping):
+    """Ends a training of which the validation loss stays; one that was killed after that ends as it is."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's own would train one more epoch."""
+        trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
 
 
 def _check_without_data(config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]) -> None:

@@ -120,6 +120,7 @@ def test_the_stages_have_the_papers_recipe(
     "node",
     [
         composed("experiment=audio").model["network"],
+        composed("experiment=audio_encoder").model["network"],
         composed("experiment=visual").model["network"],
         composed("experiment=fusion").model["network"],
         *(composed("experiment=audio").features.spectrogram, composed("experiment=audio").features.frames),
@@ -145,6 +146,7 @@ def test_what_the_configs_choose_is_what_the_classes_do_by_default(node: dict[st
     "target",
     [
         "sedcrnn.networks.audio.AudioNetwork",
+        "sedcrnn.networks.audio_encoder.AudioEncoderNetwork",
         "sedcrnn.networks.visual.VisualNetwork",
         "sedcrnn.networks.fusion.FusionNetwork",
         "sedcrnn.features.frames.Frames",

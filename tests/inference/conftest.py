@@ -21,6 +21,7 @@ from sedcrnn.training.init_from import complete_network
 
 NETWORKS = {
     "audio": ["model.network.filters=[4,4,8]"],
+    "audio_encoder": ["model.network.backbone=test_vit", "model.network.image_width=80"],
     "visual": ["model.network.backbone=test_resnet", "model.network.hidden=4", "model.network.normalisation=imagenet"],
     "fusion": ["model.network.hidden=4"],
 }
@@ -51,7 +52,7 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         file.parent.mkdir(parents=True)
         state = {f"network.{name}": values for name, values in network.state_dict().items()}
         described |= {"recipe": asdict(config.recipe), "locations": [], "seed": 0}
-        schema = {SCHEMA_KEY: SCHEMA_VERSION, KIND_KEY: kind}
+        schema = {SCHEMA_KEY: SCHEMA_VERSION, KIND_KEY: network.kind}
         torch.save({"hyper_parameters": described, "state_dict": state, **schema}, file)
         return runs / kind
 

@@ -36,6 +36,16 @@ def test_files_are_taken_as_they_are_named(tmp_path):
     assert [(media.name, media.audio) for media in find_media(names)] == [(name, Path(name)) for name in names]
 
 
+def test_audio_of_another_file_goes_with_one_clip(tmp_path):
+    touch(tmp_path, "a.mp4", "far/a.wav")
+    video, audio = str(tmp_path / "a.mp4"), str(tmp_path / "far/a.wav")
+    assert find_media([video], audio) == [Media(video, Path(video), Path(audio))]
+    with pytest.raises(ConfigError, match=r"a\.wav is one file, for 2 to predict.*Give one file"):
+        find_media([video, audio], audio)
+    with pytest.raises(DataError, match=r"There is no file 'gone\.wav'"):
+        find_media([video], "gone.wav")
+
+
 def test_nothing_to_predict_is_refused(tmp_path):
     touch(tmp_path, "notes.txt")
     with pytest.raises(DataError, match="holds no media files"):

@@ -78,6 +78,17 @@ def test_the_command_exports_a_part_alone(make_checkpoint, write_media, tmp_path
     np.testing.assert_allclose(found.probabilities["audio"], expected.probabilities["audio"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_an_audio_encoder_predicts_from_its_checkpoint_and_from_onnx_alike(make_checkpoint, write_media, tmp_path):
+    run, output = make_checkpoint("audio_encoder"), tmp_path / "encoder.onnx"
+    assert max(export(str(run), str(output)).values()) < 1e-5
+    path = write_media(tmp_path / "a.mp4", 0, 3)
+    found, expected = sedcrnn.load(output).predict(path), sedcrnn.load(run).predict(path)
+    assert (found.head, found.tracks) == (expected.head, expected.tracks) == ("audio", {"audio": 3})
+    np.testing.assert_allclose(found.probabilities["audio"], expected.probabilities["audio"], rtol=0, atol=1e-4)
+    assert np.ptp(found.probabilities["audio"], axis=1).max() > 0.01
+
+
 def test_a_file_that_answers_otherwise_is_not_written(make_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr("sedcrnn.inference.onnx_export.write_onnx", lambda *_, **__: None)
     monkeypatch.setattr("sedcrnn.inference.onnx_export.OnnxModel", Wrong)

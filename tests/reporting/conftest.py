@@ -121,6 +121,9 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
             **record,
         }
         (run / "record.json").write_text(json.dumps(about))
+        curves = [f"{fold}/{name}" for fold in ("train", "validation") for name in ("macro_log_loss", "macro_accuracy")]
+        rows = ["epoch," + ",".join(curves), "0,2.0,0.25,2.5,0.25", "1,1.0,0.75,1.5,0.5"]
+        (run / "metrics.csv").write_text("\n".join(rows))
         if windows is None:
             return run
         (run / "evaluation" / "latency.json").write_text(

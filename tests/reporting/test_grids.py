@@ -9,6 +9,7 @@ from sedcrnn.reporting import table_grids
 from sedcrnn.reporting.grids import Grid, spread_text
 from sedcrnn.reporting.page import ENVIRONMENT
 from sedcrnn.reporting.table_grids import comparison_grid, cost_grid, results_grid, robustness_grid
+from sedcrnn.reporting.tables import RowSpec, TableSpec
 from tests.reporting.conftest import AUDIO, LATE, SCENES
 
 
@@ -24,6 +25,17 @@ def test_comparisons_to_the_digit(runs, tables_of):
     assert visual[:2] == ("Visual", "1")
     assert visual[-1] == "1.000\n0:1"
     assert "Holm-corrected over the 2 comparisons" in grid.notes[-1]
+
+
+@pytest.mark.parametrize(("rows", "told"), [(25, False), (26, True)])
+def test_a_table_with_too_many_comparisons_says_that_no_p_can_be_small(rows, told, write_run, tables_of, tmp_path):
+    write_run("fusion", 0, LATE)
+    write_run("audio", 0, AUDIO)
+    more = [RowSpec("audio", f"Audio {number}") for number in range(rows)]
+    spec = TableSpec("Many", [RowSpec("fusion", "Fusion"), *more], reference="fusion")
+    (table, *_) = tables_of(tmp_path / "runs", [spec])
+    notes = " ".join(comparison_grid(table).notes)
+    assert ("the smallest p of the bootstrap is 2/1,001, and 0.052 after Holm's correction over 26" in notes) is told
 
 
 def test_cost_is_that_of_the_answer_and_says_where_it_was_measured(runs, tables_of):

@@ -7,10 +7,11 @@ import pytest
 
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.reporting.collection import collect
-from sedcrnn.reporting.page import find_warnings
+from sedcrnn.reporting.naming import name_variants
+from sedcrnn.reporting.page import describe_data, find_warnings
 from sedcrnn.reporting.table_grids import calibration_grid, cost_grid, gain_grid, results_grid
 from sedcrnn.reporting.tables import RowSpec, TableSpec, read_tables
-from tests.reporting.conftest import AUDIO, AUDIO_AGAIN, LATE, VISUAL, score
+from tests.reporting.conftest import AUDIO, AUDIO_AGAIN, LATE, SPECS, VISUAL, score
 
 
 def cells(grid, label: str) -> list[str]:
@@ -40,36 +41,39 @@ def test_scores_are_those_of_the_plainest_means(runs, tables_of):
 def test_missing_seeds_show_as_missing_and_n_is_told(runs, tables_of):
     (table,) = tables_of(runs, seeds=[0, 1, 2])
     grid = results_grid(table)
-    assert cells(grid, "Visual")[0] == "1 of 3\nunfinished: 1\nno run: 2"
-    assert cells(grid, "Audio")[0] == "2 of 3\nno run: 2"
+    assert cells(grid, "Visual")[0] == "1 of 3\nmissing: 1, 2"
+    assert cells(grid, "Audio")[0] == "2 of 3\nmissing: 2"
     assert cells(grid, "Visual")[1].startswith("62.5\n")  # one seed: no spread
     assert cells(grid, "Audio")[1].startswith("68.8 ± 8.8\n")  # 62.5 and 75.0
     assert cells(gain_grid(table), "Fusion") == ["+25.0", "missing", "missing", "+25.0", "1"]
-    assert "Seeds are missing in: Networks (3 of 3 rows)." in find_warnings([], [table])
+    assert "Seeds are missing in: Networks (3 of 3 rows)." in find_warnings([table])
 
 
-def test_a_listed_row_without_runs_is_missing(write_run, tables_of, tmp_path):
+def test_rows_are_evaluated_runs_and_nothing_else_asks_for_seeds(write_run, tables_of, tmp_path):
     write_run("audio", 0, AUDIO)
+    write_run("audio", 1, None)
+    write_run("visual", 2, None, status="running", config={"recipe": {"mixup_alpha": 0.0}})
+    write_run("fusion", 3, LATE)
+    old = write_run("audio", 4, AUDIO) / "evaluation" / "test" / "metrics.json"
+    told = json.loads(old.read_text())
+    old.write_text(json.dumps({**told, "of": {**told["of"], "schema_version": 3}}))
     (table,) = tables_of(tmp_path / "runs")
-    assert cells(results_grid(table), "Fusion") == ["0 of 1\nno run: 0", *4 * ["missing"]]
+    assert [(row.label, list(row.runs), row.missing) for row in table.rows] == [
+        ("Audio", [0], ()),
+        ("Fusion", [3], ()),
+    ]
+    assert [row[1] for row in results_grid(table).rows] == ["1", "1"]
+    assert find_warnings([table]) == []
+    assert {run.folder.name: run.state for run in collect(tmp_path / "runs") if run.state != "evaluated"} == {
+        "audio-s1-abcd": "not evaluated on the test fold",
+        "audio-s4-abcd": "evaluated by another version; evaluate it again",
+        "visual-s2-abcd": "unfinished",
+    }
 
 
 def test_only_seeds_that_are_asked_for_are_averaged(runs, tables_of):
     (table,) = tables_of(runs, seeds=[1])
-    assert [list(row.runs) for row in table.rows] == [[1], [], [1]]
-
-
-def test_runs_that_are_not_evaluated_or_by_another_version_are_missing(write_run, tables_of, tmp_path):
-    write_run("audio", 0, AUDIO)
-    write_run("audio", 1, None)
-    old = write_run("audio", 2, AUDIO) / "evaluation" / "test" / "metrics.json"
-    told = json.loads(old.read_text())
-    old.write_text(json.dumps({**told, "of": {**told["of"], "schema_version": 3}}))
-    (table,) = tables_of(tmp_path / "runs")
-    assert table.rows[0].missing == {
-        1: "not evaluated on the test fold",
-        2: "evaluated by another version; evaluate it again",
-    }
+    assert [(row.label, list(row.runs)) for row in table.rows] == [("Audio", [1]), ("Fusion", [1])]
 
 
 def test_other_configs_are_rows_of_their_own_named_by_what_differs(write_run, tables_of, tmp_path):
@@ -77,8 +81,8 @@ def test_other_configs_are_rows_of_their_own_named_by_what_differs(write_run, ta
     write_run("audio", 0, VISUAL, "audio-s0-other", config={"recipe": {"mixup_alpha": 0.0}})
     (table,) = tables_of(tmp_path / "runs")
     assert [(row.label, list(row.runs)) for row in table.rows][:2] == [
-        ("Audio [recipe.mixup_alpha=0.0]", [0]),
-        ("Audio [recipe.mixup_alpha=0.4]", [0]),
+        ("Audio [mixup_alpha=0.0]", [0]),
+        ("Audio [mixup_alpha=0.4]", [0]),
     ]
     assert table.rows[0].variant == "recipe.mixup_alpha=0.0"
 
@@ -96,7 +100,7 @@ def test_an_unfinished_run_beside_an_evaluated_one_changes_nothing(write_run, ta
     write_run("audio", 0, AUDIO)
     write_run("audio", 0, None, "audio-s0-later", status="running")
     (table,) = tables_of(tmp_path / "runs")
-    assert (list(table.rows[0].runs), table.rows[0].missing) == ([0], {})
+    assert (list(table.rows[0].runs), table.rows[0].missing) == ([0], ())
 
 
 def test_other_data_or_another_protocol_is_another_table(write_run, tables_of, tmp_path):
@@ -105,14 +109,14 @@ def test_other_data_or_another_protocol_is_another_table(write_run, tables_of, t
     write_run("fusion", 0, LATE, config={"data": authors})
     tables = tables_of(tmp_path / "runs")
     assert [table.title for table in tables] == [
-        "Networks (1 of 2: toys, location_disjoint)",
-        "Networks (2 of 2: toys, test_fold_as_the_authors_did)",
+        "Networks, toys, location disjoint",
+        "Networks, toys, test fold as the authors did",
     ]
     (selected,) = [table for table in tables if table.data["selection"] != "location_disjoint"]
     grid = calibration_grid(selected)
-    assert cells(grid, "Fusion")[0] == "-\nn = 0"
+    assert cells(grid, "Fusion")[0] == "-\nn = 0"  # of one run
     assert "Fusion, seed 0: its validation fold is the test fold" in grid.notes[-1]
-    assert any("selected on the test fold" in line and "fusion-s0-abcd" in line for line in find_warnings([], tables))
+    assert any("selected on the test fold" in line and "fusion-s0-abcd" in line for line in find_warnings(tables))
 
 
 def test_another_fold_is_another_table(write_run, tables_of, tmp_path):
@@ -120,9 +124,8 @@ def test_another_fold_is_another_table(write_run, tables_of, tmp_path):
     moved = write_run("fusion", 0, LATE) / "evaluation" / "test" / "predictions.csv"
     moved.write_text(moved.read_text().replace("rome-2", "rome-3"))
     tables = tables_of(tmp_path / "runs")
-    assert sorted([row.label for row in table.rows if row.runs] for table in tables) == [["Audio"], ["Fusion"]]
-    (audio,) = [table for table in tables if table.rows[0].runs]
-    assert [row.missing for row in audio.rows] == [{}, {0: "no run"}, {0: "evaluated on other clips"}]
+    assert sorted([row.label for row in table.rows] for table in tables) == [["Audio"], ["Fusion"]]
+    assert [table.title[:-1] for table in tables] == 2 * ["Networks, toys, location disjoint, 4 test clips, "]
 
 
 def test_experiments_that_no_table_lists_have_a_table_of_their_own(write_run, tables_of, tmp_path):
@@ -174,19 +177,18 @@ def test_warnings_name_commits_changes_and_versions(write_run, tables_of, tmp_pa
     write_run("audio", 1, AUDIO, git_commit="fedcba9876543210-dirty", versions={"torch": "2.12.0"})
     write_run("audio", 2, AUDIO, git_commit=None)
     write_run("audio", 3, None, status="running")
-    runs = collect(tmp_path / "runs")
-    told = "\n".join(find_warnings(runs, tables_of(tmp_path / "runs")))
+    told = "\n".join(find_warnings(tables_of(tmp_path / "runs")))
     assert "different commits: 0123456789, None, fedcba9876-dirty." in told
     assert "Files differed from the commit when these were trained: audio-s1-abcd." in told
     assert "outside a git checkout, so the commit is not known: audio-s2-abcd." in told
     assert "different versions of torch: 2.12.0, 2.13.0." in told
-    assert "Runs without scores: audio-s3-abcd." in told
+    assert "audio-s3" not in told
 
 
 def test_runs_of_one_commit_and_whole_seeds_need_no_warning(write_run, tables_of, tmp_path):
     for kind, windows in (("audio", AUDIO), ("visual", VISUAL), ("fusion", LATE)):
         write_run(kind, 0, windows)
-    assert find_warnings(collect(tmp_path / "runs"), tables_of(tmp_path / "runs")) == []
+    assert find_warnings(tables_of(tmp_path / "runs")) == []
 
 
 @pytest.mark.parametrize(
@@ -216,3 +218,43 @@ def test_mistakes_in_tables_yaml_are_errors_that_name_them(text, expected, tmp_p
 def test_a_missing_tables_yaml_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="tables=<file>"):
         read_tables(tmp_path / "tables.yaml")
+
+
+def test_own_recordings_go_by_the_name_of_their_folder(write_run, tables_of, tmp_path):
+    own = {"data": {"name": "folder", "digest": "d"}, "init_from": {}}
+    data = {"source": {"_target_": "Folder"}, "selection": "location_disjoint", "root": str(tmp_path / "my kitchen")}
+    write_run("audio", 0, AUDIO, "audio-s0-own", config={"data": data}, inputs=own, metrics=None)
+    write_run("audio", 0, AUDIO)
+    tables = tables_of(tmp_path / "runs")
+    assert sorted(table.title for table in tables) == ["Networks", "my kitchen"]
+    (found,) = [table for table in tables if table.title != "Networks"]
+    assert describe_data(found).startswith("Data: my kitchen, test fold")
+    twice = tables_of(tmp_path / "runs", [*SPECS, TableSpec("Choices", [RowSpec("audio", "Audio")])])
+    assert sorted(table.title for table in twice) == [
+        "Choices",
+        "Networks",
+        "my kitchen: Choices",
+        "my kitchen: Networks",
+    ]
+
+
+def test_names_are_short_and_distinguish():
+    plain = {"a.b.lr": "0.1", "a.b.size": "8", "init_from.encoder": "/far/away/vgg16.safetensors", "same": "1"}
+    other = {**plain, "a.b.lr": "0.2", "a.b.size": "16"}
+    third = {**other, "a.b.early._target_": "my.fusion.Gated", "init_from.encoder": "/far/off/resnet.safetensors"}
+    assert [name for name, _ in name_variants([plain])] == [""]
+    assert name_variants([plain, other]) == [
+        ("lr=0.1", "a.b.lr=0.1, a.b.size=8"),
+        ("lr=0.2", "a.b.lr=0.2, a.b.size=16"),
+    ]
+    names = [name for name, _ in name_variants([plain, other, third])]
+    assert names == [
+        "lr=0.1, encoder=vgg16.safetensors",
+        "lr=0.2, encoder=vgg16.safetensors",
+        "lr=0.2, encoder=resnet.safetensors",
+    ]
+    gated = {**plain, "a.b.early._target_": "my.fusion.Gated"}
+    assert [name for name, _ in name_variants([plain, gated])] == ["early=absent", "early=Gated"]
+    # Ends of paths that are alike do not distinguish.
+    moved = {**plain, "init_from.encoder": "/other/vgg16.safetensors"}
+    assert name_variants([plain, moved])[1][0] == "init_from.encoder=/other/vgg16.safetensors"

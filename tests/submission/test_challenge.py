@@ -15,7 +15,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.errors import CheckpointError, ClipError, ConfigError, DataError, SubmissionError
-from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.runs.checkpoints import BEST, load_checkpoint
 from sedcrnn.submission import challenge
 from sedcrnn.submission.challenge import submit
 from sedcrnn.training.stage import train
@@ -171,11 +171,24 @@ def test_what_cannot_be_submitted_is_refused_and_leaves_nothing(
         submit(**{**plain, "root": str(broken)})
     assert not output.parent.exists()
 
+    # Nothing is calibrated without a temperature.
+    content = torch.load(audio_run / BEST, weights_only=True)
+    content.pop("temperatures")
+    torch.save(content, tmp_path / "earlier.ckpt")
+    with pytest.raises(CheckpointError, match=r"calibrated=true, and .*earlier\.ckpt has no temperature"):
+        submit(**{**plain, "run": str(tmp_path / "earlier.ckpt"), "calibrated": True})
+
     # A system of the audio alone asks for no video.
     shutil.rmtree(broken / "video")
     shutil.copy(evaluation_set / "audio" / "7.wav", broken / "audio" / "7.wav")
     submit(**{**plain, "root": str(broken)})
     assert len(read_table(output)) == FILES
+    raw, output = probabilities(read_table(output)), output.with_name("calibrated.csv")
+    submit(**{**plain, "output": output, "calibrated": True})
+    powers = raw.double() ** (1 / load_checkpoint(str(audio_run)).temperatures["audio"])
+    expected = powers / powers.sum(1, keepdim=True)
+    torch.testing.assert_close(probabilities(read_table(output)).double(), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(raw.double(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(

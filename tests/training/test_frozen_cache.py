@@ -10,6 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sedcrnn.config.checking import checked
+from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.window_dataset import EncodedDataset, WindowDataset
 from sedcrnn.datasets.windows import Window
@@ -17,12 +19,14 @@ from sedcrnn.errors import ConfigError
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.features.feature import Stored
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.audio import AudioNetwork
+from sedcrnn.networks.audio_encoder import SpectrogramEncoder
 from sedcrnn.networks.backbones import FrameEncoder
 from sedcrnn.networks.visual import VisualNetwork
 from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.training.frozen_cache import EncodedFeature, FrozenEncoder, check_cacheable
-from sedcrnn.training.modules import FusionModule, SceneModule, VisualModule
+from sedcrnn.training.modules import AudioModule, FusionModule, SceneModule, VisualModule
 from sedcrnn.training.stage import make_datamodule, train
 
 Stage = Callable[..., TrainConfig]
@@ -36,7 +40,19 @@ VISUAL = {
     "hidden": 4,
 }
 FUSION = {"_target_": "sedcrnn.networks.fusion.FusionNetwork", "audio": AUDIO, "visual": VISUAL, "hidden": 4}
-KINDS = {"visual": (VisualModule, VISUAL, ["encoder"]), "fusion": (FusionModule, FUSION, ["audio", "visual"])}
+ENCODER = {
+    "_target_": "sedcrnn.networks.audio_encoder.AudioEncoderNetwork",
+    "scenes": 3,
+    "backbone": "test_resnet",
+    "dropout": 0.3,
+}
+KINDS = {
+    "audio": (AudioModule, AUDIO, ["blocks"]),
+    "audio_encoder": (AudioModule, ENCODER, ["encoder"]),
+    "visual": (VisualModule, VISUAL, ["encoder"]),
+    "fusion": (FusionModule, FUSION, ["audio", "visual"]),
+    "fusion_encoder": (FusionModule, {**FUSION, "audio": ENCODER}, ["audio", "visual"]),
+}
 
 
 @pytest.fixture(params=list(KINDS))
@@ -84,7 +100,7 @@ def test_values_are_packed_once_however_a_seed_divides_the_training_fold(stage: 
 def make_module(kind: str, stage: Stage) -> SceneModule:
     module, node, frozen = KINDS[kind]
     torch.manual_seed(0)
-    recipe = vars(stage(kind).recipe) | {"frozen": frozen, "l2": {}}
+    recipe = vars(stage(kind.split("_")[0]).recipe) | {"frozen": frozen, "l2": {}, "mixup_alpha": 0.0}
     made = module(node, recipe, ["beach", "bus", "park"], {}, {}, [], seed=0)
     for norm in (part for part in made.network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
         torch.nn.init.normal_(norm.running_mean, std=0.3)  # statistics that tell evaluation mode from training mode
@@ -96,7 +112,7 @@ def datasets(
     kind: str, own_stage: Stage, stage: Stage, own_root: Path
 ) -> tuple[SceneModule, WindowDataset, EncodedDataset]:
     """A network, and clips of one to seven seconds as their features and as what its frozen part makes of them."""
-    config = own_stage(kind, "data=folder", f"data.root={own_root}")
+    config = own_stage(kind.split("_")[0], "data=folder", f"data.root={own_root}")
     data = make_datamodule(config)
     data.prepare_data()
     data.setup()
@@ -192,17 +208,23 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many frames and windows of spectrograms encoders have run on."""
     seen: Counter[str] = Counter()
     encode_frames, encode_windows = FrameEncoder.forward, AudioNetwork.embed
+    encode_images = SpectrogramEncoder.forward
 
     def frames_counted(self: FrameEncoder, frames: torch.Tensor) -> torch.Tensor:
-        seen["frames"] += frames.shape[0] * frames.shape[1]
+        seen["frames"] += 0 if frames.is_meta else frames.shape[0] * frames.shape[1]  # meta: to see whether they fit
         return encode_frames(self, frames)
 
     def windows_counted(self: AudioNetwork, spectrogram: torch.Tensor) -> torch.Tensor:
-        seen["windows"] += len(spectrogram)
+        seen["windows"] += 0 if spectrogram.is_meta else len(spectrogram)
         return encode_windows(self, spectrogram)
+
+    def images_counted(self: SpectrogramEncoder, spectrogram: torch.Tensor) -> torch.Tensor:
+        seen["images"] += 0 if spectrogram.is_meta else len(spectrogram)
+        return encode_images(self, spectrogram)
 
     monkeypatch.setattr(FrameEncoder, "forward", frames_counted)
     monkeypatch.setattr(AudioNetwork, "embed", windows_counted)
+    monkeypatch.setattr(SpectrogramEncoder, "forward", images_counted)
     return seen
 
 
@@ -250,6 +272,23 @@ def test_a_new_visual_network_leaves_what_was_made_of_the_audio_and_the_frames(
 
 
 @pytest.mark.slow
+def test_a_window_is_encoded_once_for_all_stages_on_the_same_audio_encoder(
+    stage: Stage, small: list[str], fusion_parts: dict[str, Path], embedded: Counter[str], tmp_path: Path
+) -> None:
+    store = f"store={tmp_path / 'store'}"
+    every = ["experiment=audio_encoder_frozen", *small, "model.network.backbone=test_resnet", store]
+    every += ["init_from.encoder=random", "trainer.max_epochs=2"]
+    frozen: TrainConfig = checked(compose("train", every))
+    run = train(frozen)
+    assert embedded == {"images": 12 * 6}  # twelve clips of two seconds with six windows each
+    starts = [f"init_from.audio={run}", f"init_from.visual={fusion_parts['visual']}", "trainer.max_epochs=1", store]
+    train(stage("fusion", *starts))
+    assert embedded["images"] == 12 * 6
+    plain: TrainConfig = checked(compose("train", [*every, "recipe.cache_frozen=false"]))
+    torch.testing.assert_close(metrics(train(plain)), metrics(run), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
 def test_frozen_parts_compute_in_float32_in_any_precision_of_the_stage(
     stage: Stage,
@@ -285,6 +324,28 @@ def test_what_is_kept_is_keyed_by_weights_config_and_kind_of_device(stage: Stage
     assert {name for name in first if keys(FUSION)[name] != first[name]} == {"audio", "audio_steps"}
 
 
+def test_steps_of_an_audio_encoder_are_shared_by_all_that_differ_in_their_heads_alone(stage: Stage) -> None:
+    data = make_datamodule(stage("fusion"))
+    fusion = make_module("fusion_encoder", stage).network
+    whole = {**FUSION, "audio": ENCODER}
+
+    def keys(network: SceneNetwork, node: dict[str, object]) -> dict[str, str]:
+        kept = FrozenEncoder(network, node, data.features).kept
+        return {name: str(each.parameters()) for name, each in kept.items()}
+
+    first, alone = keys(fusion, whole), keys(fusion.audio, ENCODER)
+    assert alone == {"audio_steps": first["audio_steps"]}
+    assert keys(fusion.audio, {**ENCODER, "dropout": 0.1}) == alone
+    assert keys(fusion.audio, {**ENCODER, "image_width": 192}) != alone
+    with torch.no_grad():
+        fusion.audio.dense.bias += 1
+    assert {name for name, key in keys(fusion, whole).items() if key != first[name]} == {"audio"}
+    with torch.no_grad():
+        fusion.audio.encoder.backbone.bn1.running_mean += 1
+    assert {name for name, key in keys(fusion, whole).items() if key != first[name]} == {"audio", "audio_steps"}
+    assert keys(fusion.audio, ENCODER) != alone
+
+
 @pytest.mark.parametrize(
     ("kind", "override", "reason"),
     [
@@ -309,6 +370,12 @@ def test_an_augmentation_of_what_the_stage_does_not_take_is_no_reason(stage: Sta
     check_cacheable(config.recipe, VisualNetwork)
 
 
-def test_a_network_without_parts_that_encode_has_nothing_to_keep(stage: Stage) -> None:
-    with pytest.raises(ConfigError, match="AudioNetwork has no part"):
-        check_cacheable(stage("audio").recipe, AudioNetwork)
+class OwnNetwork(SceneNetwork):
+    kind, inputs, head_names = "own", ("spectrogram", "frames"), ("own",)
+
+
+def test_networks_of_ones_own_are_refused_where_nothing_can_be_kept(stage: Stage) -> None:
+    with pytest.raises(ConfigError, match="OwnNetwork has no part"):
+        check_cacheable(stage("fusion").recipe, OwnNetwork)
+    with pytest.raises(ConfigError, match="OwnNetwork takes spectrogram and frames, and of networks of your own only"):
+        check_cacheable(stage("fusion").recipe, type("OwnNetwork", (OwnNetwork,), {"encoding_parts": ("audio",)}))

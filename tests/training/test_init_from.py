@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 
 from sedcrnn import pipeline
 from sedcrnn.config.checking import checked
-from sedcrnn.config.composition import compose
+from sedcrnn.config.composition import choices, compose
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks.backbones import build_backbone
@@ -69,6 +70,50 @@ def test_a_fusion_network_that_is_new_takes_them_too(stage: Stage, tmp_path: Pat
     config.init_from.encoder = str(file)
     kept = load_checkpoint(str(train(config))).build().get_submodule("visual.encoder.backbone").state_dict()
     assert all(torch.equal(kept[name], value) for name, value in load_encoder_weights(file).weights.items())
+
+
+def test_published_is_one_key_for_every_new_encoder_and_a_file_is_for_those_whose_backbone_it_holds(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a fusion network whose audio network has a backbone too, and no normalisation."""
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path / "weights" / "test_resnet-places365.safetensors")
+    state = build_backbone("test_vit").state_dict()
+    vit = EncoderWeights("test_vit", "places365_torch", "imagenet", "CC BY", "vit.pth", "0" * 32, state)
+    vit.save(tmp_path / "weights" / "test_vit-places365.safetensors")
+    config = stage("fusion", "init_from.audio=null", "init_from.visual=null", "init_from.encoder=published")
+    visual = stage("visual").model["network"]
+    audio = {"_target_": visual["_target_"], "backbone": "test_vit"}
+    config.model["network"] |= {"audio": audio, "visual": visual}
+    found = load_encoders(config)
+    assert {path: weights.backbone for path, weights in found.items()} == {
+        "audio.encoder": "test_vit",
+        "visual.encoder": "test_resnet",
+    }
+    config.init_from.encoder = str(file)
+    with pytest.raises(ConfigError, match=r"recipe\.frozen=\['audio'\] keeps the encoder 'audio\.encoder' as it is"):
+        load_encoders(config)
+    config.recipe.frozen = ["visual"]
+    assert load_encoders(config).keys() == {"visual.encoder"}
+    config.init_from.audio = "a run"
+    config.init_from.encoder = "published"
+    assert load_encoders(config).keys() == {"visual.encoder"}
+
+
+def test_every_visual_preset_asks_for_its_own_weights_by_the_experiments_own_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for preset in choices("network"):
+        if preset.startswith("visual"):
+            config = checked(compose("train", ["experiment=visual", f"model={preset}"]))
+            backbone = config.model["network"]["backbone"]
+            if preset == "visual_lite":
+                assert load_encoders(config)["encoder"].are_of(backbone)
+            else:
+                with pytest.raises(WeightsError, match=f"published weights of '{backbone}' are not on this machine"):
+                    load_encoders(config)
 
 
 def test_a_frozen_encoder_with_random_weights_is_refused_unless_said(stage: Stage) -> None:

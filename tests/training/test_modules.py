@@ -201,8 +201,7 @@ def test_modality_dropout_acts_in_training_alone(batch: dict[str, torch.Tensor])
         ),
         (VisualModule, VISUAL, {"modality_dropout": 0.1}, r"modality_dropout=0\.1 is given to a VisualModule"),
         (VisualModule, VISUAL, {"head_weights": {"visual": 0.5}}, r"head_weights=.* is given to a VisualModule"),
-        (AudioModule, AUDIO, {"gradient_checkpointing": True}, "gradient_checkpointing=True is given to a AudioModule"),
-        (AudioModule, AUDIO, {"cache_frozen": True}, "cache_frozen=True is given to a AudioModule"),
+        (SceneModule, AUDIO, {"gradient_checkpointing": True}, "gradient_checkpointing=True is given to a SceneModule"),
         (AudioModule, VISUAL, {}, "its VisualNetwork takes frames. It trains networks that take spectrogram"),
         (
             FusionModule,

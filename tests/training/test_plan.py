@@ -10,7 +10,7 @@ from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError
-from sedcrnn.training.plan import Plan, make_plan
+from sedcrnn.training.plan import TrainingPlan, make_plan
 from sedcrnn.training.stage import train
 
 Stage = Callable[..., TrainConfig]
@@ -20,22 +20,22 @@ Stage = Callable[..., TrainConfig]
     ("overrides", "clips", "processes", "expected"),
     [
         # the paper's way
-        ("trainer.max_epochs=200 recipe.batch_size=32", 8645, 1, Plan(200, 271)),
-        ("recipe.steps=1000 trainer.max_epochs=null recipe.batch_size=16", 36, 1, Plan(334, 3)),
-        ("recipe.steps=1000 trainer.max_epochs=null recipe.batch_size=16 recipe.windows_per_clip=4", 36, 1, Plan(112, 9)),
-        ("recipe.steps=1000 trainer.max_epochs=null recipe.batch_size=8", 64, 2, Plan(250, 4)),
-        ("recipe.steps=10 trainer.max_epochs=null recipe.batch_size=8 trainer.accumulate_grad_batches=3", 64, 1, Plan(4, 3)),
-        ("recipe.steps=10 trainer.max_epochs=null recipe.batch_size=8 trainer.limit_train_batches=2", 64, 1, Plan(5, 2)),
-        ("recipe.steps=10 trainer.max_epochs=null recipe.batch_size=8 trainer.limit_train_batches=0.5", 64, 1, Plan(3, 4)),
+        ("trainer.max_epochs=200 recipe.batch_size=32", 8645, 1, TrainingPlan(200, 271)),
+        ("recipe.steps=1000 recipe.batch_size=16", 36, 1, TrainingPlan(334, 3)),
+        ("recipe.steps=1000 recipe.batch_size=16 recipe.windows_per_clip=4", 36, 1, TrainingPlan(112, 9)),
+        ("recipe.steps=1000 recipe.batch_size=8", 64, 2, TrainingPlan(250, 4)),
+        ("recipe.steps=10 recipe.batch_size=8 +trainer.accumulate_grad_batches=3", 64, 1, TrainingPlan(4, 3)),
+        ("recipe.steps=10 recipe.batch_size=8 +trainer.limit_train_batches=2", 64, 1, TrainingPlan(5, 2)),
+        ("recipe.steps=10 recipe.batch_size=8 +trainer.limit_train_batches=0.5", 64, 1, TrainingPlan(3, 4)),
         # both are given: whichever ends first
-        ("recipe.steps=1000 trainer.max_epochs=20 recipe.batch_size=8", 64, 1, Plan(20, 8)),
-        ("recipe.steps=20 trainer.max_epochs=20 recipe.batch_size=8", 64, 1, Plan(3, 8)),
+        ("recipe.steps=1000 trainer.max_epochs=20 recipe.batch_size=8", 64, 1, TrainingPlan(20, 8)),
+        ("recipe.steps=20 trainer.max_epochs=20 recipe.batch_size=8", 64, 1, TrainingPlan(3, 8)),
     ],
-)  # fmt: skip
+)
 def test_epochs_follow_from_steps_and_from_the_number_of_clips(
-    stage: Stage, overrides: str, clips: int, processes: int, expected: Plan
+    stage: Stage, overrides: str, clips: int, processes: int, expected: TrainingPlan
 ) -> None:
-    assert make_plan(stage("audio", *overrides.split()), clips, processes) == expected
+    assert make_plan(stage("audio", "trainer.max_epochs=null", *overrides.split()), clips, processes) == expected
 
 
 def compose_train(*overrides: str) -> TrainConfig:
@@ -48,7 +48,7 @@ def test_steps_take_the_place_of_the_default_epochs() -> None:
     assert compose_train("recipe.steps=500").trainer["max_epochs"] is None
     assert compose_train("recipe.steps=500", "trainer.max_epochs=3").trainer["max_epochs"] == 3
     debugged = compose_train("recipe.steps=500", "debug=overfit", "recipe.steps=null", "trainer.max_epochs=7")
-    assert make_plan(debugged, 1000, 1) == Plan(7, 3)
+    assert make_plan(debugged, 1000, 1) == TrainingPlan(7, 3)
 
 
 def test_one_of_the_two_is_given(stage: Stage) -> None:

@@ -20,13 +20,20 @@ Stage = Callable[..., TrainConfig]
 
 @pytest.mark.parametrize(
     "schedule",
-    ["steps", pytest.param("plateau", marks=pytest.mark.slow), pytest.param("cosine", marks=pytest.mark.slow)],
+    [
+        "steps",
+        pytest.param("plateau", marks=pytest.mark.slow),
+        pytest.param("cosine", marks=pytest.mark.slow),
+        "cosine over the recipe's steps",
+    ],
 )
 def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(
     stage: Stage, tmp_path: Path, killed_at: Callable[..., None], schedule: str
 ) -> None:
     options = ["trainer.max_epochs=5", "recipe.optimizer.lr=0.01", "model.network.dropout=0.2"]
     options += ["recipe.scheduler.patience=0"] if schedule == "plateau" else ["recipe/scheduler=cosine"]
+    if schedule == "cosine over the recipe's steps":  # 8 clips, batches of 4: 4 steps an epoch
+        options += ["recipe.steps=18", "trainer.max_epochs=null", "recipe.windows_per_clip=2"]
 
     def config(runs: str) -> TrainConfig:
         made = stage("audio", *options, f"runs={tmp_path / runs}")
@@ -46,9 +53,11 @@ def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(
     rates = [float(row["train/learning_rate"]) for row in csv.DictReader((whole / "metrics.csv").open())]
     if schedule == "steps":
         assert rates == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
-    elif schedule == "cosine":
+    elif schedule.startswith("cosine"):
         assert rates == pytest.approx([0.005 * (1 + math.cos(math.pi * epoch / 5)) for epoch in range(5)])
     assert len(set(rates)) > 1
+    steps = json.loads((killed / "record.json").read_text())["steps"]
+    assert steps == (20 if schedule == "cosine over the recipe's steps" else 10)
 
 
 def left(tmp_path: Path) -> list[str]:

@@ -46,6 +46,14 @@ def test_small_sizes_go_by_kind_then_by_stage_and_the_command_line_is_between() 
     assert {head: weight for head, weight in alone.items() if weight} == {"early": 1.0, "late": 1.0}
 
 
+def test_sizes_of_a_class_of_network_are_for_that_class_alone() -> None:
+    composed = stages("choices", "sizes=small")
+    assert composed["audio"].model["network"]["momentum"] == 0.1
+    assert composed["audio_encoder"].model["network"]["backbone"] == "resnet10t"
+    assert composed["audio_encoder"].trainer["max_epochs"] == composed["audio"].trainer["max_epochs"]
+    assert composed["audio_encoder_frozen"].recipe.cache_frozen
+
+
 def test_frozen_rows_are_cached_and_those_with_inputs_changed_in_front_are_not() -> None:
     composed = stages("ablation", "sizes=small", every=("trainer.max_epochs=3", "seed=7"))
     cached = {stage for stage, config in composed.items() if config.recipe.cache_frozen}
@@ -71,7 +79,7 @@ def test_a_misspelt_stage_is_refused_with_the_nearest(key: str) -> None:
     given = {"robustness_of": ["demo_fusoin"], "score": None} if key == "robustness" else {"score": "demo_fusoin"}
     config = compose("pipeline", ["stages=demo"])
     with pytest.raises(ConfigError, match=f"stage that {key} names is 'demo_fusoin'.*nearest is 'demo_fusion'"):
-        run_stages(config.stages, {}, [0], "heads", note="", **{"robustness_of": [], **given})
+        run_stages(config.stages, {}, [0], "heads", note="", page=None, **{"robustness_of": [], **given})
 
 
 def test_a_pipeline_of_trials_or_of_unlike_processes_is_refused() -> None:

@@ -92,8 +92,8 @@ def outputs(tmp_path: Path, processes: Sequence[subprocess.Popen[str]]) -> list[
     return [(tmp_path / f"{number}.txt").read_text() for number in range(len(processes))]
 
 
-def result(runs: Path) -> tuple[list[dict[str, str]], str]:
-    """The scores of every epoch, and the weights of the best, of the one run in a folder."""
+def result(runs: Path) -> tuple[list[dict[str, str]], str, dict[str, float]]:
+    """The scores of every epoch, and the weights and temperatures of the best, of the one run in a folder."""
     (record,) = runs.glob("*/record.json")
     assert json.loads(record.read_text())["status"] == "finished"
     with (record.parent / "metrics.csv").open(newline="") as file:
@@ -101,7 +101,8 @@ def result(runs: Path) -> tuple[list[dict[str, str]], str]:
             {name: value for name, value in row.items() if "second" not in name and "time" not in name}
             for row in csv.DictReader(file)
         ]
-    return rows, load_checkpoint(str(record.parent / BEST)).digest
+    best = load_checkpoint(str(record.parent / BEST))
+    return rows, best.digest, best.temperatures
 
 
 def test_torchrun_and_srun_give_the_result_of_lightnings_own_launcher(start: Start, tmp_path: Path) -> None:
@@ -116,11 +117,12 @@ def test_torchrun_and_srun_give_the_result_of_lightnings_own_launcher(start: Sta
     ]
     said = outputs(tmp_path, [own, *others])
     assert [process.returncode for process in (own, *others)] == [0] * 6, said
-    rows, weights = result(tmp_path / "own")
+    rows, weights, temperatures = result(tmp_path / "own")
+    assert set(temperatures) == {"audio"}
     assert len(rows) == 2
     assert len({row["train/loss"] for row in rows}) == 2
     for name in ("torchrun", "one_node", "two_nodes"):
-        assert result(tmp_path / name) == (rows, weights), name
+        assert result(tmp_path / name) == (rows, weights, temperatures), name
     reports = [text.count("best validation accuracy") for text in said]
     assert reports == [1, 1, 1, 0, 1, 0], (
         "of the processes of a run one reports; two that share a terminal are one text"

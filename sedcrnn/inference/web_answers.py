@@ -1,0 +1,72 @@
+"""A network, and what it says of a clip, as the local page shows them: plain data with names in words."""
+
+import re
+from typing import Any
+
+from sedcrnn.inference.file_prediction import Prediction, certainty, notes, scene_in_words
+from sedcrnn.inference.predictor import Predictor
+
+ABOUT = {
+    "audio": "From the audio alone.",
+    "visual": "From the video alone.",
+    "early": "From audio and video together, compared moment by moment.",
+    "late": "From the predictions of all the other heads.",
+}
+"""The heads of this package's networks, each in a sentence."""
+
+
+def describe_network(predictor: Predictor) -> dict[str, Any]:
+    """What the page says of a network before there is a clip."""
+    return {"path": str(predictor.model.path), "scenes": [scene_in_words(scene) for scene in predictor.scenes]}
+
+
+def describe_answer(predictor: Predictor, prediction: Prediction) -> dict[str, Any]:
+    """The answer in words, and every head that could answer, the answering one first: the scenes of each in label
+    order with their (second, scene) probabilities and those of the whole clip.
+    """
+    heads = sorted(prediction.probabilities, key=lambda head: head != prediction.head)
+    headline, sentence = answer_in_words(prediction)
+    return {
+        "headline": headline,
+        "certainty": sentence,
+        "notes": list(notes(prediction)),
+        "scenes": [scene_in_words(scene) for scene in prediction.scenes],
+        "seconds": len(prediction.seconds),
+        "heads": [
+            {
+                "name": head,
+                "about": about(predictor, head),
+                "scene": scene_in_words(prediction.top(1, head=head)[0][0]),
+                "clip": prediction.clip[head].tolist(),
+                "probabilities": prediction.probabilities[head].tolist(),
+            }
+            for head in heads
+        ],
+    }
+
+
+def answer_in_words(prediction: Prediction) -> tuple[str, str]:
+    """The scene of the whole clip, or the two that it may be, and a sentence on how sure that is."""
+    (scene, probability), *others = [(scene_in_words(scene), value) for scene, value in prediction.top(2)]
+    mean = f"{probability:.2f}, the mean over {len(prediction.seconds)} s"
+    if not prediction.calibrated:
+        return scene, f"Its probability is {mean}. It is not calibrated, and may be far from how often it is right."
+    match certainty(probability):
+        case "sure":
+            return scene, f"The network is sure of it: its probability is {mean}."
+        case "likely":
+            return f"probably {scene}", f"It is likely, and not certain: its probability is {mean}."
+    names = " or ".join([scene, *(other for other, _ in others)])
+    return f"{names}?", f"The network is unsure: the probability of {scene} is {mean}."
+
+
+def about(predictor: Predictor, head: str) -> str:
+    """What a head answers from, in a sentence."""
+    tracks = dict.fromkeys(predictor.features[name].track for name in predictor.model.heads[head])
+    return ABOUT.get(head, f"From {' and '.join(tracks)}.")
+
+
+def safe_name(name: str) -> str:
+    """The name of a clip as a file of its own may have it: no folders, no control characters, 60 characters."""
+    last = re.sub(r"[\x00-\x1f\x7f]", "", re.split(r"[/\\]", name)[-1]).strip()[-60:]
+    return "clip" if last in ("", ".", "..") else last

@@ -1,0 +1,62 @@
+"""An evaluated run -> how good it is and how sure one can be of it, in sentences."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
+from sedcrnn.evaluation.predictions import StoredPredictions, read_predictions
+from sedcrnn.evaluation.result_names import MACRO_ACCURACY, PREDICTIONS
+
+FEWEST_GROUPS = 5
+"""Groups of a scene from which on an interval over groups keeps nearly what it promises (docs/trust.md)."""
+
+WIDE = 0.2
+"""An interval of accuracy that is wider leaves open whether a network is of use."""
+
+
+def conclusion(metrics: Path) -> str:
+    """Sentences, a line each, on a run that was evaluated on the test fold, of which this is the metrics.json. Groups
+    are what recordings of one place are to this package: TAU's locations, groups of own recordings.
+    """
+    return "\n".join(_sentences(metrics))
+
+
+def _sentences(metrics: Path) -> Iterator[str]:
+    report = json.loads(metrics.read_text(encoding="utf-8"))
+    head, scores = list(report["heads"].items())[-1]
+    clips, interval = scores["clip"], scores["clip"]["intervals"]["locations"]
+    scenes = len(clips["class_wise"])
+    accuracy, (low, high) = clips[MACRO_ACCURACY], interval[MACRO_ACCURACY]
+    chance = 1 / scenes
+    right = sum(row[true] for true, row in enumerate(clips["confusion"]))
+    yield (
+        f"How good it is: the {head} head is right on {right} of {clips['examples']} clips of the test fold, "
+        f"{100 * accuracy:.1f} % as the mean over {scenes} scenes; guessing gives {100 * chance:.1f} %."
+    )
+    groups, (fewest, scene) = interval["locations"], _fewest_groups(read_predictions(metrics.with_name(PREDICTIONS)))
+    rests = (
+        f"It rests on {groups} groups of recordings, {fewest} of them of {scene.replace('_', ' ')}, which has fewest."
+    )
+    if low == high:  # every group is answered alike, and drawing from them cannot show what others would bring
+        low, high = (0.025 ** (1 / groups), 1.0) if accuracy == 1 else (0.0, 1.0)
+    yield f"How sure that is: elsewhere it may be {100 * low:.0f} to {100 * high:.0f} % (95 % interval). {rests}"
+    if report["selection"] == TEST_FOLD_AS_AUTHORS:
+        yield "The checkpoint was selected on this very fold, so both figures are too good."
+    if low <= chance:
+        yield "So far it cannot be told from guessing."
+    if fewest < FEWEST_GROUPS:
+        yield (
+            f"More recordings are needed: with fewer than {FEWEST_GROUPS} groups of each scene in the test fold, the "
+            "interval is too narrow. Record every scene in more places."
+        )
+    elif high - low > WIDE:
+        yield "More groups in the test fold would make the interval narrower."
+
+
+def _fewest_groups(stored: StoredPredictions) -> tuple[int, str]:
+    """The smallest number of groups that a scene of the fold has clips of, and that scene."""
+    found: dict[str, set[str]] = {}
+    for clip, scene in set(zip(stored.predictions.clip.tolist(), stored.predictions.scene.tolist(), strict=True)):
+        found.setdefault(stored.scenes[scene], set()).add(stored.locations[clip])
+    return min((len(groups), scene) for scene, groups in found.items())

@@ -216,12 +216,19 @@ def _silent_unless_first() -> Iterator[None]:
 
 
 class _AboveProgressBars(logging.Handler):
-    """Messages of the package, on the first of several processes alone."""
+    """Messages of the package, on the first of several processes alone; those with `once` a single time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if is_first_process():
-            with tqdm.external_write_mode():
-                print(self.format(record), flush=True)
+        text = self.format(record)
+        if not is_first_process() or (getattr(record, "once", False) and text in self.shown):
+            return
+        self.shown.add(text)
+        with tqdm.external_write_mode():
+            print(text, flush=True)
 
 
 def _show_messages() -> None:

@@ -70,7 +70,8 @@ def divide(
         manifest = replace(manifest, clips=tuple(drawn))
     train, test = (len(manifest.fold(fold)) for fold in FOLDS)
     how = "as given" if given else f"drawn with data.source.test_seed={test_seed}"
-    log.info("%s: %d scenes, %d clips to train and %d to test, %s", source, len(manifest.scenes), train, test, how)
+    found = f"{source}: {len(manifest.scenes)} scenes, {train} clips to train and {test} to test, {how}"
+    log.info(found, extra={"once": True})  # stages, and their evaluations, each read the data set
     return manifest
 
 

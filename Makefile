@@ -19,7 +19,7 @@ $(LOCKED): requirements.lock pyproject.toml
 	@uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $(LOCKED)
 
-demo: $(LOCKED)  ## the whole two-stage system on a synthetic data set, with a pretrained frame encoder: three minutes on 2 cores
+demo: $(LOCKED)  ## the whole two-stage system on a synthetic data set, with a pretrained frame encoder: three and a half minutes on 2 cores
 	@$(PYTHON) -m sedcrnn pipeline stages=demo
 
 demo-paper: $(LOCKED)  ## the same with the paper's VGG16, from scratch: ten minutes on 2 cores with bf16, forty without

@@ -59,8 +59,9 @@ def draw_score(rows: Sequence[Row], score: str) -> Figure:
     scale, digits, label = SCORES[score]
     figure = Figure((4.3, 0.75 + 0.42 * len(rows)), layout="constrained")
     axis = figure.add_subplot()
-    # As wide as the bounds of the intervals, with room for a figure.
-    widest = 100 if score == MACRO_ACCURACY else max(row.interval("window", score)[1] for row in rows)
+    # As wide as the bounds of the intervals and the calibrated values, with room for a figure.
+    ends = [max(row.interval("window", score)[1], *row.values("window", SCALED_LOG_LOSS)) for row in rows]
+    widest = 100 if score == MACRO_ACCURACY else max(ends)
     for place, row in enumerate(rows):
         value = scale * mean(row.values("window", score))
         low, high = (scale * bound for bound in row.interval("window", score))

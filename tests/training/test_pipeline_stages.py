@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.timeout(1800), pytest.mark.slow]
 # as the demo does, since processors without it are slow.
 STAGES = [
     'stages.demo_audio=["model.network.filters=[16,24,32]","trainer.max_epochs=16","trainer.precision=32-true"]',
-    'stages.demo_visual=["model.network.backbone=resnet10t","recipe.optimizer.lr=1e-3","trainer.max_epochs=8",'
+    'stages.demo_paper_visual=["model.network.backbone=resnet10t","recipe.optimizer.lr=1e-3","trainer.max_epochs=8",'
     '"trainer.precision=32-true"]',
-    'stages.demo_fusion=["trainer.max_epochs=10"]',
+    'stages.demo_paper_fusion=["trainer.max_epochs=10"]',
 ]
 
 
@@ -31,7 +31,7 @@ STAGES = [
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     place = tmp_path_factory.mktemp("pipeline")
     return [
-        "stages=demo",
+        "stages=demo_paper",
         "data=synthetic_tiny",
         f"data.root={place / 'data'}",
         f"store={place / 'store'}",
@@ -57,7 +57,7 @@ def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
 
 def run_folder(arguments: list[str], stage: str) -> Path:
     runs = Path(next(a for a in arguments if a.startswith("runs=")).removeprefix("runs="))
-    (folder,) = runs.glob(f"demo_{stage}-s0-*")
+    (folder,) = runs.glob(f"demo_{'' if stage == 'audio' else 'paper_'}{stage}-s0-*")
     return folder
 
 
@@ -67,7 +67,7 @@ def finished(arguments: list[str]) -> str:
     killed = start(arguments)
     runs = Path(next(a for a in arguments if a.startswith("runs=")).removeprefix("runs="))
     deadline = time.monotonic() + 700
-    while not list(runs.glob("demo_visual-*/checkpoints/last.ckpt")):
+    while not list(runs.glob("demo_paper_visual-*/checkpoints/last.ckpt")):
         assert time.monotonic() < deadline, "the visual stage never wrote a checkpoint"
         assert killed.poll() is None, killed.communicate()[1]
         time.sleep(0.1)
@@ -81,8 +81,8 @@ def finished(arguments: list[str]) -> str:
 
 def test_a_killed_pipeline_goes_on_where_it_was(finished: str, arguments: list[str]) -> None:
     assert "demo_audio: nothing has changed since it was trained; reusing" in finished
-    assert "demo_visual: resuming in" in finished
-    assert "demo_fusion: training in" in finished
+    assert "demo_paper_visual: resuming in" in finished
+    assert "demo_paper_fusion: training in" in finished
     for stage in ("audio", "visual", "fusion"):
         record = json.loads((run_folder(arguments, stage) / "record.json").read_text())
         assert record["status"] == "finished"

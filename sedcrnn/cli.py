@@ -220,13 +220,14 @@ class _AboveProgressBars(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shown: set[str] = set()
+        self.told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
-        if not is_first_process() or (getattr(record, "once", False) and text in self.shown):
+        if not is_first_process() or text in self.told:
             return
-        self.shown.add(text)
+        if getattr(record, "once", False):
+            self.told.add(text)
         with tqdm.external_write_mode():
             print(text, flush=True)
 

@@ -20,7 +20,7 @@ from sedcrnn import summary
         ("model=fusion network@parts.visual=visual_lite", ["Parameters: 4,513,492,", "2.22 GMAC"]),
         ("model=visual_lite", ["Parameters: 3,623,946,", "1.92 GMAC"]),
         ("model=audio_encoder", ["Parameters: 4,927,618,", "0.45 GMAC"]),
-        ("model=audio_lite", ["Parameters: 3,383,818,", "0.16 GMAC", "1 x 1280 x 4 x 5"]),
+        ("model=audio_lite", ["Parameters: 3,383,818,", "0.08 GMAC", "1 x 1280 x 2 x 5"]),
         ("model=visual_small", ["Parameters: 10,641,166,", "10.08 GMAC"]),
         ("model=visual_large", ["Parameters: 85,951,754,", "87.36 GMAC"]),
         ("model=visual_cpu", ["Parameters: 2,745,962,", "0.92 GMAC"]),

@@ -96,14 +96,14 @@ class FusionNetwork(SceneNetwork):
         return heads
 
     def _late(self, predictions: list[Tensor]) -> Tensor:
-        logarithms = [logits.log_softmax(-1) for logits in predictions]
         if self.late is not None:
-            inputs = logarithms if self.log_inputs else [logits.softmax(-1) for logits in predictions]
+            inputs = [logits.log_softmax(-1) if self.log_inputs else logits.softmax(-1) for logits in predictions]
             late: Tensor = self.late(torch.cat(inputs, -1).to(self.late.weight.dtype))
             return late
+        logarithms = torch.stack([logits.log_softmax(-1) for logits in predictions])
         if self.log_inputs:
-            return torch.stack(logarithms).mean(0).log_softmax(-1)
-        return torch.stack(logarithms).logsumexp(0) - math.log(len(predictions))
+            return logarithms.mean(0).log_softmax(-1)
+        return logarithms.logsumexp(0) - math.log(len(predictions))
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs; early fusion does without the subnetworks' classifiers."""

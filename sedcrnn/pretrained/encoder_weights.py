@@ -135,7 +135,7 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
     _check_arrays(path, {name: value.shape for name, value in weights.items()}, described["backbone"], {})
     _check_finite(path, weights)
     found = EncoderWeights(**described, weights=weights)
-    if metadata.get("digest", found.digest) != found.digest:  # files of before version 0.3 name none
+    if metadata.get("digest", found.digest) != found.digest:  # files of 0.1.0 name none
         raise WeightsError(
             f"{path} has changed since it was written: its digest is {found.digest} instead of {metadata['digest']}",
             "Its numbers are those of the published file that it was made from",

@@ -7,6 +7,7 @@ from pathlib import Path
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.evaluation.predictions import StoredPredictions, read_predictions
 from sedcrnn.evaluation.result_names import MACRO_ACCURACY, PREDICTIONS
+from sedcrnn.inference.file_prediction import scene_in_words
 
 FEWEST_GROUPS = 5
 """Groups of a scene from which on an interval over groups keeps nearly what it promises (docs/trust.md)."""
@@ -36,7 +37,7 @@ def _sentences(metrics: Path) -> Iterator[str]:
     )
     groups, (fewest, scene) = interval["locations"], _fewest_groups(read_predictions(metrics.with_name(PREDICTIONS)))
     rests = (
-        f"It rests on {groups} groups of recordings, {fewest} of them of {scene.replace('_', ' ')}, which has fewest."
+        f"It rests on {groups} groups of recordings, {fewest} of them of {scene_in_words(scene)}, which has fewest."
     )
     if low == high:  # every group is answered alike, and drawing from them cannot show what others would bring
         low, high = (0.025 ** (1 / groups), 1.0) if accuracy == 1 else (0.0, 1.0)

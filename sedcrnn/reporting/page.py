@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.reporting import figures, table_grids
 from sedcrnn.reporting.collection import EVALUATED, FOLD, ReportedRun
 from sedcrnn.reporting.comparison import outdone
@@ -33,7 +34,7 @@ SELECTIONS = {
     "location_disjoint": "on a part of the training fold that shares no location with the rest",
 }
 
-ENVIRONMENT.filters["scene"] = lambda name: name.replace("_", " ")
+ENVIRONMENT.filters["scene"] = scene_in_words
 
 
 def build_page(tables: Sequence[Table], runs: Sequence[ReportedRun], folder: Path) -> str:

@@ -8,6 +8,7 @@ from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.evaluation.intervals import REPLICATES
 from sedcrnn.evaluation.predictions import AGGREGATOR
 from sedcrnn.evaluation.result_names import LATENCY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
+from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.reporting.collection import FOLD
 from sedcrnn.reporting.comparison import Difference, compare, fusion_gain
 from sedcrnn.reporting.grids import (
@@ -137,7 +138,7 @@ def class_grid(table: Table) -> Grid:
     for row in table.rows:
         by_run = [run.levels["window"].class_wise for run in row.runs.values()]
         rows.append((row.label, *(spread_text([one[scene] for one in by_run], 100, 1) for scene in scenes)))
-    columns = ("", *(scene.replace("_", " ") for scene in scenes))
+    columns = ("", *(scene_in_words(scene) for scene in scenes))
     return Grid(
         "Accuracy % by scene, 1-s windows",
         columns,

@@ -76,14 +76,14 @@ def run_stages(
         return None
     for result in results:
         _warn_of_answers(kinds, result)
-    last = list(stages)[-1]
-    answer, config = results[-1][last], composed[-1][last]
+    chosen = score or list(stages)[-1]
+    answer, config = results[-1][chosen], composed[-1][chosen]
     log.info("\n%s", conclusion(answer))
     name = json.loads(answer.read_text(encoding="utf-8"))["of"]["data"]["name"]
     if page is not None:
         page = _report(Path(config.runs), page)
     log.info("\n%s", next_commands(answer.parents[2], page, name in OWN_DATA))
-    return report_score(*(result[score or last].parents[2] for result in results))
+    return report_score(*(result[chosen].parents[2] for result in results))
 
 
 def run_pipeline(configs: Mapping[str, TrainConfig], time_left: TimeLeft | None = None) -> dict[str, Path]:

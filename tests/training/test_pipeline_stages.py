@@ -110,9 +110,14 @@ def test_run_again_it_reuses_everything_and_tells_a_sweep_the_score_of_the_named
     output, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert output.count("reusing") == 3
-    said, before = (re.sub(r"took \d+ s", "", text.split("Evaluating")[1]) for text in (output, finished))
+    tables = (text.split("Evaluating")[1].split("How good it is")[0] for text in (output, finished))
+    said, before = (re.sub(r"took \d+ s", "", text) for text in tables)
     assert said == before
-    audio = run_folder(arguments, "audio")
+    audio, fusion = run_folder(arguments, "audio"), run_folder(arguments, "fusion")
+    assert "How good it is: the late head" in finished
+    assert f"sedcrnn predict run={fusion} " in finished
+    assert "How good it is: the audio head" in output
+    assert f"sedcrnn predict run={audio} " in output
     best = json.loads((audio / "record.json").read_text())["best"]["validation/macro_accuracy"]
     reported = json.loads(result.read_text())
     assert (reported["runs"], reported["score"]) == ([str(audio)], best)

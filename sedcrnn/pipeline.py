@@ -24,7 +24,7 @@ class PipelineConfig(TrainConfig):
     note: Annotated[str, "What is printed before the first stage."]
     table: Annotated[Literal["heads", "stages"], "A row per head of the last networks, or a row per stage."]
     robustness: Annotated[list[Name], "Stages whose networks are scored under worse conditions too."]
-    score: Annotated[Name | None, "Stage whose network is the result: what a sweep compares, and the last words are about; null: the last."]
+    score: Annotated[Name | None, "Stage whose network is the result, which a sweep compares; null: the last."]
     page: Annotated[PathName | None, "Report of all runs that is written at the end; null: none."]
     seeds: Annotated[list[Seed] | None, "Everything once per seed, then mean and spread; null: the one in `seed`."]
 

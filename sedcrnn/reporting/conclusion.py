@@ -36,9 +36,7 @@ def _sentences(metrics: Path) -> Iterator[str]:
         f"{100 * accuracy:.1f} % as the mean over {scenes} scenes; guessing gives {100 * chance:.1f} %."
     )
     groups, (fewest, scene) = interval["locations"], _fewest_groups(read_predictions(metrics.with_name(PREDICTIONS)))
-    rests = (
-        f"It rests on {groups} groups of recordings, {fewest} of them of {scene_in_words(scene)}, which has fewest."
-    )
+    rests = f"It rests on {groups} groups of recordings, {fewest} of them of {scene_in_words(scene)}, which has fewest."
     if low == high:  # every group is answered alike, and drawing from them cannot show what others would bring
         low, high = (0.025 ** (1 / groups), 1.0) if accuracy == 1 else (0.0, 1.0)
     yield f"How sure that is: elsewhere it may be {100 * low:.0f} to {100 * high:.0f} % (95 % interval). {rests}"

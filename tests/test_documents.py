@@ -318,7 +318,7 @@ torch.save(PaSST(img_size=(128, 998), stride=(10, 10), distilled=True, **size).s
     assert all(torch.equal(kept[f"network.passt.{name}"], value) for name, value in published.items())
     answered = run(kit, f"predict run={second} recordings/bus_hill_0.wav", trust="mykit")
     assert answered.returncode == 0, answered.stderr
-    assert "2 s, audio head" in answered.stdout
+    assert ", 2 s\nAnswer of the audio head: " in answered.stdout
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_a_command_that_another_has_started_ends_with_it(start: Start, number: s
 
 
 def test_of_processes_for_the_same_work_all_end_with_the_first(start: Start) -> None:
-    body = "children = [start('time.sleep(60)'), start('time.sleep(60)')]\nsignals.adopt(children)\n"
+    body = "children = [start('time.sleep(60)'), start('time.sleep(60)')]\nsignals.adopt(lambda: children)\n"
     process = start(f"{body}print(*(child.pid for child in children), flush=True)\ntime.sleep(60)", CHILD)
     assert process.stdout is not None
     first, second = map(int, process.stdout.readline().split())
@@ -148,7 +148,7 @@ def test_of_processes_for_the_same_work_all_end_with_the_first(start: Start) -> 
 
 
 def test_the_failure_of_a_process_for_the_same_work_is_no_signal(start: Start) -> None:
-    process = start("signals.adopt([start('sys.exit(3)')])\ntime.sleep(60)", CHILD)
+    process = start("child = start('sys.exit(3)')\nsignals.adopt(lambda: [child])\ntime.sleep(60)", CHILD)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == "\nError: another process of the same training ended with exit code 3, as it says above.\n"

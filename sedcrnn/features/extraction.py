@@ -76,6 +76,7 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
     context = multiprocessing.get_context("forkserver")
     # Loaded once for all workers, so that nothing is left to import when they run the main module's imports again.
     context.set_forkserver_preload(sorted(name for name in sys.modules if name.startswith("sedcrnn.")))
+    signals.before_workers()
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
         futures = {pool.submit(_prepare_apart, task, store): task for task in tasks}

@@ -30,7 +30,7 @@ from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
-from sedcrnn.training.ending import EndBySignals
+from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
@@ -223,6 +223,7 @@ def _fit_or_validate(
     trainer: Trainer, module: SceneModule, data: SceneDataModule, resume: Path | None = None
 ) -> SceneDataModule:
     """Train what can be trained; returns the data, of which frozen parts are computed once if the recipe says so."""
+    adopt_processes(trainer)
     if module.recipe["cache_frozen"]:
         network, device = module.hparams["network"], trainer.strategy.root_device
         data = data.encoded_by(FrozenEncoder(module.network, network, data.features, device))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from types import FrameType
 from typing import NoReturn
 
@@ -101,8 +101,7 @@ def ended_by_signals() -> Iterator[None]:
         raise
     finally:
         _command = None
-        for child in command.children:
-            child.kill()
+        _kill(command.children)
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
@@ -152,6 +151,14 @@ def start_worker() -> None:
     _watch(wait)
 
 
+def _kill(processes: Sequence[Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        with suppress(TimeoutExpired):  # where a driver holds it
+            process.wait(_LOOK)
+
+
 def _watch(function: Callable[..., None], *arguments: object) -> None:
     threading.Thread(target=function, args=arguments, daemon=True).start()
 
@@ -174,8 +181,7 @@ def _cut_off(command: _Command, reading: int) -> None:
     if number:
         command.received = command.received or signal.Signals(number[0])
         time.sleep(GRACE)
-        for child in command.children:
-            child.kill()
+        _kill(command.children)
         os._exit(_say(command))
 
 

@@ -1,6 +1,7 @@
 """Run folders: what a training stage leaves on disk, keyed by all that made it; docs/index.md lists the files."""
 
 import glob
+import logging
 import platform
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import sedcrnn
 from sedcrnn.config import digest
 from sedcrnn.config.stage_config import TrainConfig, without_places
 from sedcrnn.errors import CheckpointError
+from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.files import locked, write_json, write_text
 from sedcrnn.runs.records import (
     CHECKPOINTS,
@@ -30,6 +32,8 @@ from sedcrnn.runs.records import (
     read_record,
 )
 from sedcrnn.sweeps.ranks import is_first_process
+
+log = logging.getLogger(__name__)
 
 _PACKAGES = "torch pytorch-lightning timm torchvision torchaudio numpy scipy numba nnaudio av soundfile soxr"
 
@@ -47,13 +51,19 @@ class Run:
         self.decisive = without_places(asdict(config))  # the part of the config that the result depends on
         self.key = digest([self.decisive, inputs, sedcrnn.__version__])
         name = config.name.replace("/", "-")
-        self.folder = Path(config.runs) / f"{name}-s{config.seed}-{self.key[:8]}"
+        self.folder = _folder_of(Path(config.runs) / f"{name}-s{config.seed}-{self.key[:8]}", self.key)
 
     @property
     def finished(self) -> bool:
-        """Whether this very stage has been trained to its end."""
+        """Whether this very stage has been trained to its end, and its network is there; nothing is written."""
         record = read_record(self.folder)
-        return record is not None and is_finished(record) and record["key"] == self.key
+        if record is None or not is_finished(record) or record["key"] != self.key:
+            return False
+        best = self.folder / BEST
+        whole = best.is_file() and best.stat().st_size == record["best"]["bytes"]
+        if not whole:
+            log.warning("%s is missing or cut short: it is trained again.", best, extra={"once": True})
+        return whole
 
     def nearest_earlier(self) -> tuple[Path, Differences] | None:
         """Unless this stage was begun before: of the finished runs of this name and seed, the one that differs in the
@@ -100,9 +110,11 @@ class Run:
             write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
         self._write_record(status="running")
 
-    def finish(self, **results: Any) -> None:
-        """Mark the run as done, with its results."""
-        self._write_record(status="finished", finished=_now(), **results)
+    def finish(self, best: Mapping[str, Any], **results: Any) -> None:
+        """Mark the run as done, with its results, and those of its best epoch."""
+        if is_first_process():
+            kept = {**best, "checkpoint": str(BEST), "bytes": (self.folder / BEST).stat().st_size}
+            self._write_record(status="finished", finished=_now(), best=kept, **results)
 
     def _write_record(self, status: str, **more: Any) -> None:
         if not is_first_process():
@@ -124,6 +136,16 @@ class Run:
             **more,
         }
         write_json(self.folder / RECORD, record)
+
+
+def _folder_of(folder: Path, key: str) -> Path:
+    """The folder of a stage: by its name, or, where that is not there, one of another name that holds this very stage,
+    because it was renamed or copied."""
+    if not (folder / RECORD).is_file():
+        for record in sorted(folder.parent.glob(f"*/{RECORD}")):
+            if (read_record(record.parent) or {}).get("key") == key:
+                return record.parent
+    return folder
 
 
 def _is_worth_keeping(folder: Path) -> bool:

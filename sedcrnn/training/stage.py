@@ -79,7 +79,7 @@ def train(config: TrainConfig) -> Path | None:
     published = {path: weights.description for path, weights in encoders.items()}
     run = Run(config, inputs={"data": datamodule.identity, "init_from": digests}, published=published)
     is_trial = bool(config.trainer.get("fast_dev_run"))
-    with nullcontext() if is_trial else run.locked():
+    with nullcontext() if is_trial or run.finished else run.locked():  # what is finished may be read-only
         if run.finished and not is_trial:
             log.info("%s: nothing has changed since it was trained; reusing %s", config.name, run.folder)
             return run.folder
@@ -209,7 +209,7 @@ def _fit(
         steps=trainer.global_step,
         seconds=round(stopwatch.time_elapsed(), 1),
         clips={fold: len(getattr(datamodule.folds, fold)) for fold in ("train", "validation", "test")},
-        best={**scores, "checkpoint": str(BEST)},
+        best=scores,
         selection_check=selection,
         **kept,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],

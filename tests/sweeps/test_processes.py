@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,6 +89,21 @@ def test_a_failed_job_leaves_the_others_alone_and_no_process_behind(
     assert "[0] job=0: killed by SIGKILL: " in lines
     assert "[1] job=1: failed with exit code 1: Error: no such thing." in lines
     assert any(line.endswith("; score 0.5000; r") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "hands_back", "failure"),
+    [
+        ("pass", True, "ended without a result"),
+        ("pass", False, ""),
+        ("import sys; sys.exit(143)", True, "ended by SIGTERM"),
+    ],
+)
+def test_a_job_that_trains_has_failed_without_a_result(
+    tmp_path: Path, code: str, hands_back: bool, failure: str
+) -> None:
+    (outcome,) = run_jobs([replace(job(tmp_path, 0, code), hands_back=hands_back)], [None])
+    assert outcome.failure == failure
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -201,14 +201,16 @@ def graph_replay(tiny: bool, name: str, windows: int) -> Iterator[Row]:
 
 
 class EpochClock(Callback):
-    """Seconds of a step within each epoch, after its first ones."""
+    """Seconds of a step within each epoch, after its first ones; and when the first step began and the last ended."""
 
     def __init__(self, skipped: int, steps: int) -> None:
         self.first, self.last, self.started = skipped, steps - 1, 0.0
         self.seconds: list[float] = []
+        self.begun = self.ended = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Begin after the first steps."""
+        self.begun = self.begun or now()
         if batch_idx == self.first:
             self.started = now()
 
@@ -217,7 +219,8 @@ class EpochClock(Callback):
     ) -> None:
         """End with the last."""
         if batch_idx == self.last:
-            self.seconds.append((now() - self.started) / (self.last - self.first + 1))
+            self.ended = now()
+            self.seconds.append((self.ended - self.started) / (self.last - self.first + 1))
 
 
 def under_lightning(tiny: bool, name: str, batch_sizes: Sequence[int]) -> Iterator[Row]:

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import sedcrnn
+from sedcrnn.signals import ended_by_signals
 
-_NO_COMMANDS = ("__init__", "__main__", "cli", "errors", "progress")
+_NO_COMMANDS = ("__init__", "__main__", "cli", "errors", "progress", "signals")
 
 
 def commands() -> dict[str, str]:
@@ -20,6 +21,7 @@ def commands() -> dict[str, str]:
     }
 
 
+@ended_by_signals()
 def main() -> None:
     """Run the command that the first word names; without one, list them."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"

@@ -23,6 +23,7 @@ import sedcrnn
 from sedcrnn.config.checking import OWN_DATA, checked, described, dotted_keys, is_path, unknown_key
 from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, choices, compose, quoted, register
 from sedcrnn.errors import ConfigError, SedcrnnError, nearest
+from sedcrnn.signals import asked_to_end, ended_by_signals
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
 from sedcrnn.sweeps.ranks import is_first_process
 
@@ -72,6 +73,7 @@ def command(
             except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
                 _end(error, name)  # before Hydra adds to it
 
+        @ended_by_signals()
         def main() -> None:
             # Otherwise Hydra prints what the task raises in its own way, and drops the cause.
             os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -90,9 +92,6 @@ def command(
                 find_plugins()
                 with failures_raised():
                     task()
-            except KeyboardInterrupt:
-                print("\nInterrupted.", file=sys.stderr)
-                sys.exit(130)
             except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
                 _end(error, name)
 
@@ -157,6 +156,8 @@ def _written(value: str, kind: Any) -> str:
 
 def _end(error: Exception, config_name: str) -> NoReturn:
     """End the command with what was wrong in one paragraph."""
+    if asked_to_end():
+        raise error
     if isinstance(error, BrokenPipeError):  # whoever read the output, as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -5,12 +5,12 @@ import math
 import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 
+from sedcrnn import signals
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
@@ -107,14 +107,8 @@ def _prepare_apart(task: Task, store: FeatureStore) -> tuple[ClipError | None, K
 
 
 def _start_worker() -> None:
-    """One thread per worker, and an end with the process that started it, even if that was killed."""
+    """One thread per worker, and an end with the process that started it."""
+    signals.start_worker()
     os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when a feature first imports it
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)

@@ -5,23 +5,21 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from sedcrnn.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 RESULT = "SEDCRNN_JOB_RESULT"  # environment variable of a job: the file that it writes its result to
-GRACE = 10.0  # seconds that interrupted jobs have to end by themselves
+GRACE = 5.0  # seconds that jobs have to end by themselves, when the sweep is asked to
 
 # What says that a process is one of several. A job is started as if it were alone, whatever started the sweep.
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "ROLE_", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_",
@@ -69,6 +67,8 @@ class Outcome:
         """In words; empty where the job ended well."""
         if self.exit_code < 0:
             return f"killed by {signal.Signals(-self.exit_code).name}"
+        if self.exit_code in (129, 130, 143):
+            return f"ended by {signal.Signals(self.exit_code - 128).name}"
         return f"failed with exit code {self.exit_code}" if self.exit_code else ""
 
 
@@ -109,27 +109,26 @@ def gpu_slots(jobs: int, gpus_per_job: int) -> Slots:
 def run_jobs(jobs: Sequence[Job], slots: Slots) -> list[Outcome]:
     """Run every job in a slot, whatever becomes of the others; the outcomes in the order of the jobs.
 
-    Each is a process group of its own, of which nothing is left when the job ends. If this process is interrupted or
-    terminated, so are the jobs.
+    Each is a process group of its own, of which nothing is left when the job ends. Where this process is asked to end,
+    so are the jobs; where it is killed, they end by themselves (`signals`).
     """
     waiting, free, running = deque(jobs), list(slots), list[_Running]()
     outcomes: dict[int, Outcome] = {}
-    with _ended_by_signals():
-        try:
-            while waiting or running:
-                while waiting and free:
-                    running.append(_start(waiting.popleft(), free.pop(0)))
-                for ended in [one for one in running if one.process.poll() is not None]:
-                    outcomes[ended.job.number] = _end(ended)
-                    running.remove(ended)
-                    free.append(ended.gpus)
-                time.sleep(0.1)
-        except BaseException:
-            _stop(running)
-            left = [f"  {job}" for job in (*(one.job for one in running), *waiting)]
-            ending = "jobs are not finished; the same command goes on with them:"
-            log.info("\n%d of %d %s\n%s", len(left), len(jobs), ending, "\n".join(left))
-            raise
+    try:
+        while waiting or running:
+            while waiting and free:
+                running.append(_start(waiting.popleft(), free.pop(0)))
+            for ended in [one for one in running if one.process.poll() is not None]:
+                outcomes[ended.job.number] = _end(ended)
+                running.remove(ended)
+                free.append(ended.gpus)
+            time.sleep(0.1)
+    except BaseException:
+        _stop(running)
+        left = [f"  {job}" for job in (*(one.job for one in running), *waiting)]
+        ending = "jobs are not finished; the same command goes on with them:"
+        log.info("\n%d of %d %s\n%s", len(left), len(jobs), ending, "\n".join(left))
+        raise
     return [outcomes[job.number] for job in jobs]
 
 
@@ -168,10 +167,10 @@ def _end(ended: _Running) -> Outcome:
 
 
 def _stop(running: Sequence[_Running]) -> None:
-    """End jobs as Ctrl-C would, and kill what is still there after the grace period, or at a second Ctrl-C."""
+    """Ask jobs to end, and kill what is still there after the grace period."""
     try:
         for one in running:
-            _signal(one.process, signal.SIGINT)
+            _signal(one.process, signal.SIGTERM)
         deadline = time.monotonic() + GRACE
         while any(one.process.poll() is None for one in running) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -185,20 +184,3 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Send a signal to all processes of a job that are left."""
     with suppress(ProcessLookupError, PermissionError):  # none is left; macOS raises the second
         os.killpg(process.pid, number)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and the terminal's end pass through `finally` and `except`, unless the user has them ignored."""
-
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(128 + number)
-
-    signals = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in signals:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in signals:
-            signal.signal(number, signal.SIG_DFL)

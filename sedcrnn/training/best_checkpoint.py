@@ -1,4 +1,4 @@
-"""The weights of the best epoch by validation -> best.ckpt."""
+"""The weights of the best epoch by validation -> best.ckpt; everything to go on with -> last.ckpt."""
 
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,18 @@ class BestCheckpoint(Checkpoint):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.best = state["best"]
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps the checkpoint that a killed run goes on from. The last of all callbacks, at the very end of an epoch, when
+    the module has stepped its schedule: a resumed run misses nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save the epoch that has ended."""
+        trainer.save_checkpoint(self.path)
 
 
 def validation_scores(trainer: Trainer) -> Scores:

@@ -1,16 +1,12 @@
-"""Values of an epoch -> metrics.csv, and Weights & Biases or TensorBoard where `logger` asks for one.
+"""Values of an epoch -> Weights & Biases or TensorBoard, where `logger` asks for one.
 
 Curves have one axis, the epoch. A logger gets its run folder and finds in it what it needs: the resolved config, and
 the W&B run that a resumed training goes on with.
 """
 
-import csv
-import logging
 import os
 import secrets
-import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,95 +17,24 @@ from sedcrnn.config.targets import build, resolve
 from sedcrnn.errors import import_extra
 from sedcrnn.evaluation import result_names as names
 from sedcrnn.plotting.answer_figures import confusion_figure
-from sedcrnn.progress import time_in_words
 from sedcrnn.runs.files import write_text
 from sedcrnn.runs.records import read_config
 from sedcrnn.sweeps.ranks import is_first_process
 from sedcrnn.training.showcase import COLUMNS, Showcase
 from sedcrnn.training.wandb_workspace import check_key
 
-log = logging.getLogger(__name__)
-
-BETWEEN_LINES = 5.0  # seconds between the lines of two epochs
-
 WANDB_ID = "wandb_id"  # file of the run folder that holds the id of its W&B run
 
 
-def make_loggers(nodes: Mapping[str, Any], folder: Path, epochs: int) -> list[Logger]:
-    """What writes down the training of so many epochs in a run folder: metrics.csv always, and what `config.logger`
-    names."""
-    return [EpochLog(folder, epochs), *(build(node, "logger", save_dir=str(folder)) for node in nodes.values() if node)]
+def make_loggers(nodes: Mapping[str, Any], folder: Path) -> list[Logger]:
+    """What `config.logger` names, for a run folder."""
+    return [build(node, "logger", save_dir=str(folder)) for node in nodes.values() if node]
 
 
 def check_loggers(nodes: Mapping[str, Any]) -> None:
     """Refuse a logger that could not begin, before anything takes long: without its package, or W&B without a key."""
     for node in filter(None, nodes.values()):
         build(node, "logger", save_dir=".")  # writes nothing yet
-
-
-class EpochLog(Logger):
-    """`metrics.csv`: one row per epoch, rewritten atomically; a resumed run goes on in it.
-
-    Lightning's own CSVLogger deletes the file of an earlier run in the same folder. Epochs are logged as lines as well,
-    since progress bars leave nothing in the logs of sweeps and clusters: the first and the last, and of quick ones
-    between them one every few seconds. Lines count epochs from 1, and the column `epoch`, Lightning's, from 0.
-    """
-
-    name, version = "csv", ""
-
-    def __init__(self, folder: Path, epochs: int) -> None:
-        super().__init__()
-        self.epochs = epochs
-        self.began = self.told = time.monotonic()
-        self.first: int | None = None  # epoch that this process has trained
-        self.untold = ""
-        self.path = folder / "metrics.csv"
-        self.rows: dict[int, dict[str, Any]] = {}
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self.rows = {int(row[names.EPOCH]): dict(row) for row in csv.DictReader(file)}
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The run folder's config.yaml holds them; the first epoch begins."""
-        self.began = time.monotonic()
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add values to their epoch's row and write the file; a repeated epoch replaces its own values."""
-        if not is_first_process():
-            return
-        values = dict(metrics)
-        epoch = int(values.pop(names.EPOCH))
-        # A resumed run makes the epochs after its checkpoint again.
-        self.rows = {number: row for number, row in self.rows.items() if number <= epoch}
-        row = self.rows.setdefault(epoch, {names.EPOCH: epoch})
-        row |= {"step": step, **values}
-        others = sorted({key for row in self.rows.values() for key in row} - {names.EPOCH, "step"})
-        columns = [names.EPOCH, "step", *others]
-        lines = [",".join(columns)]
-        lines += [",".join(str(row.get(column, "")) for column in columns) for _, row in sorted(self.rows.items())]
-        write_text(self.path, "\n".join(lines) + "\n")
-        if names.TRAIN_LOSS in values:  # which come last
-            is_first = self.first is None
-            self.first = epoch if self.first is None else self.first
-            self.untold = f"{datetime.now():%H:%M:%S} {self._line(epoch, row, self.first)}"
-            if is_first or time.monotonic() - self.told >= BETWEEN_LINES:
-                self._tell()
-
-    def finalize(self, status: str) -> None:
-        """Tell the last epoch, of which nobody knew that it would be the last."""
-        self._tell()
-
-    def _tell(self) -> None:
-        if self.untold:
-            log.info(self.untold)
-        self.untold, self.told = "", time.monotonic()
-
-    def _line(self, epoch: int, row: Mapping[str, Any], first: int) -> str:
-        loss, accuracy = f"{row[names.TRAIN_LOSS]:.3f}", f"{100 * row[names.CHECKPOINT_MONITOR]:.1f} %"
-        scores = f"macro accuracy {accuracy}, log loss {row[names.PLATEAU_MONITOR]:.3f}"
-        left = (time.monotonic() - self.began) / (epoch + 1 - first) * (self.epochs - epoch - 1)
-        ending = f"; about {time_in_words(left)} left" if epoch + 1 < self.epochs else ""
-        return f"epoch {epoch + 1} of {self.epochs}: loss {loss}; validation: {scores}{ending}"
 
 
 class WandbLog(Logger):

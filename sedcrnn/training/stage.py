@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, Timer
+from pytorch_lightning.callbacks import EarlyStopping, ProgressBar, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
@@ -23,12 +23,15 @@ from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
 from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.runs.checkpoint_io import WholeCheckpoints
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
 from sedcrnn.training import init_from
-from sedcrnn.training.best_checkpoint import BestCheckpoint, validation_scores
+from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
+from sedcrnn.training.ending import EndBySignals
+from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import check_loggers, make_loggers
@@ -140,7 +143,9 @@ def _try_out(
 ) -> None:
     """Run a few batches of each fold, and keep nothing."""
     node = {**config.trainer, "max_epochs": plan.epochs}
-    trainer: Trainer = build(node, "trainer", callbacks=callbacks, logger=False, enable_checkpointing=False)
+    trainer: Trainer = build(
+        node, "trainer", callbacks=[EndBySignals(), *callbacks], logger=False, enable_checkpointing=False
+    )
     datamodule = _fit_or_validate(trainer, module, datamodule)
     trainer.test(module, datamodule=datamodule, verbose=False)
 
@@ -153,19 +158,30 @@ def _fit(
     selection: dict[str, object],
     callbacks: list[Callback],
 ) -> None:
-    config, folder = run.config, run.folder / BEST.parent
+    config = run.config
     best = BestCheckpoint(run.folder / BEST, config.recipe.select_by)
-    # At the very end of the epoch, when the module has stepped its schedule: a resumed run misses nothing.
-    last = ModelCheckpoint(folder, LAST.stem, save_on_train_epoch_end=True, enable_version_counter=False)
+    table, last = EpochTable(run.folder / "metrics.csv", plan.epochs), LastCheckpoint(run.folder / LAST)
     node = {**config.trainer, "max_epochs": plan.epochs}
     limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
     early_stopping = StopEarly(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
     showing = ShowValidation()
-    watching = [early_stopping, best, last, showing, stopwatch := Stopwatch(), *limits, *callbacks]
-    loggers = make_loggers(config.logger, run.folder, plan.epochs)
-    trainer: Trainer = build(node, "trainer", callbacks=watching, logger=loggers, default_root_dir=str(run.folder))
+    watching = [
+        EndBySignals(),
+        early_stopping,
+        showing,
+        stopwatch := Stopwatch(),
+        *limits,
+        *callbacks,
+        best,
+        table,
+        last,
+    ]
+    folder, loggers = str(run.folder), make_loggers(config.logger, run.folder)
+    trainer: Trainer = build(
+        node, "trainer", callbacks=watching, logger=loggers, default_root_dir=folder, plugins=[WholeCheckpoints()]
+    )
     resume = run.folder / LAST if (run.folder / LAST).is_file() else None
     if resume is not None:
         check_resumable(resume, module.hparams)
@@ -176,8 +192,6 @@ def _fit(
     if not trained:
         trainer.save_checkpoint(run.folder / BEST, weights_only=True)
     scores = best.best if trained else {**validation_scores(trainer), EPOCH: 0}
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     timers = [each for each in (*limits, *callbacks) if isinstance(each, Timer)]
     if trainer.current_epoch < plan.epochs and any((each.time_remaining() or 0) <= 0 for each in timers):
         raise SedcrnnError(

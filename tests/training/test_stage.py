@@ -14,7 +14,7 @@ import torch
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.runs.checkpoints import BEST, LAST, load_checkpoint
-from sedcrnn.training import loggers
+from sedcrnn.training import epoch_table
 from sedcrnn.training.init_from import check_initial, load_initial
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import make_datamodule, train
@@ -26,7 +26,7 @@ def test_a_run_folder_holds_config_record_metrics_and_checkpoint_and_every_epoch
     stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(loggers, "BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(epoch_table, "BETWEEN_LINES", 0.0)
     run = train(stage("audio"))
     assert run is not None
     record = json.loads((run / "record.json").read_text())

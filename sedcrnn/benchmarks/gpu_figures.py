@@ -101,6 +101,16 @@ _VGG = "visual, fine-tuning"
 
 GRAPHS = "reduce-overhead"
 
+# Stage, windows in a batch, and how it is compiled.
+COMPILED: list[tuple[str, int, bool | str]] = [
+    (_VGG, 32, True),
+    ("audio", 32, GRAPHS),
+    ("audio", 256, GRAPHS),
+    ("audio_encoder", 256, GRAPHS),
+    ("audio_lite, fine-tuning", 256, GRAPHS),
+    ("visual_lite, fine-tuning", 32, True),
+]
+
 # Stage, what it is fed, windows in a batch, and how it is compiled.
 FED: list[tuple[str, str, int, bool | str]] = [
     ("audio", "spectrograms", 256, GRAPHS),
@@ -128,7 +138,7 @@ FIGURES: dict[str, Figure] = {
             partial(gpu_steps.compiled_steps, name=name, windows=windows, mode=mode),
             seconds=90,
         )
-        for name, windows, mode in ((_VGG, 32, True), ("audio", 32, GRAPHS), ("audio", 256, GRAPHS))
+        for name, windows, mode in COMPILED
     },
     **_of_stages(
         "graph",

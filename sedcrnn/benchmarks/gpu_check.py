@@ -48,7 +48,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sedcrnn.benchmarks.gpu_check", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("gpu-check"), help="folder of what is written")
     parser.add_argument(
-        "--budget", type=float, default=410, help="seconds; figures that have not begun then are left out"
+        "--budget", type=float, default=660, help="seconds; figures that have not begun then are left out"
     )
     parser.add_argument("--test-seconds", type=float, default=170, help="of the budget, for the tests")
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes, once, as without a GPU")

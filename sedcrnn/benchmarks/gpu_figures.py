@@ -108,7 +108,6 @@ COMPILED: list[tuple[str, int, bool | str]] = [
     ("audio", 256, GRAPHS),
     ("audio_encoder", 256, GRAPHS),
     ("audio_lite, fine-tuning", 256, GRAPHS),
-    ("visual_lite, fine-tuning", 32, True),
 ]
 
 # Stage, what it is fed, windows in a batch, and how it is compiled.

@@ -63,7 +63,7 @@ def _work(connection: Connection) -> None:
     from sedcrnn.benchmarks.gpu_figures import FIGURES
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError):  # nobody waits for an answer any more
         while True:
             request = connection.recv()
             if request is None:

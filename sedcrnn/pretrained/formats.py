@@ -1,7 +1,7 @@
 """A file of weights -> arrays by name: Caffe .caffemodel, Keras .h5, torch state_dict, safetensors."""
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sedcrnn.errors import WeightsError
+from sedcrnn.pretrained.protobuf import fields, varints
 
 Arrays = dict[str, np.ndarray]
 
@@ -22,8 +23,6 @@ _NAME, _BLOB = 1, 7
 _DATA, _SHAPE = 5, 7
 _DIM = 1
 _OLD = "it is in the form of before 2015; load it with a newer Caffe and save it"
-# Wire types of protobuf (protobuf.dev/programming-guides/encoding), and the bytes of those of one size.
-_VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
 
 
 @dataclass(frozen=True)
@@ -38,58 +37,19 @@ class Format:
 def _read_caffe(path: Path) -> Arrays:
     """`<layer>.weight` and `<layer>.bias` of every layer, as views of the file."""
     arrays: Arrays = {}
-    for number, layer in _fields(np.memmap(path, mode="r").data):
+    for number, layer in fields(np.memmap(path, mode="r").data):
         if number == _OLD_LAYER:
             raise ValueError(_OLD)
         if number == _LAYER:
-            fields = list(_fields(layer))
-            name = next((bytes(value).decode() for key, value in fields if key == _NAME), "")
-            blobs = [dict(_fields(value)) for key, value in fields if key == _BLOB]
+            parts = list(fields(layer))
+            name = next((bytes(value).decode() for key, value in parts if key == _NAME), "")
+            blobs = [dict(fields(value)) for key, value in parts if key == _BLOB]
             for kind, blob in zip(("weight", "bias"), blobs, strict=False):
                 if _SHAPE not in blob:
                     raise ValueError(_OLD)
-                shape = [size for key, sizes in _fields(blob[_SHAPE]) if key == _DIM for size in _varints(sizes)]
+                shape = [size for key, sizes in fields(blob[_SHAPE]) if key == _DIM for size in varints(sizes)]
                 arrays[f"{name}.{kind}"] = np.frombuffer(blob[_DATA], "<f4").reshape(shape)
     return arrays
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field of a protobuf message that holds bytes; single numbers are passed over."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        wire_type = key & 7
-        if wire_type == _VARINT:
-            _, position = _varint(message, position)
-            continue
-        if wire_type == _BYTES:
-            size, position = _varint(message, position)
-        elif wire_type in _FIXED:
-            size = _FIXED[wire_type]
-        else:
-            raise ValueError(f"not a protobuf message: a field of the wire type {wire_type}")
-        if position + size > len(message):
-            raise ValueError("it ends in the middle")
-        if wire_type == _BYTES:
-            yield key >> 3, message[position : position + size]
-        position += size
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """The whole number that starts at a position, seven bits to a byte, lowest first; and the position after it."""
-    value = 0
-    for index, byte in enumerate(message[position : position + 10]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, position + index + 1
-    raise ValueError("it ends in the middle of a number, or is no protobuf message")
-
-
-def _varints(packed: memoryview) -> Iterator[int]:
-    position = 0
-    while position < len(packed):
-        number, position = _varint(packed, position)
-        yield number
 
 
 def _read_keras(path: Path) -> Arrays:

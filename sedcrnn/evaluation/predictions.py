@@ -16,6 +16,7 @@ from sedcrnn.errors import CheckpointError, ClipError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import keep_freed_memory
 from sedcrnn.progress import progress
+from sedcrnn.runs.csv_cells import from_cell, to_cell
 from sedcrnn.runs.files import atomic
 
 # How the windows of a clip become one decision.
@@ -96,13 +97,14 @@ def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip
     """Write one row per head and window: clip, location, window, label, head, and the probability of every scene."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *scenes])
+        writer.writerow([*COLUMNS, *map(to_cell, scenes)])
         for head, values in predictions.log_probabilities.items():
             rows = zip(predictions.clip.tolist(), predictions.window.tolist(), values.double().exp(), strict=True)
             for clip, window, probabilities in rows:
                 numbers = [f"{probability:.9g}" for probability in probabilities.tolist()]  # as float32 has them
                 about = clips[clip]
-                writer.writerow([about.id, about.location, window, about.scene, head, *numbers])
+                names = map(to_cell, (about.id, about.location, str(window), about.scene, head))
+                writer.writerow([*names, *numbers])
 
 
 class StoredPredictions(NamedTuple):
@@ -122,7 +124,7 @@ def read_predictions(path: Path) -> StoredPredictions:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
+            header, *rows = ([from_cell(cell) for cell in row] for row in csv.reader(file))
         if tuple(header[: len(COLUMNS)]) != COLUMNS:
             raise ValueError(f"its columns are {', '.join(header)}")
         scenes = tuple(header[len(COLUMNS) :])

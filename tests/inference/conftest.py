@@ -1,5 +1,6 @@
 """Untrained networks as checkpoints, and media of every kind."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
@@ -99,3 +100,11 @@ def write_media() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of this computer that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number: int = server.getsockname()[1]
+        return number

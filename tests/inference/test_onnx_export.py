@@ -124,7 +124,8 @@ def test_every_kind_of_fusion_answers_as_torch_does(fusion, tmp_path):
         inputs = {"spectrogram": torch.randn(batch, 3, 8, 50), "frames": torch.randint(256, (batch, 5, 3, 32, 32))}
         inputs["frames"] = inputs["frames"].to(torch.uint8)
         if batch == 2:
-            write_onnx(network, inputs, tmp_path / "a.onnx", ("a", "b", "c", "d"), dict.fromkeys(inputs, {"_target_": "own.Feature"}))
+            features = {name: {"_target_": "own.Feature"} for name in inputs}
+            write_onnx(network, inputs, tmp_path / "a.onnx", ("a", "b", "c", "d"), features)
         found = OnnxModel(tmp_path / "a.onnx").probabilities({name: value.numpy() for name, value in inputs.items()})
         with torch.no_grad():
             heads = network.heads(**inputs)

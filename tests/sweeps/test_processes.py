@@ -92,7 +92,9 @@ def test_a_failed_job_leaves_the_others_alone_and_no_process_behind(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_ends_its_jobs_and_says_what_is_left(tmp_path: Path, number: signal.Signals) -> None:
-    stubborn = "import signal, os, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); "
+    stubborn = (
+        "import signal, os, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); "
+    )
     program = (
         "import logging, sys; from pathlib import Path; import sedcrnn.sweeps.processes as jobs; jobs.GRACE = 0.5\n"
         "from sedcrnn.signals import ended_by_signals\n"

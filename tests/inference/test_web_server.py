@@ -140,7 +140,7 @@ def test_odd_requests_are_refused_and_the_next_is_answered(serve):
     }.items():
         with socket.create_connection((HOST, served.port)) as connection:
             connection.sendall(request.encode())
-            assert status in connection.recv(100), request[:60]
+            assert status in connection.recv(1000), request[:60]
     assert answer(served.port, "GET", "/")[0] == 200
 
 

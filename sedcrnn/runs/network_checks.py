@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sedcrnn.config.targets import build, is_ours
-from sedcrnn.errors import CheckpointError, SedcrnnError
+from sedcrnn.errors import CheckpointError, SedcrnnError, TrustError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.profile import empty_inputs
 
@@ -41,7 +41,7 @@ def check_fits(
 
     Raises:
         CheckpointError: it does not fit.
-        TrustError, ConfigError: as `build`.
+        TrustError: as `build`.
     """
     if not is_ours(node):
         return
@@ -56,10 +56,11 @@ def check_fits(
                 dimensions = {name: size for feature in made for name, size in feature.dimensions.items()}
                 _watch_maps(path, network)
                 network.eval().heads(**empty_inputs(network.inputs, dimensions))
-    except SedcrnnError:
+    except (CheckpointError, TrustError):
         raise
     except Exception as error:  # whatever sizes that make no sense lead to
-        raise _unfit(path, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        found = error.found if isinstance(error, SedcrnnError) else f"{type(error).__name__}: {error}"
+        raise _unfit(path, " ".join(found.split())[:300]) from error
 
 
 def _check_state(path: Path, network: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
 from sedcrnn.errors import CheckpointError, nearest
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
 from sedcrnn.runs.files import write_json
+from sedcrnn.runs.plain_data import check_plain
 from sedcrnn.sweeps.processes import RESULT
 from sedcrnn.sweeps.ranks import is_first_process
 
@@ -29,9 +30,22 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config of a run folder, as plain data, whatever version of the package wrote it."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
-    return dict(config)
+    """The resolved config of a run folder, as plain data, whatever version of the package wrote it.
+
+    Raises:
+        CheckpointError: it is missing, or no such config.
+    """
+    path = folder / CONFIG
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        check_plain(config)
+        return dict(config)
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as the config of a run: {' '.join(str(error).split())[:200]}",
+            "It is plain YAML that sedcrnn train wrote",
+            "Name another run, or remove the folder and train the stage again",
+        ) from error
 
 
 def is_finished(record: dict[str, Any] | None) -> bool:

@@ -23,6 +23,7 @@ from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
 from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.networks.profile import empty_inputs
 from sedcrnn.runs.checkpoint_io import WholeCheckpoints
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
@@ -285,5 +286,5 @@ def _check_without_data(config: TrainConfig, starts: init_from.Starts, features:
     with torch.device("meta"), torch.no_grad():
         network = build(node, "network")
         if all(map(is_ours, (node, *_used(config.features).values()))):
-            network.eval()(**init_from.empty_inputs(network.inputs, sizes))
+            network.eval()(**empty_inputs(network.inputs, sizes))
     frozen_modules(network, [*config.recipe.frozen, *config.recipe.l2, *config.recipe.learning_rates])

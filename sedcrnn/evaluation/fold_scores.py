@@ -90,6 +90,7 @@ def open_fold(
     """
     check_choice("fold", fold, FOLDS)
     checkpoint = load_checkpoint(run)
+    checkpoint.check()
     # How many processes work here, and where anything is written, is not for a file to say.
     config = replace(checkpoint.data_config(), extraction_workers=extraction_workers, num_workers="auto")
     if "workers" in config.source:

@@ -84,14 +84,19 @@ class Checkpoint:
                 "Train it again on the data as they are, or name another run",
             )
 
-    def build(self) -> SceneNetwork:
-        """The network with these weights, in evaluation mode.
+    def check(self) -> None:
+        """Refuse what cannot be built, at no cost, before data are read.
 
         Raises:
             TrustError: it names a class of a package that the user has not said to trust.
             CheckpointError: its weights, its features or its scenes are not those of its network.
         """
+        check_names(self.network, "network", trusted=False)
         check_fits(self.path, self.network, self.features, len(self.scenes), self.weights)
+
+    def build(self) -> SceneNetwork:
+        """The network with these weights, in evaluation mode; raises errors as `check`."""
+        self.check()
         network: SceneNetwork = build(self.network, "network", trusted=False)
         try:
             network.load_state_dict(self.weights)

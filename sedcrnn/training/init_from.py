@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.config.targets import build, check_names, resolve
+from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.folds import Folds
 from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.networks import SceneNetwork
@@ -58,7 +58,7 @@ def load_initial(config: TrainConfig) -> Starts:
                 f"Give init_from.{kind}=<run> (a folder, or a name: init_from.{kind}={kind}), or run sedcrnn pipeline",
             )
         starts[kind] = load_checkpoint(run, kind, config.runs)
-        check_names(starts[kind].network, "network", trusted=False)
+        starts[kind].check()
     return starts
 
 

@@ -1,6 +1,5 @@
 """Evaluate a trained network, rebuilt from its checkpoint alone: predictions.csv and metrics.json."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +16,14 @@ from sedcrnn.evaluation.cost import describe_cost, measure_latency
 from sedcrnn.evaluation.intervals import describe_intervals
 from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import AGGREGATOR, Predictions, predict, write_predictions
-from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, PREDICTIONS, SCHEMA_VERSION
+from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, PREDICTIONS, SCHEMA_VERSION, is_whole
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device
 from sedcrnn.networks.profile import count_parameters
 from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.runs.files import write_json
-from sedcrnn.runs.records import RECORD
+from sedcrnn.runs.records import RECORD, read_json
 from sedcrnn.training.frozen_cache import FrozenEncoder
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def evaluate(
     device = choose_device(device)
     checkpoint, data, folder, of = open_fold(run, fold, root, batch_size, extraction_workers, store)
     of["schema_version"] = SCHEMA_VERSION
-    if is_done(folder / METRICS, of):
+    if is_done(folder / METRICS, of) and is_whole(read_json(folder / METRICS) or {}):
         return folder / METRICS
     network = checkpoint.build()
     if checkpoint.recipe["cache_frozen"]:
@@ -125,7 +124,7 @@ def open_fold(
 
 def is_done(path: Path, of: dict[str, Any]) -> bool:
     """Whether a file of results is there, and of the same weights, data and version."""
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["of"] == of)
+    return (read_json(path) or {}).get("of") == of
 
 
 def _score(

@@ -1,6 +1,7 @@
 """Run folders: what a training stage leaves on disk, keyed by all that made it; docs/index.md lists the files."""
 
 import glob
+import logging
 import platform
 import shutil
 import subprocess
@@ -31,6 +32,8 @@ from sedcrnn.runs.records import (
 )
 from sedcrnn.sweeps.ranks import is_first_process
 
+log = logging.getLogger(__name__)
+
 _PACKAGES = "torch pytorch-lightning timm torchvision torchaudio numpy scipy numba nnaudio av soundfile soxr"
 
 
@@ -52,8 +55,13 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether this very stage has been trained to its end."""
-        record = read_record(self.folder)
-        return record is not None and is_finished(record) and record["key"] == self.key
+        record, best = read_record(self.folder), self.folder / CHECKPOINTS / "best.ckpt"
+        if record is None or not is_finished(record) or record.get("key") != self.key:
+            return False
+        if best.is_file() and best.stat().st_size > 0 and "best" in record:
+            return True
+        log.warning("%s was finished and has lost what it was trained for; it is trained again.", self.folder)
+        return False
 
     def nearest_earlier(self) -> tuple[Path, Differences] | None:
         """Unless this stage was begun before: of the finished runs of this name and seed, the one that differs in the
@@ -64,9 +72,10 @@ class Run:
         found: dict[Path, Differences] = {}
         for folder in sorted(self.folder.parent.glob(f"{glob.escape(self.folder.name[:-8])}????????")):
             record = read_record(folder)
-            if record is not None and is_finished(record) and (folder / CONFIG).is_file():
-                added = {"inputs": record["inputs"], "sedcrnn": record["versions"]["sedcrnn"]}
-                found[folder] = differences(without_places(read_config(folder)) | added, made)
+            if record is not None and is_finished(record):
+                with suppress(CheckpointError):  # another run's broken file is none of this one's business
+                    added = {"inputs": record.get("inputs"), "sedcrnn": record.get("versions", {}).get("sedcrnn")}
+                    found[folder] = differences(without_places(read_config(folder)) | added, made)
         return min(found.items(), key=lambda item: len(item[1]), default=None)
 
     @contextmanager

@@ -7,7 +7,7 @@ longer than anybody waits for a spelling mistake.
 from typing import Annotated, Literal
 
 from pydantic import Field, Strict
-from typing_extensions import TypedDict
+from typing_extensions import Required, TypedDict
 
 from sedcrnn.config.values import (
     Count,
@@ -124,7 +124,7 @@ class FusionNetworkKeys(TypedDict, total=False):
 class ModelKeys(TypedDict, total=False):
     """A LightningModule, and the network that it trains."""
 
-    network: NetworkNode
+    network: Required[NetworkNode]
 
 
 # Features

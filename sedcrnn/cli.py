@@ -25,11 +25,9 @@ from sedcrnn.signals import ended_by_signals
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
 from sedcrnn.sweeps.ranks import is_first_process
 
-# Warnings about what is meant to be so: frozen parts, resumed or moved runs, few large batches; and Lightning's upkeep.
+# Warnings about what is meant to be so: frozen parts, few large batches; and Lightning's upkeep.
 EXPECTED_WARNINGS = (
     ".*module\\(s\\) in eval mode at the start of training.*",
-    "Checkpoint directory .* exists and is not empty.*",
-    "The dirpath has changed from .*",  # what is best is in the run's own state
     ".*does not have many workers.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",
     ".*sync_dist=True.*",  # scores are reduced over processes already

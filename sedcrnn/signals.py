@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from subprocess import Popen
+from multiprocessing import resource_tracker
+from subprocess import Popen, TimeoutExpired
 from types import FrameType
 from typing import NoReturn
 
-GRACE = 7.0  # seconds for an orderly end; schedulers send SIGKILL after ten or more
+GRACE = 5.0  # seconds for an orderly end; schedulers send SIGKILL after ten or more
 
 PARENT = "SEDCRNN_PARENT"  # environment variable: the process that started this one, if it is one of ours
 
@@ -36,16 +37,28 @@ class _Command:
     """What this process was asked, and the processes that it has started for the same work.
 
     Attributes:
+        parent: number of the process that started this one, if it is one of ours.
         failed: exit code of the first of them that failed by itself; 0: none.
         raised: the main thread knows.
         told: the user knows.
     """
 
+    parent: int | None
     received: signal.Signals | None = None
     failed: int = 0
     raised: bool = False
     told: bool = False
-    children: list[Popen[bytes]] = field(default_factory=list)
+    sources: list[Callable[[], Sequence[Popen[bytes]]]] = field(default_factory=list)
+
+    @property
+    def children(self) -> list[Popen[bytes]]:
+        """The processes, as far as they are started."""
+        return [child for source in self.sources for child in source()]
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the parent has died, which has given this process another one."""
+        return self.parent is not None and os.getppid() != self.parent
 
     def failed_child(self) -> int:
         """As `failed`, now."""
@@ -66,15 +79,15 @@ def ended_by_signals() -> Iterator[None]:
     if _command is not None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    _command = command = _Command()
+    is_ours = os.environ.get(PARENT) == str(os.getppid())
+    _command = command = _Command(os.getppid() if is_ours else None)
     before = {number: signal.getsignal(number) for number in _ASKING}
-    parent, (reading, writing) = os.environ.get(PARENT), os.pipe()
+    reading, writing = os.pipe()
     os.environ[PARENT] = str(os.getpid())
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     _watch(_cut_off, command, reading)
-    if parent == str(os.getppid()):
-        _watch(_end_with_parent, command, int(parent))
+    _watch(_end_with_parent, command)
     handle_signals()
     try:
         yield
@@ -82,14 +95,13 @@ def ended_by_signals() -> Iterator[None]:
             _end(command)
     except BaseException as error:
         if not isinstance(error, SystemExit) and not command.received:
-            _ask_children(command)
+            _ask_others(command)
         if command.received:
             _end(command)
         raise
     finally:
         _command = None
-        for child in command.children:
-            child.kill()
+        _kill(command.children)
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
@@ -105,16 +117,25 @@ def handle_signals() -> None:
                 signal.signal(number, _raise)
 
 
-def adopt(processes: Sequence[Popen[bytes]]) -> None:
-    """Let processes of the same work end with this one, and this one with the first of them that fails."""
-    if _command is not None and processes:
-        _command.children.extend(processes)
+def adopt(started: Callable[[], Sequence[Popen[bytes]]]) -> None:
+    """Let the processes of the same work that `started` gives, now or later, end with this one, and this one with the
+    first of them that fails."""
+    if _command is not None:
+        _command.sources.append(started)
         _watch(_end_with_children, _command)
 
 
 def asked_to_end() -> bool:
     """Whether a signal has asked this process to end, so that what fails now fails because of it."""
     return _command is not None and _command.received is not None
+
+
+def before_workers() -> None:
+    """Start the process by which `multiprocessing` keeps books, before it starts others: one that the end of a terminal
+    ended would be missed aloud."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    resource_tracker.ensure_running()
+    signal.signal(signal.SIGHUP, before)
 
 
 def start_worker() -> None:
@@ -128,6 +149,14 @@ def start_worker() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _watch(wait)
+
+
+def _kill(processes: Sequence[Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        with suppress(TimeoutExpired):  # where a driver holds it
+            process.wait(_LOOK)
 
 
 def _watch(function: Callable[..., None], *arguments: object) -> None:
@@ -152,16 +181,14 @@ def _cut_off(command: _Command, reading: int) -> None:
     if number:
         command.received = command.received or signal.Signals(number[0])
         time.sleep(GRACE)
-        for child in command.children:
-            child.kill()
+        _kill(command.children)
         os._exit(_say(command))
 
 
-def _end_with_parent(command: _Command, parent: int) -> None:
-    """Its death gives this process another one."""
-    while os.getppid() == parent:
+def _end_with_parent(command: _Command) -> None:
+    while command.parent and command is _command and not command.orphaned:
         time.sleep(_LOOK)
-    if command is _command:
+    if command.orphaned and command is _command:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -174,9 +201,11 @@ def _end_with_children(command: _Command) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _ask_children(command: _Command) -> None:
+def _ask_others(command: _Command) -> None:
     """Where one of several processes was asked to end, the others fail for want of it, perhaps before it is gone."""
-    deadline = time.monotonic() + 2 * _LOOK
+    if command.orphaned:
+        command.received = signal.SIGTERM
+    deadline = time.monotonic() + GRACE
     while command.children and not command.failed_child() and time.monotonic() < deadline:
         time.sleep(_LOOK / 10)
     if _asked(command.failed_child()):

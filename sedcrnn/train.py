@@ -19,7 +19,7 @@ def main(config: TrainConfig) -> float | None:
     run = train(config)
     if run is None:
         print(f"\n{config.name}: everything ran; nothing was kept.")
-        return None
+        return report_score()
     print(f"\n{describe_run(run)}\nNext: sedcrnn evaluate run={run}")
     return report_score(run)
 

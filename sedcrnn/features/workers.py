@@ -77,6 +77,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     # Loaded once for all workers, so that nothing is left to import when they run the main module's imports again.
     context.set_forkserver_preload(sorted(name for name in sys.modules if name.startswith("sedcrnn.")))
+    signals.before_workers()
     return ProcessPoolExecutor(workers, context, initializer=_start_worker)
 
 

@@ -113,13 +113,13 @@ def find_run(name: str, runs: str | Path = "runs") -> Path:
     return found[0]
 
 
-def report_score(*runs: Path) -> float:
-    """The mean validation accuracy of finished runs at their best epochs, whichever score selected these; also for the
-    sweep whose job this is, if any."""
+def report_score(*runs: Path) -> float | None:
+    """The mean validation accuracy of finished runs at their best epochs, whichever score selected these, or None of
+    none; also for the sweep whose job this is, if any."""
     records = [record for run in runs if (record := read_record(run)) is not None]
-    score = statistics.fmean(record["best"][CHECKPOINT_MONITOR] for record in records)
+    score = statistics.fmean(record["best"][CHECKPOINT_MONITOR] for record in records) if records else None
     if RESULT in os.environ and is_first_process():
-        finished = max(record["finished"] for record in records)
+        finished = max((record["finished"] for record in records), default="")
         write_json(Path(os.environ[RESULT]), {"score": score, "runs": [str(run) for run in runs], "finished": finished})
     return score
 

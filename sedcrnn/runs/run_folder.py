@@ -19,6 +19,7 @@ import sedcrnn
 from sedcrnn.config import digest
 from sedcrnn.config.stage_config import TrainConfig, without_places
 from sedcrnn.errors import CheckpointError
+from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.files import locked, write_json, write_text
 from sedcrnn.runs.records import (
     CHECKPOINTS,
@@ -50,18 +51,20 @@ class Run:
         self.decisive = without_places(asdict(config))  # the part of the config that the result depends on
         self.key = digest([self.decisive, inputs, sedcrnn.__version__])
         name = config.name.replace("/", "-")
-        self.folder = Path(config.runs) / f"{name}-s{config.seed}-{self.key[:8]}"
+        self.folder = _folder_of(Path(config.runs) / f"{name}-s{config.seed}-{self.key[:8]}", self.key)
 
     @property
     def finished(self) -> bool:
-        """Whether this very stage has been trained to its end."""
-        record, best = read_record(self.folder), self.folder / CHECKPOINTS / "best.ckpt"
+        """Whether this very stage has been trained to its end, and its network is there; nothing is written."""
+        record = read_record(self.folder)
         if record is None or not is_finished(record) or record.get("key") != self.key:
             return False
-        if best.is_file() and best.stat().st_size > 0 and "best" in record:
-            return True
-        log.warning("%s was finished and has lost what it was trained for; it is trained again.", self.folder)
-        return False
+        best = self.folder / BEST
+        expected = record["best"].get("bytes") if isinstance(record.get("best"), dict) else None
+        whole = best.is_file() and best.stat().st_size == expected
+        if not whole:
+            log.warning("%s is missing or cut short: it is trained again.", best, extra={"once": True})
+        return whole
 
     def nearest_earlier(self) -> tuple[Path, Differences] | None:
         """Unless this stage was begun before: of the finished runs of this name and seed, the one that differs in the
@@ -109,9 +112,11 @@ class Run:
             write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
         self._write_record(status="running")
 
-    def finish(self, **results: Any) -> None:
-        """Mark the run as done, with its results."""
-        self._write_record(status="finished", finished=_now(), **results)
+    def finish(self, best: Mapping[str, Any], **results: Any) -> None:
+        """Mark the run as done, with its results, and those of its best epoch."""
+        if is_first_process():
+            kept = {**best, "checkpoint": str(BEST), "bytes": (self.folder / BEST).stat().st_size}
+            self._write_record(status="finished", finished=_now(), best=kept, **results)
 
     def _write_record(self, status: str, **more: Any) -> None:
         if not is_first_process():
@@ -135,9 +140,21 @@ class Run:
         write_json(self.folder / RECORD, record)
 
 
+def _folder_of(folder: Path, key: str) -> Path:
+    """The folder of a stage: by its name, or, where that is not there, one of another name that holds this very stage,
+    because it was renamed or copied."""
+    if not (folder / RECORD).is_file():
+        for record in sorted(folder.parent.glob(f"*/{RECORD}")):
+            if (read_record(record.parent) or {}).get("key") == key:
+                return record.parent
+    return folder
+
+
 def _is_worth_keeping(folder: Path) -> bool:
-    """Whether an epoch was finished: then there is a checkpoint."""
-    return is_finished(read_record(folder)) or any((folder / CHECKPOINTS).glob("*.ckpt"))
+    """Whether an epoch was finished: then there is a checkpoint. What cannot be read may be of a run that was."""
+    record = read_record(folder)
+    is_broken = record is None and (folder / RECORD).is_file()
+    return is_broken or is_finished(record) or any((folder / CHECKPOINTS).glob("*.ckpt"))
 
 
 def _git_commit() -> str | None:

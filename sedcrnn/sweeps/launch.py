@@ -68,7 +68,7 @@ def _job(loader: ConfigLoader, config: DictConfig, number: int, overrides: Seque
     own_configs = [source.path for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
     options = [word for path in own_configs for word in ("--config-dir", path)]
     command = [sys.executable, "-m", module, *options, "--config-name", name, *arguments]
-    return Job(number, " ".join(swept), command, folder)
+    return Job(number, " ".join(swept), command, folder, hands_back=name in ("train", "pipeline"))
 
 
 def find_plugins() -> None:

@@ -32,12 +32,17 @@ Slots = Sequence[str | None]
 
 @dataclass(frozen=True)
 class Job:
-    """One command of a sweep, with a title that tells it from the others and a folder for its log and result."""
+    """One command of a sweep, with a title that tells it from the others and a folder for its log and result.
+
+    Attributes:
+        hands_back: it trains, so that one without a result has not done what it was for.
+    """
 
     number: int
     title: str
     command: Sequence[str]
     folder: Path
+    hands_back: bool = False
 
     @property
     def log_file(self) -> Path:
@@ -69,7 +74,9 @@ class Outcome:
             return f"killed by {signal.Signals(-self.exit_code).name}"
         if self.exit_code in (129, 130, 143):
             return f"ended by {signal.Signals(self.exit_code - 128).name}"
-        return f"failed with exit code {self.exit_code}" if self.exit_code else ""
+        if self.exit_code:
+            return f"failed with exit code {self.exit_code}"
+        return "ended without a result" if self.job.hands_back and not self.result else ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,7 @@ def _end(ended: _Running) -> Outcome:
         message = f"{outcome.failure}: {next((line for line in reversed(last) if line.strip()), '')}"
     else:
         message = f"finished in {time.time() - ended.started:.0f} s"
-    if result:
+    if result.get("runs"):
         before = datetime.fromisoformat(result["finished"]).timestamp() < int(ended.started)
         message = "was finished before" if before else message
         message += f"; score {result['score']:.4f}; {', '.join(result['runs'])}"

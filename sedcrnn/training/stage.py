@@ -30,7 +30,7 @@ from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
-from sedcrnn.training.ending import EndBySignals
+from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
@@ -79,7 +79,7 @@ def train(config: TrainConfig) -> Path | None:
     published = {path: weights.description for path, weights in encoders.items()}
     run = Run(config, inputs={"data": datamodule.identity, "init_from": digests}, published=published)
     is_trial = bool(config.trainer.get("fast_dev_run"))
-    with nullcontext() if is_trial else run.locked():
+    with nullcontext() if is_trial or run.finished else run.locked():  # what is finished may be read-only
         if run.finished and not is_trial:
             log.info("%s: nothing has changed since it was trained; reusing %s", config.name, run.folder)
             return run.folder
@@ -209,7 +209,7 @@ def _fit(
         steps=trainer.global_step,
         seconds=round(stopwatch.time_elapsed(), 1),
         clips={fold: len(getattr(datamodule.folds, fold)) for fold in ("train", "validation", "test")},
-        best={**scores, "checkpoint": str(BEST)},
+        best=scores,
         selection_check=selection,
         **kept,
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
@@ -223,6 +223,7 @@ def _fit_or_validate(
     trainer: Trainer, module: SceneModule, data: SceneDataModule, resume: Path | None = None
 ) -> SceneDataModule:
     """Train what can be trained; returns the data, of which frozen parts are computed once if the recipe says so."""
+    adopt_processes(trainer)
     if module.recipe["cache_frozen"]:
         network, device = module.hparams["network"], trainer.strategy.root_device
         data = data.encoded_by(FrozenEncoder(module.network, network, data.features, device))

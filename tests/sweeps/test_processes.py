@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -90,9 +91,24 @@ def test_a_failed_job_leaves_the_others_alone_and_no_process_behind(
     assert any(line.endswith("; score 0.5000; r") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("code", "hands_back", "failure"),
+    [
+        ("pass", True, "ended without a result"),
+        ("pass", False, ""),
+        ("import sys; sys.exit(143)", True, "ended by SIGTERM"),
+    ],
+)
+def test_a_job_that_trains_has_failed_without_a_result(
+    tmp_path: Path, code: str, hands_back: bool, failure: str
+) -> None:
+    (outcome,) = run_jobs([replace(job(tmp_path, 0, code), hands_back=hands_back)], [None])
+    assert outcome.failure == failure
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sweep_ends_its_jobs_and_says_what_is_left(tmp_path: Path, number: signal.Signals) -> None:
-    stubborn = "import signal, os, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); "
+    stubborn = "import signal, os, time; signal.signal(15, signal.SIG_IGN); print(os.getpid(), flush=True); "
     program = (
         "import logging, sys; from pathlib import Path; import sedcrnn.sweeps.processes as jobs; jobs.GRACE = 0.5\n"
         "from sedcrnn.signals import ended_by_signals\n"

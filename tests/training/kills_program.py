@@ -58,7 +58,9 @@ def differences(whole: Path, other: Path) -> list[str]:
         found.append("weights")
     names = [{str(file.relative_to(run)) for file in run.rglob("*")} for run in (whole, other)]
     records = [json.loads((run / "record.json").read_text()) for run in (whole, other)]
-    kept = [{name: record[name] for name in ("status", "best", "epochs", "steps", "temperatures")} for record in records]
+    kept = [
+        {name: record[name] for name in ("status", "best", "epochs", "steps", "temperatures")} for record in records
+    ]
     if kept[0] != kept[1]:
         found.append("record.json")
     return [*found, *names[0] ^ names[1]]

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pytorch_lightning.callbacks import Timer
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import SedcrnnError
-from sedcrnn.runs.checkpoints import LAST, load_checkpoint
+from sedcrnn.runs.checkpoints import BEST, LAST, load_checkpoint
 from sedcrnn.runs.files import locked
 from sedcrnn.training.stage import train
 
@@ -103,3 +104,43 @@ def test_when_its_time_is_over_a_run_goes_on_with_the_same_command(
     assert run is not None
     assert whole is not None
     assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+
+
+def test_a_run_goes_on_and_is_used_wherever_it_lies(
+    stage: Stage, tmp_path: Path, killed_at: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = train(stage("audio", f"runs={tmp_path / 'whole'}"))
+    assert whole is not None
+    killed_at(stage("audio"), 2, 1)
+    (killed,) = (tmp_path / "runs").iterdir()
+    # Moved to another folder, which is named by a link, and under another name.
+    moved = tmp_path / "elsewhere" / "renamed"
+    moved.parent.mkdir()
+    killed.rename(moved)
+    (tmp_path / "link").symlink_to(moved.parent)
+    assert train(stage("audio", f"runs={tmp_path / 'link'}")) == tmp_path / "link" / "renamed"
+    assert (moved / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert load_checkpoint(str(moved)).digest == load_checkpoint(str(whole)).digest
+    best = [json.loads((run / "record.json").read_text())["best"] for run in (moved, whole)]
+    assert best[0] == best[1]
+    # A copy is the same run; nothing of it is written.
+    copy = tmp_path / "copies" / moved.name
+    shutil.copytree(moved, copy)
+    before = {file: file.stat().st_mtime_ns for file in copy.rglob("*")}
+    caplog.clear()
+    assert train(stage("audio", f"runs={copy.parent}")) == copy
+    assert {file: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_a_finished_run_whose_network_is_cut_short_or_gone_is_trained_again(
+    stage: Stage, tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(stage("audio"))
+    assert run is not None
+    digest, table = load_checkpoint(str(run)).digest, (run / "metrics.csv").read_text()
+    best = run / BEST
+    best.unlink() if content is None else best.write_bytes(content)
+    assert train(stage("audio")) == run
+    assert f"{best} is missing or cut short: it is trained again." in caplog.messages
+    assert (load_checkpoint(str(run)).digest, (run / "metrics.csv").read_text()) == (digest, table)

@@ -144,6 +144,35 @@ def test_a_process_whose_partner_dies_ends_with_a_message(start: Start, tmp_path
     assert json.loads(record.read_text())["status"] == "running"
 
 
+@pytest.mark.parametrize("asked", ["first", "second", "group"])
+def test_a_signal_to_any_process_ends_all_and_the_same_command_goes_on(
+    asked: str, start: Start, tmp_path: Path
+) -> None:
+    overrides = ["trainer=ddp_cpu", "trainer.max_epochs=40", "recipe.optimizer.lr=1e-5"]
+    whole = start(PYTHON, {}, *overrides, f"runs={tmp_path}/whole")
+    outputs(tmp_path, [whole])
+    runs = tmp_path / "ended"
+    ended = start(PYTHON, {}, *overrides, f"runs={runs}")
+    while not list(runs.glob("*/checkpoints/last.ckpt")):
+        assert ended.poll() is None, outputs(tmp_path, [ended])
+        time.sleep(0.02)
+    listed = subprocess.run(["pgrep", "-P", str(ended.pid), "-f", "sedcrnn.train"], capture_output=True, text=True)
+    second = int(listed.stdout)
+    if asked == "group":
+        os.killpg(ended.pid, signal.SIGTERM)
+    else:
+        os.kill(ended.pid if asked == "first" else second, signal.SIGTERM)
+    assert ended.wait(timeout=20) == 143
+    said = (tmp_path / "1.txt").read_text()
+    assert said.count("Ended by SIGTERM.") == 1
+    assert "Traceback" not in said
+    assert subprocess.run(["pgrep", "-g", str(ended.pid)], capture_output=True).returncode == 1, "none is left"
+    again = start(PYTHON, {}, *overrides, f"runs={runs}")
+    again.wait(timeout=300)
+    assert "resuming in" in (tmp_path / "2.txt").read_text()
+    assert result(runs) == result(tmp_path / "whole")
+
+
 @contextmanager
 def taken_port() -> Iterator[str]:
     with socket.socket() as taken:

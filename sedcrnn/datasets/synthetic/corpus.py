@@ -10,6 +10,7 @@ from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
+from sedcrnn import signals
 from sedcrnn.datasets.clips import TAU_SCENES, DataSource, Manifest
 from sedcrnn.datasets.synthetic.audio_rendering import record
 from sedcrnn.datasets.synthetic.drawing import mp4
@@ -142,7 +143,9 @@ class Synthetic(DataSource):
         with ExitStack() as stack:
             rendered: Iterable[None] = map(task, plans)
             if self.workers > 1:
-                pool = ProcessPoolExecutor(min(self.workers, len(plans)), mp_context=get_context("spawn"))
+                signals.before_workers()
+                workers, context = min(self.workers, len(plans)), get_context("spawn")
+                pool = ProcessPoolExecutor(workers, context, initializer=signals.start_worker)
                 rendered = stack.enter_context(pool).map(task, plans, chunksize=4)
             for _ in progress(rendered, "Rendering synthetic clips", total=len(plans), unit="clip"):
                 pass

@@ -1,0 +1,27 @@
+"""Lightning's checkpoints are whole or absent, and the one before stays until then."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from sedcrnn.runs import checkpoint_io
+from sedcrnn.runs.checkpoint_io import WholeCheckpoints
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, path = WholeCheckpoints(), tmp_path / "checkpoints" / "last.ckpt"
+    writer.save_checkpoint({"epoch": 1, "weights": torch.ones(2)}, path)
+
+    def half(content: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(checkpoint_io.torch, "save", half)
+    with pytest.raises(OSError, match="No space left"):
+        writer.save_checkpoint({"epoch": 2}, path)
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+    assert writer.load_checkpoint(path)["epoch"] == 1
+    writer.remove_checkpoint(path)
+    assert not path.exists()

@@ -174,8 +174,8 @@ def _named(error: Exception) -> str:
         return f"'{os.fsdecode(name)}'"
     for frame in _frames(error):
         for value in frame.f_locals.values():
-            if isinstance(value, io.IOBase) and isinstance(getattr(value, "name", None), str):
-                return f"'{value.name}'"
+            if isinstance(value, io.IOBase) and isinstance(name := getattr(value, "name", None), str):
+                return f"'{name}'"
             if isinstance(value, Path):
                 return f"'{value}'"
     return "a file"

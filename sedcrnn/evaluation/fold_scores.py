@@ -23,6 +23,7 @@ from sedcrnn.networks.execution import choose_device
 from sedcrnn.networks.profile import count_parameters
 from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.runs.files import write_json
+from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD, read_json
 from sedcrnn.training.frozen_cache import FrozenEncoder
 
@@ -105,6 +106,12 @@ def open_fold(
             "if it lies elsewhere, interrupt this and give data.root=<folder>.",
             lies_in,
         )
+    # Inside the run folder; beside the file for a checkpoint that lies elsewhere.
+    parent = checkpoint.path.parent
+    results = parent.parent if (parent.parent / RECORD).is_file() else parent / checkpoint.path.stem
+    folder = results / EVALUATION / fold
+    if not (folder / METRICS).is_file():  # of a run that may only be read, what is there is used
+        check_place("evaluation", folder, is_folder=True, remedy="Copy the run to where it may be written")
     data.prepare_data()
     data.setup()
     if data.manifest.scenes != checkpoint.scenes:
@@ -115,11 +122,8 @@ def open_fold(
         )
     if fold != "train":
         checkpoint.check_unseen(getattr(data.folds, fold), f"make the {fold} fold")
-    # Inside the run folder; beside the file for a checkpoint that lies elsewhere.
-    parent = checkpoint.path.parent
-    results = parent.parent if (parent.parent / RECORD).is_file() else parent / checkpoint.path.stem
     of = {"checkpoint": checkpoint.digest, "data": data.identity, "fold": fold}
-    return checkpoint, data, results / EVALUATION / fold, of
+    return checkpoint, data, folder, of
 
 
 def is_done(path: Path, of: dict[str, Any]) -> bool:

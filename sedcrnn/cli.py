@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 import sedcrnn
-from sedcrnn.config.checking import checked, described, is_path
-from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, quoted, register
-from sedcrnn.errors import ConfigError
+from sedcrnn.config.checking import checked
+from sedcrnn.config.command_line import overrides
+from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, register
 from sedcrnn.failures import told
 from sedcrnn.signals import ended_by_signals
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
@@ -89,60 +89,6 @@ def command(
         return main
 
     return decorate
-
-
-def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> list[str]:
-    """Command-line arguments -> Hydra's, with words as overrides, and with paths and lists as they were written.
-
-    Raises:
-        ConfigError: a word that no key takes, or an option that Hydra does not have.
-    """
-    # The values of a sweep are Hydra's to take apart.
-    known = {} if {"-m", "--multirun"} & set(arguments) else described(options)
-    plain: list[str] = []
-    result: list[str] = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        key, equals, value = argument.partition("=")
-        if words and equals and os.path.isfile(argument):  # noqa: PTH113 - Path raises for long values
-            plain.append(argument)
-        elif equals and key in known:
-            result.append(f"{key}={_written(value, known[key][1])}")
-        # What follows an option belongs to it: --cfg job.
-        elif argument.startswith("--") and key not in _OPTIONS and key not in _WITH_VALUE:
-            name, text = argument[2:], "key=value" if equals else f"{argument[2:]}=<value>"
-            raise ConfigError(f"There is no option '--{name}'", "Values are given without dashes", f"Give {text}")
-        elif equals or argument.startswith(("-", "~")) or before in _WITH_VALUE:
-            result.append(argument)
-        else:
-            plain.append(argument)
-    for key in words:
-        if key.endswith("*") and plain:
-            result.append(f"{key[:-1]}=[{','.join(map(quoted, plain))}]")
-            plain = []
-        elif plain:
-            result.append(f"{key}={quoted(plain.pop(0))}")
-    if plain:
-        taken = f"; without a key may be given: {', '.join(key.rstrip('*') for key in words)}" if words else ""
-        raise ConfigError(
-            f"The command line holds '{plain[0]}'", f"Values are given as key=value{taken}", "--help lists all keys"
-        )
-    return result
-
-
-# Hydra's options, and those that are followed by a value.
-_OPTIONS = {"--hydra-help", "--resolve", "--run", "--multirun"}
-_WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-               "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc"}  # fmt: skip
-
-
-def _written(value: str, kind: Any) -> str:
-    """A value of a key in Hydra's grammar: paths to the letter, and lists also as `a,b`."""
-    is_list = "list[" in str(kind)
-    if value in ("null", "???") or value.startswith(("'", '"', "${")) or (is_list and value.startswith("[")):
-        return value
-    if is_list:
-        return f"[{','.join(map(quoted, value.split(','))) if is_path(kind) else value}]"
-    return quoted(value) if is_path(kind) else value
 
 
 @contextmanager

@@ -75,6 +75,11 @@ def keys_of(target: str) -> type | None:
     return _KEYS.get(target)
 
 
+def known_keys() -> set[type]:
+    """The TypedDicts of all classes that this package knows."""
+    return set(_KEYS.values())
+
+
 def _check_node(value: dict[str, Any], role: str) -> dict[str, Any]:
     """A config node that builds something for a role: a mapping with `_target_`.
 

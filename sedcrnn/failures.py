@@ -74,6 +74,8 @@ def in_words(error: Exception, config_name: str, composing: bool = False) -> str
         return str(SedcrnnError(f"The GPU has no memory left: {text}", "A batch has to fit", "Lower the batch size"))
     if name == "MisconfigurationException":
         return str(SedcrnnError(f"Lightning refuses this: {text}", "Its Trainer says so", "Correct the config"))
+    if "can't allocate memory" in text:  # torch, on a CPU
+        return str(SedcrnnError(*_memory(error)))
     if text.startswith("DataLoader worker") and ("killed" in text or "exited" in text):
         return str(SedcrnnError(*_killed(error)))
     if composing and not _innermost(error).f_globals.get("__name__", "").startswith("sedcrnn"):
@@ -91,11 +93,7 @@ def _of_the_system(error: Exception) -> tuple[str, str, str]:
         case errno.ENOSPC | errno.EDQUOT:
             return f"There is no room left on the disk for {file}", "It needs room", f"Make some, and {GO_ON}"
         case errno.EROFS:
-            return (
-                f"{file} cannot be written: its file system is read-only",
-                "It can be written",
-                "Choose another place",
-            )
+            return f"{file} lies on a read-only file system", "It is to be written", "Choose another place"
         case errno.EACCES | errno.EPERM:
             return f"This user may not use {file}", "It takes the permission", "Change it, or choose another place"
         case errno.ENAMETOOLONG:
@@ -173,11 +171,10 @@ def _named(error: Exception) -> str:
     if isinstance(name, bytes | str) and name:
         return f"'{os.fsdecode(name)}'"
     for frame in _frames(error):
-        for value in frame.f_locals.values():
-            if isinstance(value, io.IOBase) and isinstance(name := getattr(value, "name", None), str):
-                return f"'{name}'"
-            if isinstance(value, Path):
-                return f"'{value}'"
+        values = list(frame.f_locals.values())
+        files = [str(name) for one in values if isinstance(one, io.IOBase) and (name := getattr(one, "name", None))]
+        if found := [*files, *(str(one) for one in values if isinstance(one, Path))]:
+            return f"'{found[0]}'"
     return "a file"
 
 

@@ -89,10 +89,12 @@ def _check_optimizer(recipe: RecipeConfig) -> None:
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
     optimizer = build(recipe.optimizer, "optimizer", params=[parameter])
-    optimizer.step()
-    if (node := recipe.scheduler) is not None:
+    if (node := recipe.scheduler) is None:
+        optimizer.step()
+    else:
         node = {**node, "T_max": node["T_max"] or 1} if "T_max" in node else node
         scheduler = build(node, "scheduler", optimizer=optimizer)
+        optimizer.step()
         scheduler.step(*([1.0] if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) else []))
 
 

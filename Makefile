@@ -62,7 +62,7 @@ bench-visual: $(LOCKED)  ## decoding beside OpenCV and moviepy, and what storing
 pictures: $(LOCKED)  ## docs/pictures: what README shows, of the demo's runs and report; needs chromium and chromedriver
 	@$(PYTHON) -m sedcrnn.benchmarks.pictures
 
-check-gpu: $(LOCKED)  ## what only a GPU can answer: tests and figures in seven minutes; out=<folder> for the results
+check-gpu: $(LOCKED)  ## what only a GPU can answer: tests and figures in eleven minutes; out=<folder> for the results
 	@$(PYTHON) -m sedcrnn.benchmarks.gpu_check --out $(or $(out),gpu-check)
 
 test: $(LOCKED)  ## the tests that are fast, in minutes, on all cores

@@ -33,6 +33,13 @@ EXPECTED_WARNINGS = (
     ".*sync_dist=True.*",  # scores are reduced over processes already
 )
 
+# Loggers whose notes on devices and whose tips say nothing about a run.
+NOTES = (
+    "pytorch_lightning.utilities.rank_zero",
+    "pytorch_lightning.accelerators.cuda",
+    "lightning_fabric.utilities.rank_zero",
+)
+
 Work = Callable[[Any], Any]
 
 
@@ -124,9 +131,7 @@ def _show_messages() -> None:
     if not logger.handlers:
         logger.addHandler(_AboveProgressBars())
         logger.setLevel(logging.INFO)
-    # Their notes on devices and their tips say nothing about this run. Where they come from, for importing Lightning
-    # sets the level of the packages' own loggers again.
-    for package in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(f"{package}.utilities.rank_zero").setLevel(logging.WARNING)
+    for source in NOTES:  # those alone, for importing Lightning sets the level of the packages' own loggers again
+        logging.getLogger(source).setLevel(logging.WARNING)
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

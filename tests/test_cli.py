@@ -8,6 +8,24 @@ import pytest
 
 from sedcrnn.__main__ import commands
 
+NOTED = """
+from pytorch_lightning.accelerators import CUDAAccelerator
+from sedcrnn.cli import _show_messages
+if {silenced}:
+    _show_messages()
+CUDAAccelerator.set_nvidia_flags(local_rank=0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silenced", [False, True])
+def test_what_lightning_notes_of_gpus_is_not_shown(silenced: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NOTED.format(silenced=silenced)], capture_output=True, text=True, check=True
+    )
+    assert ("CUDA_VISIBLE_DEVICES" in done.stdout + done.stderr) is not silenced
+
+
 # Each of these takes seconds to load: a mistake is answered without any of them.
 HEAVY = {
     "torch",

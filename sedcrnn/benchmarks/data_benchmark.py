@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from sedcrnn.features.store import FeatureStore
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STEPS, SIZE = 50, 224
-WORKERS = (0, 2, 4, 8)
+WORKERS = (0, 1, 2, 4, 8)
 BATCH = {"spectrogram": 256, "frames": 32}
 CLIPS = {"spectrogram": 1000, "frames": 16}
 AUGMENTED = SpectrogramAugmentation(gain=6, swap=0.5, band_masks=2, column_masks=2)
@@ -99,17 +99,18 @@ def training_loader(dataset: WindowDataset, batch_size: int, workers: int) -> Da
     return window_loader(dataset, RandomWindows(names, dataset.steps, batch_size, seed=0), workers)
 
 
-def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Iterator[Any]:
-    """Its batches, one epoch after another."""
+def loaded(dataset: WindowDataset, batch_size: int, workers: int) -> Generator[Any]:
+    """Its batches, one epoch after another; closing this ends the processes."""
     loader = training_loader(dataset, batch_size, workers)
     while True:
         yield from loader
 
 
-def rates(tiny: bool = False) -> Iterator[dict[str, Any]]:
-    """Rows of the table, one by one: input, processes (none: a bare memory map), windows/s of loader and network."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in INPUTS:
+def rates(tiny: bool = False, inputs: str = "") -> Iterator[dict[str, Any]]:
+    """Rows of the table of some or all inputs, one by one: input, processes (none: a bare memory map), windows/s of
+    loader and network, and seconds until the first batch is there and until the processes have ended."""
+    for name in [inputs] if inputs else INPUTS:
+        with tempfile.TemporaryDirectory() as folder:
             yield from _rates_of(name, Path(folder), tiny)
 
 
@@ -137,10 +138,18 @@ def _rates_of(name: str, folder: Path, tiny: bool) -> Iterator[dict[str, Any]]:
         bare = per_second(bare_map(path, STEPS_PER_WINDOW * feature.per_step, batch_size), batch_size, seconds)
         yield {"input": name, "processes": "bare memory map", "windows/s, loader": bare}
     for number in WORKERS[:1] if feature.on_device else WORKERS[:2] if tiny else WORKERS:
-        loader = per_second(loaded(dataset, batch_size, number), batch_size, seconds)
-        inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in loaded(dataset, batch_size, number))
-        network = per_second(inputs, batch_size, seconds)
-        yield {"input": name, "processes": str(number), "windows/s, loader": loader, "as network input": network}
+        row: dict[str, Any] = {"input": name, "processes": str(number)}
+        times = [time.perf_counter()]
+        batches = loaded(dataset, batch_size, number)
+        next(batches)
+        times.append(time.perf_counter())
+        row["windows/s, loader"] = per_second(batches, batch_size, seconds)
+        inputs = (dataset.network_inputs(moved(batch, DEVICE)) for batch in batches)
+        row["as network input"] = per_second(inputs, batch_size, seconds)
+        times.append(time.perf_counter())
+        batches.close()
+        times.append(time.perf_counter())
+        yield row | {"s to the first batch": times[1] - times[0], "s to end": times[3] - times[2]}
 
 
 def main() -> None:
@@ -148,9 +157,10 @@ def main() -> None:
     device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more processes than cores
     print(f"{device}, {os.cpu_count()} cores, torch {torch.__version__}")
-    print(f"{'windows/s':36}{'processes':>16}{'loader':>12}{'as network input':>20}")
+    print(f"{'windows/s':36}{'processes':>16}{'loader':>12}{'as network input':>20}{'s to begin':>14}{'to end':>10}")
     for row in rates():
-        network = f"{row['as network input']:20,.0f}" if "as network input" in row else ""
+        columns = (("as network input", "20,.0f"), ("s to the first batch", "14.2f"), ("s to end", "10.2f"))
+        network = "".join(f"{row[name]:{form}}" for name, form in columns if name in row)
         print(f"{row['input']:36}{row['processes']:>16}{row['windows/s, loader']:12,.0f}{network}", flush=True)
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from sedcrnn.benchmarks.data_benchmark import INPUTS, make_dataset, training_loader
 from sedcrnn.benchmarks.gpu_stages import make_stage
 from sedcrnn.benchmarks.gpu_steps import EpochClock, Step, copied
-from sedcrnn.benchmarks.gpu_timing import DEVICE, Row, seconds_of
+from sedcrnn.benchmarks.gpu_timing import DEVICE, Row, now, seconds_of
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.scene_data import choose_num_workers
 from sedcrnn.datasets.window_dataset import Batch, WindowDataset
@@ -55,7 +55,10 @@ def fed_steps(tiny: bool, name: str, inputs: str, windows: int, mode: bool | str
     node |= {"enable_progress_bar": False}
     trainer = build(node, "trainer", callbacks=[clock], logger=False, enable_checkpointing=False)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
-        trainer.fit(stage.module, datamodule=Feed(make_dataset(inputs, Path(folder), tiny), windows, workers))
+        feed = Feed(make_dataset(inputs, Path(folder), tiny), windows, workers)
+        before = now()
+        trainer.fit(stage.module, datamodule=feed)
+        after = now()
     torch.use_deterministic_algorithms(False)  # Lightning leaves it on
     trained = statistics.median(clock.seconds)
     yield {
@@ -67,4 +70,6 @@ def fed_steps(tiny: bool, name: str, inputs: str, windows: int, mode: bool | str
         "windows/s, bare step": windows / bare,
         "windows/s, trained": windows / trained,
         "of the bare step": bare / trained,
+        "s to the first step": clock.begun - before,
+        "s after the last": after - clock.ended,
     }

@@ -2,22 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from sedcrnn.benchmarks import cpu_seconds, data_benchmark, gpu_feeding, gpu_steps
-from sedcrnn.benchmarks.gpu_stages import make_stage
+from sedcrnn.benchmarks import cpu_seconds, data_benchmark, gpu_encoding, gpu_feeding, gpu_steps
 from sedcrnn.benchmarks.gpu_timing import DEVICE, GPU, Row, arithmetic, matrix_speed, seconds_of
 from sedcrnn.features.filterbanks import LAYOUTS
 from sedcrnn.features.filterbanks.gammatone_fourier import Convolution, FourierGammatone
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
-from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.visual import VisualNetwork
 
 RATE, HOP, LAYOUT = 44100, 0.02, LAYOUTS["left_right_difference"]
 
@@ -51,31 +46,6 @@ def ceilings(tiny: bool) -> Iterator[Row]:
     target = torch.empty_like(source)
     seconds = seconds_of(lambda: target.copy_(source), tiny)
     yield {"ceiling": "copy within the device's memory", "TB/s": 2 * source.nbytes / seconds / 1e12}
-
-
-def encoders(tiny: bool, preset: str) -> Iterator[Row]:
-    """Frames that a frozen encoder encodes, at its own size, and how far bf16 is from float32."""
-    stage = make_stage("visual, frozen VGG16", 64, tiny, f"model={preset}")
-    network: SceneNetwork = stage.module.network.eval()
-    assert isinstance(network, VisualNetwork)
-    frames = stage.batch["frames"]
-
-    @torch.inference_mode()
-    def embed(bf16: bool) -> Tensor:
-        with torch.autocast(DEVICE.type, torch.bfloat16) if bf16 else nullcontext():
-            return network.embed(frames).float()
-
-    with arithmetic(tf32=False):
-        exact = embed(bf16=False)
-    error = torch.linalg.vector_norm(embed(bf16=True) - exact) / torch.linalg.vector_norm(exact)
-    seconds = seconds_of(partial(embed, bf16=True), tiny)
-    yield {
-        "network": f"{preset}: {network.encoder.backbone.__class__.__name__}",
-        "frames": frames.shape[0] * frames.shape[1],
-        "frames/s, bf16": frames.shape[0] * frames.shape[1] / seconds,
-        "ms a batch": 1e3 * seconds,
-        "relative error to fp32": error.item(),
-    }
 
 
 def front_end(tiny: bool) -> Iterator[Row]:
@@ -131,6 +101,15 @@ _VGG = "visual, fine-tuning"
 
 GRAPHS = "reduce-overhead"
 
+# Stage, windows in a batch, and how it is compiled.
+COMPILED: list[tuple[str, int, bool | str]] = [
+    (_VGG, 32, True),
+    ("audio", 32, GRAPHS),
+    ("audio", 256, GRAPHS),
+    ("audio_encoder", 256, GRAPHS),
+    ("audio_lite, fine-tuning", 256, GRAPHS),
+]
+
 # Stage, what it is fed, windows in a batch, and how it is compiled.
 FED: list[tuple[str, str, int, bool | str]] = [
     ("audio", "spectrograms", 256, GRAPHS),
@@ -141,10 +120,16 @@ FED: list[tuple[str, str, int, bool | str]] = [
 FIGURES: dict[str, Figure] = {
     "ceilings": Figure(f"Ceilings of {DEVICE_NAME}", ceilings),
     **_steps("audio", 32, 256, 1024),
+    **_steps("audio_encoder", 32, 256),
+    **_steps("audio_lite, fine-tuning", 32, 256),
+    **_steps("audio_lite, cached", 32),
     **_steps("fusion, cached", 32, 256, 1024, 4096),
     **_steps("visual, cached", 32),
     **_steps("visual, frozen VGG16", 64),
     **_steps(_VGG, 32),
+    **_steps("visual_lite, cached", 32),
+    **_steps("visual_lite, frozen", 64),
+    **_steps("visual_lite, fine-tuning", 32),
     **_steps("fusion, fine-tuning", 32),
     **{
         f"compiled: {name}, {windows}": Figure(
@@ -152,7 +137,7 @@ FIGURES: dict[str, Figure] = {
             partial(gpu_steps.compiled_steps, name=name, windows=windows, mode=mode),
             seconds=90,
         )
-        for name, windows, mode in ((_VGG, 32, True), ("audio", 32, GRAPHS), ("audio", 256, GRAPHS))
+        for name, windows, mode in COMPILED
     },
     **_of_stages(
         "graph",
@@ -176,9 +161,19 @@ FIGURES: dict[str, Figure] = {
         for name, batch_sizes in (("fusion, cached", (32, 1024)), ("audio, mixup", (32, 256)))
     },
     **{
-        f"encoder: {preset}": Figure(f"Frozen frame encoders on {DEVICE_NAME}", partial(encoders, preset=preset))
-        for preset in ("visual", "visual_small", "visual_large", "visual_cpu")
+        f"encoder: {preset} at {size}": Figure(
+            f"Frozen frame encoders on {DEVICE_NAME}", partial(gpu_encoding.encoders, preset=preset, size=size)
+        )
+        for preset, size in (
+            ("visual", 224),
+            ("visual_lite", 224),
+            ("visual_lite", 96),
+            ("visual_small", 224),
+            ("visual_large", 224),
+            ("visual_cpu", 224),
+        )
     },
+    "encoding": Figure(f"Encoding of stored clips on {DEVICE_NAME}, {os.cpu_count()} cores", gpu_encoding.stored),
     "front end": Figure(f"Gammatone banks on {DEVICE_NAME}", front_end),
     **{
         f"fed: {name}, {inputs}, {windows}, {mode}": Figure(
@@ -188,5 +183,10 @@ FIGURES: dict[str, Figure] = {
         )
         for name, inputs, windows, mode in FED
     },
-    "loader": Figure(f"The loader, with {os.cpu_count()} cores", data_benchmark.rates, seconds=90),
+    **{
+        f"loader: {inputs}": Figure(
+            f"The loader, with {os.cpu_count()} cores", partial(data_benchmark.rates, inputs=inputs), seconds=60
+        )
+        for inputs in data_benchmark.INPUTS
+    },
 }

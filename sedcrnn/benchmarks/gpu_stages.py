@@ -17,10 +17,15 @@ from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.stage import with_used_features
 
 _UNCACHED, _UNFROZEN = ["recipe.cache_frozen=false"], ["recipe.cache_frozen=false", "recipe.frozen=[]"]
+_LITE = ["model=visual_lite"]
 
 _SMALL_FRAMES = ["features.frames.height=32", "features.frames.width=32"]
+_TINY_ENCODER = ["model.network.backbone=test_resnet.r160_in1k", "model.network.image_height=32"]
 _TINY = {
     "audio": ["model.network.filters=[2,2,2]"],
+    "audio_encoder": _TINY_ENCODER,
+    "audio_encoder_finetune": _TINY_ENCODER,
+    "audio_encoder_frozen": _TINY_ENCODER,
     "visual": [*_SMALL_FRAMES, "model.network.backbone=test_resnet", "model.network.normalisation=imagenet"],
     "fusion": [*_SMALL_FRAMES, "model.network.visual.backbone=test_resnet", "model.network.audio.filters=[2,2,2]"],
 }
@@ -29,9 +34,15 @@ _TINY = {
 STAGES: dict[str, tuple[str, list[str]]] = {
     "audio": ("audio", ["recipe.mixup_alpha=0"]),
     "audio, mixup": ("audio", []),
+    "audio_encoder": ("audio_encoder", ["recipe.mixup_alpha=0"]),
+    "audio_lite, fine-tuning": ("audio_encoder_finetune", ["recipe.mixup_alpha=0"]),
+    "audio_lite, cached": ("audio_encoder_frozen", []),
     "visual, frozen VGG16": ("visual", _UNCACHED),
     "visual, fine-tuning": ("visual", _UNFROZEN),
     "visual, cached": ("visual", []),
+    "visual_lite, frozen": ("visual", [*_LITE, *_UNCACHED]),
+    "visual_lite, fine-tuning": ("visual", [*_LITE, *_UNFROZEN]),
+    "visual_lite, cached": ("visual", _LITE),
     "fusion, fine-tuning": ("fusion", _UNFROZEN),
     "fusion, cached": ("fusion", []),
 }

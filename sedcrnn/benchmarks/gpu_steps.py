@@ -73,6 +73,9 @@ def _speed(name: str, windows: int, way: str, step: Step, flops: int, tiny: bool
     if GPU:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    started = now()
+    step()
+    first = now() - started
     seconds = seconds_of(step, tiny)
     gigabytes = _peak_gigabytes()  # before the product that the peak is measured with
     return {
@@ -83,6 +86,7 @@ def _speed(name: str, windows: int, way: str, step: Step, flops: int, tiny: bool
         "ms a step": 1e3 * seconds,
         "% of bf16 peak": 100 * flops / seconds / _bf16_peak(tiny),
         "peak GB": gigabytes,
+        "s of the first step": first,
     }
 
 
@@ -132,7 +136,7 @@ def compiled_steps(tiny: bool, name: str, windows: int, mode: bool | str) -> Ite
     step()
     seconds = now() - started
     way = f"bf16, compiled{f' ({mode})' if isinstance(mode, str) else ''}"
-    yield {**_speed(name, stage.windows, way, step, flops, tiny), "first step s": seconds}
+    yield {**_speed(name, stage.windows, way, step, flops, tiny), "s of the first step": seconds}
 
 
 def step_parts(tiny: bool, name: str, windows: int) -> Iterator[Row]:
@@ -201,14 +205,16 @@ def graph_replay(tiny: bool, name: str, windows: int) -> Iterator[Row]:
 
 
 class EpochClock(Callback):
-    """Seconds of a step within each epoch, after its first ones."""
+    """Seconds of a step within each epoch, after its first ones; and when the first step began and the last ended."""
 
     def __init__(self, skipped: int, steps: int) -> None:
         self.first, self.last, self.started = skipped, steps - 1, 0.0
         self.seconds: list[float] = []
+        self.begun = self.ended = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Begin after the first steps."""
+        self.begun = self.begun or now()
         if batch_idx == self.first:
             self.started = now()
 
@@ -217,7 +223,8 @@ class EpochClock(Callback):
     ) -> None:
         """End with the last."""
         if batch_idx == self.last:
-            self.seconds.append((now() - self.started) / (self.last - self.first + 1))
+            self.ended = now()
+            self.seconds.append((self.ended - self.started) / (self.last - self.first + 1))
 
 
 def under_lightning(tiny: bool, name: str, batch_sizes: Sequence[int]) -> Iterator[Row]:

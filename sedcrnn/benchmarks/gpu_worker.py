@@ -57,11 +57,13 @@ class Worker:
 
 def _work(connection: Connection) -> None:
     """Answer one request after another, until killed."""
+    # A spawned process would spawn its own, which each load torch anew; those of `train` load it once.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does, before CUDA is asked for anything
     from sedcrnn.benchmarks.gpu_figures import FIGURES
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError):  # nobody waits for an answer any more
         while True:
             request = connection.recv()
             if request is None:
@@ -84,6 +86,7 @@ def _machine() -> Report:
 
     machine = {"torch": f"torch {torch.__version__}", "python": f"Python {platform.python_version()}"}
     machine["cores"] = f"{os.cpu_count()} cores"
+    machine["start"] = f"processes by {multiprocessing.get_start_method()}"
     if not torch.cuda.is_available():
         return {"gpu": ""} | machine
     driver = ""

@@ -21,8 +21,11 @@ from sedcrnn.config.values import (
     NotNegative,
     PathName,
     Positive,
+    Second,
     Seed,
     Share,
+    Side,
+    Thousand,
     Workers,
     takes,
 )
@@ -60,11 +63,9 @@ class AudioEncoderNetworkKeys(TypedDict, total=False):
     bands: Annotated[Count, "Bands of the spectrogram; the data decide it."]
     columns: Annotated[Count, "Columns of the spectrogram in a second; the data decide it."]
     backbone: Annotated[Name, "timm architecture; <architecture>.<tag> says whose weights it will get."]
-    image_height: Annotated[
-        Count | None, "Height in pixels that the spectrogram is resized to; null: its number of bands."
-    ]
+    image_height: Annotated[Side | None, "Height in pixels that the spectrogram is resized to; null: its bands."]
     image_width: Annotated[
-        Count | None,
+        Side | None,
         "Width in pixels that it is resized to, 32 of which are a time step of most networks; null: its columns.",
     ]
     dropout: Annotated[Share, "Dropout before the dense layer."]
@@ -75,11 +76,9 @@ class VisualNetworkKeys(TypedDict, total=False):
     """A frame encoder and a bidirectional GRU on frames."""
 
     scenes: Annotated[Count, "Number of scenes; the data decide it."]
-    height: Annotated[Count, "Height of the frames in pixels; the data decide it."]
-    width: Annotated[Count, "Width of the frames in pixels; the data decide it."]
-    backbone: Annotated[
-        Name, "timm architecture of the frame encoder; <architecture>.<tag> says whose weights it will get."
-    ]
+    height: Annotated[Side, "Height of the frames in pixels; the data decide it."]
+    width: Annotated[Side, "Width of the frames in pixels; the data decide it."]
+    backbone: Annotated[Name, "timm architecture; <architecture>.<tag> says whose weights it will get."]
     frame_pooling: Annotated[
         Literal["max", "average", "model"],
         "Pooling of the last map: max in the authors' code, average in the paper's figure; model: the backbone's own.",
@@ -134,7 +133,7 @@ class ModelKeys(TypedDict, total=False):
 class BankKeys(TypedDict, total=False):
     """Filters of a spectrogram."""
 
-    bands: Annotated[Count, "Number of filters."]
+    bands: Annotated[Thousand, "Number of filters."]
     low_hz: Annotated[NotNegative, "Centre frequency of the lowest band; for mel its lower edge."]
     high_hz: Annotated[Positive | None, "Upper end of the range in Hz; null: half the sample rate."]
 
@@ -143,7 +142,7 @@ class BankKeys(TypedDict, total=False):
 class GammatoneKeys(BankKeys, total=False):
     """Gammatone filters."""
 
-    window: Annotated[Positive, "Seconds per column."]
+    window: Annotated[Second, "Seconds per column."]
 
 
 @takes("filter_bank", "sedcrnn.features.filterbanks.gammatone_fourier.FourierGammatone")
@@ -154,8 +153,8 @@ class FourierGammatoneKeys(GammatoneKeys, total=False):
         Literal["float32", "float64"], "float32 is within 0.03 dB of the exact bank, float64 within 1e-6 dB."
     ]
     device: Annotated[Name, "torch device."]
-    piece: Annotated[Positive, "Seconds per transform; 10 on a GPU."]
-    bands_at_once: Annotated[Count, "Bands that are worked on together; bounds the memory."]
+    piece: Annotated[float, Strict(), Field(gt=0, le=60), "Seconds per transform; 10 on a GPU."]
+    bands_at_once: Annotated[Thousand, "Bands that are worked on together; bounds the memory."]
 
 
 @takes(
@@ -186,8 +185,8 @@ class SpectrogramKeys(TypedDict, total=False):
         Literal["left_right_difference", "left_right", "mid_side", "mono"],
         "Channels made of left and right; the paper's are left_right_difference.",
     ]
-    sample_rate: Annotated[Count, "Sample rate in Hz that every file is resampled to."]
-    hop: Annotated[Positive, "Seconds from column to column; a fifth of a second is a whole number of columns."]
+    sample_rate: Annotated[int, Strict(), Field(ge=1, le=384_000), "Sample rate in Hz that every file is resampled to."]
+    hop: Annotated[Second, "Seconds from column to column; a fifth of a second is a whole number of columns."]
     amin: Annotated[
         float,
         Strict(),
@@ -201,8 +200,8 @@ class FramesKeys(TypedDict, total=False):
     """The video as the visual network takes it."""
 
     rate: Annotated[float, Strict(), Field(ge=5, le=5), "Frames per second."]
-    height: Annotated[Count, "Height of the frames in pixels."]
-    width: Annotated[Count, "Width of the frames in pixels."]
+    height: Annotated[Side, "Height of the frames in pixels."]
+    width: Annotated[Side, "Width of the frames in pixels."]
     antialias: Annotated[Flag, "Smooth before resizing; the authors did not."]
     storage: Annotated[
         Literal["raw", "jpeg", "none"],
@@ -258,13 +257,13 @@ class SyntheticKeys(TypedDict, total=False):
     root: Annotated[PathName, "Folder of the rendered set."]
     seed: Annotated[Seed, "Seed of every draw of the rendering."]
     cities: Annotated[int, Strict(), Field(ge=1, le=10), "Cities over which the locations are spread."]
-    locations: Annotated[Count, "Locations per scene in the training fold."]
-    test_locations: Annotated[Count, "Locations per scene in the test fold."]
-    segments: Annotated[Count, "Clips per location."]
-    clip_seconds: Annotated[float, Strict(), Field(ge=1), "Length of a clip in seconds."]
-    height: Annotated[int, Strict(), Field(ge=32, multiple_of=2), "Height of the video in pixels."]
-    width: Annotated[int, Strict(), Field(ge=32, multiple_of=2), "Width of the video in pixels."]
-    frame_rate: Annotated[Count, "Frames per second of the video."]
+    locations: Annotated[Thousand, "Locations per scene in the training fold."]
+    test_locations: Annotated[Thousand, "Locations per scene in the test fold."]
+    segments: Annotated[Thousand, "Clips per location."]
+    clip_seconds: Annotated[float, Strict(), Field(ge=1, le=3600), "Length of a clip in seconds."]
+    height: Annotated[int, Strict(), Field(ge=32, le=4096, multiple_of=2), "Height of the video in pixels."]
+    width: Annotated[int, Strict(), Field(ge=32, le=4096, multiple_of=2), "Width of the video in pixels."]
+    frame_rate: Annotated[Thousand, "Frames per second of the video."]
     workers: Annotated[Workers, "Processes that render."]
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 from sedcrnn.config.values import BUILD_KEYS
-from sedcrnn.errors import ConfigError, TrustError, nearest
+from sedcrnn.errors import ConfigError, SedcrnnError, TrustError, nearest
 
 TRUST = "SEDCRNN_TRUST"
 
@@ -73,8 +73,21 @@ def build(node: Mapping[str, Any], role: str, trusted: bool = True, **arguments:
         ConfigError: no such class, one of another role, or arguments that it does not take.
         TrustError: a class that a file may not name.
     """
-    check_names(node, role, trusted)
-    return _built(node, role, arguments)
+    try:
+        check_names(node, role, trusted)
+        return _built(node, role, arguments)
+    except SedcrnnError:
+        raise
+    except Exception as error:
+        if trusted:
+            raise
+        # Whatever arguments of a stranger lead to: text for a number, a network in place of another kind, no memory.
+        raise ConfigError(
+            f"What the file says of its {role.replace('_', ' ')} cannot be built: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}",
+            "Its arguments are those that the class takes",
+            "Use a file that you know",
+        ) from error
 
 
 def check_names(node: Mapping[str, Any], role: str, trusted: bool = True) -> None:

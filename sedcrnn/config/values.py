@@ -32,6 +32,10 @@ Count = Annotated[int, Strict(), Field(ge=1), AfterValidator(_bounded)]
 CountOrNone = Annotated[int, Strict(), Field(ge=0), AfterValidator(_bounded)]
 Workers = Annotated[int, Strict(), Field(ge=0, le=256)]
 Seed = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
+# Files of others hold such values, too: none may ask for more memory or room than there is.
+Thousand = Annotated[int, Strict(), Field(ge=1, le=1000)]
+Side = Annotated[int, Strict(), Field(ge=1, le=4096)]  # of an image in pixels
+Second = Annotated[float, Strict(), Field(ge=1e-4, le=1)]  # a part of one
 Name = Annotated[str, Field(min_length=1)]
 
 

@@ -1,6 +1,5 @@
 """Evaluate a trained network, rebuilt from its checkpoint alone: predictions.csv and metrics.json."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from sedcrnn.runs.files import write_json
 from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD, read_json
 from sedcrnn.training.frozen_cache import FrozenEncoder
-
-log = logging.getLogger(__name__)
 
 FOLDS = ("train", "validation", "test")
 
@@ -93,18 +90,21 @@ def open_fold(
     """
     check_choice("fold", fold, FOLDS)
     checkpoint = load_checkpoint(run)
-    config = replace(checkpoint.data_config(), extraction_workers=extraction_workers)
+    # How many processes work here, and where anything is written, is not for a file to say.
+    config = replace(checkpoint.data_config(), extraction_workers=extraction_workers, num_workers="auto")
+    if "workers" in config.source:
+        config.source = {**config.source, "workers": extraction_workers}
     if root is not None:
         config.source = {**config.source, "root": root}
     features = {name: build(node, "feature", trusted=False) for name, node in checkpoint.features.items()}
     data = SceneData(config, features, FeatureStore(Path(store)), batch_size, checkpoint.seed)
     source = resolve(str(config.source["_target_"]), "data_source", trusted=False)
     lies_in = Path(config.source.get("root", "."))
-    if source.prepare is not DataSource.prepare and not lies_in.exists():
-        log.info(
-            "The folder of the data set, %s, is missing. The set is generated again, which takes time and disk space; "
-            "if it lies elsewhere, interrupt this and give data.root=<folder>.",
-            lies_in,
+    if source.prepare is not DataSource.prepare and root is None and not lies_in.exists():
+        raise CheckpointError(
+            f"The folder of the data set, {lies_in}, is missing",
+            "The set can be generated again, which takes time and disk space, but not where a checkpoint says",
+            "Give data.root=<folder>: where it lies, or where it is to be generated",
         )
     # Inside the run folder; beside the file for a checkpoint that lies elsewhere.
     parent = checkpoint.path.parent

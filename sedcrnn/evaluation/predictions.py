@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.window_dataset import Batch, ClipWindows, moved
-from sedcrnn.errors import CheckpointError
+from sedcrnn.errors import CheckpointError, ClipError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import keep_freed_memory
 from sedcrnn.progress import progress
+from sedcrnn.runs.csv_cells import from_cell, to_cell
 from sedcrnn.runs.files import atomic
 
 # How the windows of a clip become one decision.
@@ -50,7 +51,11 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(network: SceneNetwork, loader: DataLoader[Batch], device: str = "cpu") -> Predictions:
-    """Run a network in evaluation mode over all windows of a loader of `ClipWindows`, in order."""
+    """Run a network in evaluation mode over all windows of a loader of `ClipWindows`, in order.
+
+    Raises:
+        ClipError: a probability is not finite.
+    """
     keep_freed_memory()
     network = network.to(device).eval()
     dataset = cast(ClipWindows, loader.dataset)
@@ -61,7 +66,27 @@ def predict(network: SceneNetwork, loader: DataLoader[Batch], device: str = "cpu
         labels.append({name: batch[name] for name in ("clip", "window", "scene")})
     # Not before, so that a GPU is not waited for after every batch.
     log_probabilities = {head: values.cpu() for head, values in _joined(heads).items()}
-    return Predictions(**_joined(labels), log_probabilities=log_probabilities)
+    found = Predictions(**_joined(labels), log_probabilities=log_probabilities)
+    for head, values in log_probabilities.items():
+        if (index := first_not_finite(values.exp())) is not None:
+            raise not_finite(dataset.clips[int(found.clip[index])].id, int(found.window[index]), head)
+    return found
+
+
+def first_not_finite(probabilities: Tensor) -> int | None:
+    """Of (example, scene) probabilities, the index of the first example with one that is not finite, if any."""
+    broken = torch.nonzero(~probabilities.isfinite().all(-1)).flatten()
+    return int(broken[0]) if len(broken) else None
+
+
+def not_finite(file: str, second: int, head: str) -> ClipError:
+    """The error for what is no answer, and must not be taken for one."""
+    return ClipError(
+        f"The network's probabilities for second {second} of '{file}', by its head '{head}', are not finite",
+        "Its weights are those of a training that went well, and its inputs are finite",
+        "Look at the losses in metrics.csv of its run, and train it again or use another one; try 32-true where the "
+        "precision is lower",
+    )
 
 
 def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -72,13 +97,14 @@ def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip
     """Write one row per head and window: clip, location, window, label, head, and the probability of every scene."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *scenes])
+        writer.writerow([*COLUMNS, *map(to_cell, scenes)])
         for head, values in predictions.log_probabilities.items():
             rows = zip(predictions.clip.tolist(), predictions.window.tolist(), values.double().exp(), strict=True)
             for clip, window, probabilities in rows:
                 numbers = [f"{probability:.9g}" for probability in probabilities.tolist()]  # as float32 has them
                 about = clips[clip]
-                writer.writerow([about.id, about.location, window, about.scene, head, *numbers])
+                names = map(to_cell, (about.id, about.location, str(window), about.scene, head))
+                writer.writerow([*names, *numbers])
 
 
 class StoredPredictions(NamedTuple):
@@ -98,7 +124,7 @@ def read_predictions(path: Path) -> StoredPredictions:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
+            header, *rows = ([from_cell(cell) for cell in row] for row in csv.reader(file))
         if tuple(header[: len(COLUMNS)]) != COLUMNS:
             raise ValueError(f"its columns are {', '.join(header)}")
         scenes = tuple(header[len(COLUMNS) :])

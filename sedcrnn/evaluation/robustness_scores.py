@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sedcrnn.augmentation.batch_augmentation import TRACKS
-from sedcrnn.datasets.windows import ConsecutiveWindows, Window
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
 from sedcrnn.evaluation.conditions import (
     ABSENT,
     AS_IT_IS,
@@ -21,6 +21,7 @@ from sedcrnn.evaluation.conditions import (
 )
 from sedcrnn.evaluation.fold_scores import is_done, open_fold
 from sedcrnn.evaluation.metrics import score
+from sedcrnn.evaluation.predictions import first_not_finite, not_finite
 from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device, keep_freed_memory
@@ -79,6 +80,11 @@ def robustness(
     heads = {
         condition: _heads(network, encoded, condition) for condition in CONDITIONS if _concerns(network, condition)
     }
+    for answers in heads.values():
+        for head, values in answers.items():
+            if (index := first_not_finite(values.exp())) is not None:
+                window = windows[index]
+                raise not_finite(whole.clips[window.clip].id, window.step // STEPS_PER_WINDOW, head)
     complete = heads[COMPLETE]
     differences = [
         (values.exp() - complete[head][order].exp()).abs().max().item()

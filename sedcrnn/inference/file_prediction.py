@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import atomic, write_json
 
 SURE, LIKELY = 0.9, 0.6
@@ -134,13 +135,13 @@ def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes
 
 def write_predictions_csv(path: Path, predictions: Sequence[Prediction], scenes: Sequence[str]) -> None:
     """Write one row per file, head and second: file, second, head, the temperature of the head's probabilities (1: the
-    network's own), and the probability of every scene."""
+    network's own), and the probability of every scene; names as `csv_cells` has them."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "second", "head", "temperature", *scenes])
+        writer.writerow(["file", "second", "head", "temperature", *map(to_cell, scenes)])
         for prediction in predictions:
             for head, values in prediction.probabilities.items():
                 temperature = f"{prediction.temperatures.get(head, 1):.6g}"
                 for second, row in enumerate(values.tolist()):
                     numbers = (f"{probability:.6g}" for probability in row)
-                    writer.writerow([prediction.path, second, head, temperature, *numbers])
+                    writer.writerow([to_cell(str(prediction.path)), second, to_cell(head), temperature, *numbers])

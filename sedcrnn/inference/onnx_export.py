@@ -12,6 +12,7 @@ The file's metadata, each value as JSON:
     features    name of an input -> config of the feature that makes it
     temperatures     name of an output -> T, with which its probabilities p are calibrated: softmax(log(p) / T)
     no_temperatures  why there are none
+    seal             digest of all that is before (`onnx_files`)
 """
 
 import json
@@ -29,6 +30,7 @@ import sedcrnn
 from sedcrnn.datasets.synthetic.drawing import mp4
 from sedcrnn.datasets.synthetic.waves import RATE, wav
 from sedcrnn.errors import ConfigError, SedcrnnError, import_extra, nearest
+from sedcrnn.inference.onnx_files import seal_onnx
 from sedcrnn.inference.predictor import batches, build_features, media_clip, network_inputs, windows
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, calibrated, head_inputs, subnetworks
 from sedcrnn.networks import SceneNetwork
@@ -133,6 +135,7 @@ def write_onnx(
     }
     program.model.metadata_props.update({key: json.dumps(value) for key, value in described.items()})
     program.save(path, external_data=False)
+    seal_onnx(path)
 
 
 class _Answers(nn.Module):

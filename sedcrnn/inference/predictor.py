@@ -21,6 +21,7 @@ from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import UNLABELLED, Clip
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW
 from sedcrnn.errors import CheckpointError, ClipError, MissingTrackError, check_choice
+from sedcrnn.evaluation.predictions import first_not_finite, not_finite
 from sedcrnn.features.feature import Feature, unreadable
 from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
@@ -80,7 +81,9 @@ class Predictor:
 
         Raises:
             ConfigError: the network has no such head.
-            ClipError: the file cannot be read to its end, lasts less than a second, or lacks what the head needs.
+            ClipError: the file cannot be read to its end, lasts less than a second, lacks what the head needs, or a
+                probability is not finite.
+            CheckpointError: the model cannot run on what its features make.
         """
         self.check_head(head)
         path = Path(path)
@@ -114,6 +117,8 @@ class Predictor:
             for decoded in batches(present, at_once, lengths):
                 inputs = network_inputs(self.features, decoded)
                 for name, values in self.model.calibrated_probabilities(inputs).items():
+                    if (index := first_not_finite(torch.from_numpy(values))) is not None:
+                        raise not_finite(str(path), sum(map(len, collected[name])) + index, name)
                     collected[name].append(values)
                 bar.update(len(values))
                 if watch is not None:

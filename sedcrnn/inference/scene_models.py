@@ -1,6 +1,5 @@
 """Checkpoint or ONNX file -> a model that answers with the probabilities of the heads that its inputs suffice for."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sedcrnn.errors import CheckpointError, ConfigError, check_choice, import_extra
+from sedcrnn.errors import CheckpointError, ConfigError, SedcrnnError, check_choice, import_extra
 from sedcrnn.evaluation.calibration import scaled
+from sedcrnn.inference.onnx_files import check_onnx_file, read_metadata
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device, choose_precision
-from sedcrnn.runs.checkpoints import NO_TEMPERATURES_KEY, TEMPERATURES_KEY, Checkpoint
+from sedcrnn.runs.checkpoints import Checkpoint
 
 ONNX_SUFFIX = ".onnx"
 
@@ -79,7 +79,10 @@ class TorchModel(SceneModel):
         network = next(network for network in self.networks if set(network.inputs) <= inputs.keys())
         tensors = {name: torch.from_numpy(inputs[name]).to(self.device) for name in network.inputs}
         with torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed):
-            heads = network.heads(**tensors)
+            try:
+                heads = network.heads(**tensors)
+            except RuntimeError as error:  # what does not fit each other, or the memory
+                raise _unfit(self.path, error) from error
         return {head: logits.float().log_softmax(-1).double().exp().cpu().numpy() for head, logits in heads.items()}
 
 
@@ -100,21 +103,20 @@ class OnnxModel(SceneModel):
         if not path.is_file():
             raise CheckpointError(f"There is no file {path}", "An ONNX file is named by its path", "Check the path")
         try:
+            check_onnx_file(path)
             self.session = self.runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            metadata = self.session.get_modelmeta().custom_metadata_map
-            described = {name: json.loads(metadata[name]) for name in ("scenes", "inputs", "heads", "features")}
+            described = read_metadata(self.session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # the runtime's errors have no other class in common
-            found = f"lacks the metadata {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+            found = error.found if isinstance(error, SedcrnnError) else str(error)
             raise CheckpointError(
-                f"{path} cannot be read as an ONNX file of this package: {found}",
-                "It is a file that `sedcrnn export` wrote, whole",
+                f"{path} cannot be read as an ONNX file of this package: {' '.join(found.split())[:300]}",
+                "It is a file that `sedcrnn export` wrote, whole and unchanged",
                 "Export the run again",
             ) from error
-        self.scenes, self.features = tuple(described["scenes"]), described["features"]
-        self.heads = {head: tuple(needed) for head, needed in described["heads"].items()}
-        self.temperatures = json.loads(metadata.get(TEMPERATURES_KEY, "{}"))
-        self.no_temperatures = json.loads(metadata.get(NO_TEMPERATURES_KEY, '"it was exported by an earlier version"'))
-        self._inputs: dict[str, dict[str, Any]] = described["inputs"]
+        self.scenes, self.features = tuple(described.scenes), described.features
+        self.heads = {head: tuple(needed) for head, needed in described.heads.items()}
+        self.temperatures, self.no_temperatures = described.temperatures, described.no_temperatures
+        self._inputs = described.inputs
 
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
         """See `SceneModel`."""
@@ -124,11 +126,24 @@ class OnnxModel(SceneModel):
         options = self.runtime.RunOptions()
         options.only_execute_path_to_fetches = True
         given = {
-            name: inputs[name] if name in inputs else np.zeros((batch, *described["shape"][1:]), described["type"])
+            name: inputs[name] if name in inputs else np.zeros((batch, *map(int, described.shape[1:])), described.type)
             for name, described in self._inputs.items()
         }
-        answers = self.session.run(heads, given, options)
-        return {head: answer.astype(np.float64) for head, answer in zip(heads, answers, strict=True)}
+        try:
+            answers = [np.asarray(answer, np.float64) for answer in self.session.run(heads, given, options)]
+        except Exception as error:  # see above
+            raise _unfit(self.path, error) from error
+        if any(answer.shape != (batch, len(self.scenes)) for answer in answers):
+            raise _unfit(self.path, f"its answers have the shape {answers[0].shape} for {len(self.scenes)} scenes")
+        return dict(zip(heads, answers, strict=True))
+
+
+def _unfit(path: Path, found: object) -> CheckpointError:
+    return CheckpointError(
+        f"The network of {path} cannot be run: {' '.join(str(found).split())[:300]}",
+        "It takes what its features make, and a second of that fits into memory",
+        "Use a file that this version of sedcrnn wrote, or a computer with more memory",
+    )
 
 
 def calibrated(found: Probabilities, temperatures: Mapping[str, float]) -> Probabilities:

@@ -1,18 +1,23 @@
 """Clip dropped on a local page -> predictor -> the answer and its timeline, which the browser draws beside its player.
 
-The page is served to this computer alone, and asks nothing of any other. The clip itself stays in the browser, which
-plays it; what is sent here is removed as soon as it has been answered.
+The page is served to this computer alone, unless another host is asked for, and asks nothing of any other. The clip
+itself stays in the browser, which plays it; what is sent here is removed as soon as it has been answered.
+
+Any site can make a browser send requests here. Those for another host or from another origin are refused. Where the
+page is opened beyond this computer, by names that are not known here, a token in its address takes the place of the
+host: nothing is answered without it.
 """
 
-import io
+import errno
 import json
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socket import socket
+from socket import gethostname, socket
 from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
@@ -25,6 +30,7 @@ from sedcrnn.inference.example_clips import as_one_file, find_examples, thumbnai
 from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.inference.predictor import Predictor
 from sedcrnn.inference.web_answers import describe_answer, describe_network, safe_name
+from sedcrnn.inference.web_server import Limited, VisitServer, is_loopback, upload_folder, within
 from sedcrnn.plotting.network_inputs import draw_file, drawable
 
 HOST = "127.0.0.1"
@@ -46,44 +52,73 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+FULL = "The disk of the computer that shows this page has no room for the clip."
+
 SECONDS_DRAWN = 30
 """The most of a clip of which spectrogram and frames are drawn."""
 
 MEGABYTE = 1_000_000
+ROOM = 500 * MEGABYTE
+"""What stays free of the disk beside an upload."""
+
+HEAD_SECONDS, SLOWEST = 20, 0.1 * MEGABYTE
+"""In which a request's lines have to be here, and bytes per second of a clip that come at least."""
 
 
-def serve(run: str, port: int, max_upload_mb: int, calibrated: bool, device: str) -> None:
-    """Serve the page until the process is interrupted. What was dropped on it is removed then.
+def serve(run: str, port: int, max_upload_mb: int, calibrated: bool, device: str, host: str = HOST) -> None:
+    """Serve the page until the process is asked to end. What was dropped on it is removed then.
 
     Raises:
         CheckpointError: no run, checkpoint or ONNX file.
-        ConfigError: the port is in use, or needs more rights.
+        ConfigError: the port is in use, or needs more rights, or the host is not this computer.
     """
     try:
-        server = ThreadingHTTPServer((HOST, port), BaseHTTPRequestHandler)  # before anything takes long
+        server = VisitServer(host, port)  # before anything takes long
     except OSError as error:
         raise ConfigError(
-            f"port={port} of {HOST} cannot be used: {error}",
-            "A port that no other program uses can; those below 1024 are the system's",
+            f"port={port} of {host} cannot be used: {error}",
+            "An address of this computer, and a port that no other program uses; those below 1024 are the system's",
             f"Stop what uses it, or set another: port={7861 if port == 7860 else 7860}",
         ) from error
-    # A prediction that has not ended when the server is interrupted may still write.
-    with server, TemporaryDirectory(prefix="sedcrnn-web-", ignore_cleanup_errors=True) as folder:
-        page = Page(sedcrnn.load(run, device, calibrated=calibrated), Path(folder), port, max_upload_mb)
+    token = "" if is_loopback(host) else secrets.token_urlsafe(16)
+    with server, upload_folder() as folder:
+        page = Page(sedcrnn.load(run, device, calibrated=calibrated), folder, port, max_upload_mb, host, token)
         server.RequestHandlerClass = partial(Visit, page)
-        print(f"http://{HOST}:{port}/  (Ctrl-C ends it)", flush=True)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        print(f"{page.address}  (Ctrl-C ends it)", flush=True)
+        if token:
+            print("Whoever knows this address can use the page, and reads along on the way: it is not encrypted.")
+        server.serve_forever()
 
 
 class Page:
-    """What all visits share: one network, which answers one of them at a time, and a folder for what they bring."""
+    """What all visits share: one network, which answers one of them at a time, and a folder for what they bring.
 
-    def __init__(self, predictor: Predictor, folder: Path, port: int, max_upload_mb: int) -> None:
-        self.predictor, self.folder, self.max_upload_mb = predictor, folder, max_upload_mb
-        self.hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+    With a token, all addresses begin with it, and there are no examples: the clips of the data set are their owner's.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        folder: Path,
+        port: int,
+        max_upload_mb: int,
+        host: str = HOST,
+        token: str = "",
+    ) -> None:
+        self.predictor, self.folder, self.max_upload_mb, self.token = predictor, folder, max_upload_mb, token
+        named = f"[{host}]" if ":" in host else host
+        self.hosts = {f"{name}:{port}" for name in (HOST, "localhost", named)}
+        shown = gethostname() if host in ("0.0.0.0", "::") else named
+        self.address = f"http://{shown}:{port}/{token}{'/' * bool(token)}"
         self.turn = Lock()
-        self.examples = find_examples(predictor.model.path)
+        self.examples = [] if token else find_examples(predictor.model.path)
+
+    def inside(self, path: str) -> str | None:
+        """A request's path within the page, from `/` on; None: it does not begin with the token."""
+        if not self.token:
+            return path
+        given, _, rest = path[1:].partition("/")
+        return f"/{rest}" if secrets.compare_digest(given.encode(), self.token.encode()) else None
 
     def description(self) -> dict[str, Any]:
         """The network, the limit, and the example clips."""
@@ -121,12 +156,20 @@ class Visit(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """A visitor who leaves ends the visit, and what is being predicted for it."""
-        with suppress(ConnectionError, TimeoutError):
+        with suppress(ConnectionError, TimeoutError), ExitStack() as self.arriving:
+            self.arriving.enter_context(within(HEAD_SECONDS, self.connection))
             super().handle()
+
+    def parse_request(self) -> bool:
+        """Until the lines of the request are here, the time runs."""
+        try:
+            return super().parse_request()
+        finally:
+            self.arriving.close()
 
     def do_GET(self) -> None:
         """The page's files, what it says of the network, and the example clips."""
-        address = urlsplit(self.path).path
+        address = self.page.inside(urlsplit(self.path).path) or ""
         folder, _, name = address[1:].partition("/")
         number, _, suffix = name.partition(".")
         if not self._is_ours():
@@ -144,23 +187,31 @@ class Visit(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A clip to predict, or to draw; it is removed before the answer is sent."""
-        address = urlsplit(self.path)
+        query, address = urlsplit(self.path).query, self.page.inside(urlsplit(self.path).path) or ""
         size, limit = self.headers.get("Content-Length", ""), self.page.max_upload_mb
         if not self._is_ours():
             self._refuse(403, "This page is for the computer that it runs on, and for its own address.")
-        elif address.path not in ("/predict", "/inputs"):
-            self._refuse(404, f"There is nothing at {address.path}.")
+        elif address not in ("/predict", "/inputs"):
+            self._refuse(404, f"There is nothing at {address}.")
         elif not size.isdecimal():
             self._refuse(411, "A clip comes with its size.")
         elif int(size) > limit * MEGABYTE:
             self._refuse(413, f"The clip has {int(size) / MEGABYTE:,.0f} MB, and {limit:,} MB are the most. "
                               "Cut it, or start the page with a larger max_upload_mb.")  # fmt: skip
+        elif int(size) + ROOM > shutil.disk_usage(self.page.folder).free:
+            self._refuse(507, FULL)
         else:
-            name = safe_name(parse_qs(address.query).get("name", [""])[0])
+            name = safe_name(parse_qs(query).get("name", [""])[0])
             with TemporaryDirectory(dir=self.page.folder) as folder:
                 clip = Path(folder) / name
-                self._receive(clip, int(size))
-                say = self._predict(clip) if address.path == "/predict" else self._draw(clip)
+                try:
+                    self._receive(clip, int(size))
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    say: Callable[[], None] = partial(self._refuse, 507, FULL)
+                else:
+                    say = self._predict(clip) if address == "/predict" else self._draw(clip)
             say()
 
     def _predict(self, clip: Path) -> Callable[[], None]:
@@ -191,7 +242,8 @@ class Visit(BaseHTTPRequestHandler):
     def _is_ours(self) -> bool:
         """Whether the page was asked for by its address, and by itself: other sites can make a browser ask, too."""
         origin, host = self.headers.get("Origin"), self.headers.get("Host")
-        return host in self.page.hosts and origin in (None, f"http://{host}")
+        is_known = host in self.page.hosts or bool(self.page.token)
+        return is_known and self.page.inside(self.path) is not None and origin in (None, f"http://{host}")
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -204,7 +256,7 @@ class Visit(BaseHTTPRequestHandler):
             self.page.turn.release()
 
     def _receive(self, clip: Path, size: int) -> None:
-        with clip.open("wb") as file:
+        with clip.open("wb") as file, within(HEAD_SECONDS + size / SLOWEST, self.connection):
             shutil.copyfileobj(Limited(self.rfile, size), file, MEGABYTE)
         if clip.stat().st_size < size:
             raise ConnectionResetError
@@ -227,19 +279,6 @@ class Visit(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing: who visits the page sees what becomes of it."""
-
-
-class Limited(io.RawIOBase):
-    """The next bytes of a stream, and no more."""
-
-    def __init__(self, stream: Any, size: int) -> None:
-        self.stream, self.left = stream, size
-
-    def read(self, size: int = -1) -> bytes:
-        """As of a file."""
-        content: bytes = self.stream.read(min(size, self.left))
-        self.left -= len(content)
-        return content
 
 
 def in_words(error: SedcrnnError, clip: Path) -> str:

@@ -2,13 +2,14 @@
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from sedcrnn.features.feature import STEPS_PER_SECOND
 from sedcrnn.networks import SceneNetwork
 
 
@@ -51,6 +52,15 @@ def _multiply_accumulates(network: SceneNetwork, inputs: Mapping[str, Tensor]) -
         outermost = [name for name in inside if not any(name.startswith(f"{other}.") for other in inside)]
         parts[part] = sum(counts[name] for name in outermost)
     return parts
+
+
+def empty_inputs(names: Sequence[str], dimensions: Mapping[str, int]) -> dict[str, Tensor]:
+    """One second of silence, and of black frames, as a network of this package takes them."""
+    shapes = {
+        "spectrogram": [1, *(dimensions.get(name, 1) for name in ("channels", "bands", "columns"))],
+        "frames": [1, STEPS_PER_SECOND, 3, *(dimensions.get(name, 1) for name in ("height", "width"))],
+    }
+    return {name: torch.zeros(shapes[name]) for name in names}
 
 
 def layer_table(network: SceneNetwork, inputs: Mapping[str, Tensor]) -> str:

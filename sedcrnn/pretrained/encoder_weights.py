@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sedcrnn.config import digest
 from sedcrnn.errors import WeightsError
 from sedcrnn.networks.backbones import Normalisation, build_backbone, find_normalisation, timm
 from sedcrnn.pretrained.formats import Arrays, file_format, read_arrays
@@ -69,10 +70,12 @@ class EncoderWeights:
         chosen = self.frames
         metadata = self.description | {"mean": " ".join(map(str, chosen.mean)), "std": " ".join(map(str, chosen.std))}
         metadata["channel_order"] = "BGR" if chosen.bgr else "RGB"
+        metadata[_SEAL] = _seal(metadata)
         with atomic(path) as temporary:
             save_file(self.weights, temporary, metadata)
 
 
+_SEAL = "seal"  # key of a digest of all other metadata, the digest of the numbers among them
 _DESCRIBED = ("backbone", "trained_on", "normalisation", "licence", "source", "md5")
 
 
@@ -135,13 +138,18 @@ def load_encoder_weights(path: Path) -> EncoderWeights:
     _check_arrays(path, {name: value.shape for name, value in weights.items()}, described["backbone"], {})
     _check_finite(path, weights)
     found = EncoderWeights(**described, weights=weights)
-    if metadata.get("digest", found.digest) != found.digest:  # files of 0.1.0 name none
+    if (metadata.get("digest"), metadata.get(_SEAL)) != (found.digest, _seal(metadata)):
         raise WeightsError(
-            f"{path} has changed since it was written: its digest is {found.digest} instead of {metadata['digest']}",
-            "Its numbers are those of the published file that it was made from",
+            f"{path} has changed since it was written, or was written by an earlier version: the digest of its numbers "
+            f"is {found.digest} instead of {metadata.get('digest')}",
+            "Its numbers are those of the published file that it was made from, and it says what they are",
             f"Import {found.source} again",
         )
     return found
+
+
+def _seal(metadata: Mapping[str, str]) -> str:
+    return digest({name: value for name, value in metadata.items() if name != _SEAL}, size=16)
 
 
 def md5_of(path: Path) -> str:

@@ -1,7 +1,6 @@
 """A file of weights -> arrays by name: Caffe .caffemodel, Keras .h5, torch state_dict, safetensors."""
 
-import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sedcrnn.errors import WeightsError
+from sedcrnn.pretrained.protobuf import fields, varints
 
 Arrays = dict[str, np.ndarray]
 
@@ -21,9 +20,8 @@ _OLD_LAYER, _LAYER = 2, 100
 _NAME, _BLOB = 1, 7
 _DATA, _SHAPE = 5, 7
 _DIM = 1
+_MOST_COMPRESSED = 100  # times its size in a file; weights hardly get smaller
 _OLD = "it is in the form of before 2015; load it with a newer Caffe and save it"
-# Wire types of protobuf (protobuf.dev/programming-guides/encoding), and the bytes of those of one size.
-_VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}
 
 
 @dataclass(frozen=True)
@@ -38,58 +36,19 @@ class Format:
 def _read_caffe(path: Path) -> Arrays:
     """`<layer>.weight` and `<layer>.bias` of every layer, as views of the file."""
     arrays: Arrays = {}
-    for number, layer in _fields(np.memmap(path, mode="r").data):
+    for number, layer in fields(np.memmap(path, mode="r").data):
         if number == _OLD_LAYER:
             raise ValueError(_OLD)
         if number == _LAYER:
-            fields = list(_fields(layer))
-            name = next((bytes(value).decode() for key, value in fields if key == _NAME), "")
-            blobs = [dict(_fields(value)) for key, value in fields if key == _BLOB]
+            parts = list(fields(layer))
+            name = next((bytes(value).decode() for key, value in parts if key == _NAME), "")
+            blobs = [dict(fields(value)) for key, value in parts if key == _BLOB]
             for kind, blob in zip(("weight", "bias"), blobs, strict=False):
                 if _SHAPE not in blob:
                     raise ValueError(_OLD)
-                shape = [size for key, sizes in _fields(blob[_SHAPE]) if key == _DIM for size in _varints(sizes)]
+                shape = [size for key, sizes in fields(blob[_SHAPE]) if key == _DIM for size in varints(sizes)]
                 arrays[f"{name}.{kind}"] = np.frombuffer(blob[_DATA], "<f4").reshape(shape)
     return arrays
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field of a protobuf message that holds bytes; single numbers are passed over."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        wire_type = key & 7
-        if wire_type == _VARINT:
-            _, position = _varint(message, position)
-            continue
-        if wire_type == _BYTES:
-            size, position = _varint(message, position)
-        elif wire_type in _FIXED:
-            size = _FIXED[wire_type]
-        else:
-            raise ValueError(f"not a protobuf message: a field of the wire type {wire_type}")
-        if position + size > len(message):
-            raise ValueError("it ends in the middle")
-        if wire_type == _BYTES:
-            yield key >> 3, message[position : position + size]
-        position += size
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """The whole number that starts at a position, seven bits to a byte, lowest first; and the position after it."""
-    value = 0
-    for index, byte in enumerate(message[position : position + 10]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, position + index + 1
-    raise ValueError("it ends in the middle of a number, or is no protobuf message")
-
-
-def _varints(packed: memoryview) -> Iterator[int]:
-    position = 0
-    while position < len(packed):
-        number, position = _varint(packed, position)
-        yield number
 
 
 def _read_keras(path: Path) -> Arrays:
@@ -97,16 +56,30 @@ def _read_keras(path: Path) -> Arrays:
     of weights or of a whole model: datasets `/<layer>/<layer>/kernel:0` and `bias:0`."""
     arrays: Arrays = {}
 
+    size = path.stat().st_size
+
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
         *_, layer, leaf = f"/{name}".split("/")
+        if leaf in ("kernel:0", "bias:0") and isinstance(item, h5py.Dataset):
+            _check_stored(item, size)
         if leaf == "kernel:0" and item.ndim == 4:
             arrays[f"{layer}.weight"] = np.asarray(item).transpose(3, 2, 0, 1)  # from height, width, in, out
         elif leaf == "bias:0":
             arrays[f"{layer}.bias"] = np.asarray(item)
 
     with h5py.File(path, "r") as file:
-        file.get("model_weights", file).visititems(visit)  # a whole model has an optimiser's state beside them
+        whole = isinstance(file.get("model_weights", getlink=True), h5py.HardLink)
+        # A whole model has an optimiser's state beside them. Links, which may lead to other files, are not visited.
+        (file["model_weights"] if whole else file).visititems(visit)
     return arrays
+
+
+def _check_stored(item: h5py.Dataset, size: int) -> None:
+    """Refuse arrays that lie in other files, and those that a file of so many bytes cannot hold."""
+    if item.external or item.is_virtual or item.dtype.kind != "f":
+        raise ValueError(f"{item.name} is no array of numbers in this file")
+    if item.nbytes > _MOST_COMPRESSED * size:
+        raise ValueError(f"{item.name} claims {item.nbytes:.3g} bytes in a file of {size:.3g}")
 
 
 def _read_torch(path: Path) -> Arrays:
@@ -118,10 +91,15 @@ def _read_torch(path: Path) -> Arrays:
 def _arrays(state: Mapping[Any, object]) -> Arrays:
     # Python 2, which wrote CSAIL's files, leaves names that are bytes.
     texts = {name.decode() if isinstance(name, bytes) else name: value for name, value in state.items()}
+    tensors = {name: value for name, value in texts.items() if isinstance(value, torch.Tensor)}
+    for name, value in tensors.items():
+        if value.untyped_storage().nbytes() < value.nbytes:
+            raise ValueError(
+                f"{name} claims {value.nbytes:.3g} bytes, of which {value.untyped_storage().nbytes()} are there"
+            )
     return {
         name.removeprefix("module."): (value.float() if value.is_floating_point() else value).numpy()
-        for name, value in texts.items()
-        if isinstance(value, torch.Tensor)
+        for name, value in tensors.items()
     }
 
 
@@ -177,10 +155,9 @@ def read_arrays(path: Path) -> Arrays:
         WeightsError: not of the format that its ending says, or cut off.
     """
     kind = file_format(path)
-    unreadable = (ValueError, OSError, RuntimeError, EOFError, AttributeError, KeyError)
     try:
         return kind.read(path)
-    except (*unreadable, pickle.UnpicklingError, SafetensorError) as error:
+    except Exception as error:  # five libraries have each their own, and a file that claims too much leads to any
         raise WeightsError(
             f"{path} cannot be read as {kind.title}: {(str(error).splitlines() or [type(error).__name__])[0]}",
             "The file is whole and holds what its ending says (a state_dict, not a pickled model)",

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sedcrnn.config.checking import checked
+from sedcrnn.config.stage_config import DataConfig, FeaturesConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.windows import Window
@@ -85,15 +87,14 @@ def picture_examples(
     scored: ScoredRun, examples: Sequence[ShownSecond]
 ) -> tuple[dict[ShownSecond, list[Picture]], str]:
     """Pictures of the examples whose media are where they were in training; and why others have none, if any."""
-    config, reason = read_config(scored.run.folder), ""
+    reason = ""
     pictures: dict[ShownSecond, list[Picture]] = {}
     try:
-        clips = {
-            clip.id: clip for clip in build(config["data"]["source"], "data_source", trusted=False).manifest().clips
-        }
-        features = {
-            name: build(node, "feature", trusted=False) for name, node in config["features"].items() if node is not None
-        }
+        config = read_config(scored.run.folder)
+        source = checked(config.get("data", {}), DataConfig).source
+        nodes = vars(checked(config.get("features", {}), FeaturesConfig))
+        clips = {clip.id: clip for clip in build(source, "data_source", trusted=False).manifest().clips}
+        features = {name: build(node, "feature", trusted=False) for name, node in nodes.items() if node is not None}
     except (SedcrnnError, OSError) as error:
         return {}, _reason(error)
     for example in examples:

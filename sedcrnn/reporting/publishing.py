@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sedcrnn.errors import ConfigError
 from sedcrnn.reporting.collection import EVALUATED
+from sedcrnn.runs.csv_cells import from_cell
 
 RESULTS, README = Path("experiments/results.csv"), Path("experiments/README.md")
 OVERWRITE = "overwrite"
@@ -26,7 +27,8 @@ def standing(results: str) -> Standing:
     try:
         for line in csv.DictReader(results.splitlines()):
             if line["state"] == EVALUATED:
-                tables.setdefault(line["table"], {}).setdefault(line["row"], set()).add(int(line["seed"]))
+                table, row = from_cell(line["table"]), from_cell(line["row"])
+                tables.setdefault(table, {}).setdefault(row, set()).add(int(line["seed"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{RESULTS} is not what an earlier report published: {type(error).__name__} {error}",

@@ -20,6 +20,7 @@ from sedcrnn.reporting.publishing import OVERWRITE, README, RESULTS, describe_ch
 from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS, ScoredRun
 from sedcrnn.reporting.table_grids import results_grid
 from sedcrnn.reporting.tables import Table, make_tables, project_tables, read_tables
+from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import write_text
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ COLUMNS = (
     *("examples", "locations", *SCORES, *INTERVALS, "temperature", "parameters", *COST, "latency_milliseconds"),
     *("run", "git_commit"),
 )
+
+NAMES = ("table", "row", "experiment", "variant", "head", "data", "run")  # columns that hold texts of others
 
 BEGIN, END = "<!-- begin: sedcrnn report -->", "<!-- end: sedcrnn report -->"
 
@@ -129,7 +132,7 @@ def results_text(tables: Sequence[Table]) -> str:
                 "aggregator": AGGREGATOR if level == "clip" else "",
             }
             line |= _scores(row.runs[seed], level) if seed in row.runs else {"state": MISSING}
-            writer.writerow(line)
+            writer.writerow({name: to_cell(value) if name in NAMES else value for name, value in line.items()})
     return text.getvalue()
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from sedcrnn.runs.files import atomic
+from sedcrnn.runs.checkpoints import read_content, write_checkpoint
 
 
 class WholeCheckpoints(CheckpointIO):
@@ -15,13 +14,11 @@ class WholeCheckpoints(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Replace a checkpoint by the new one, when that is on the disk."""
-        with atomic(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """What a checkpoint holds, whoever wrote it."""
-        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        return content
+        return read_content(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint, if it is there."""

@@ -1,24 +1,33 @@
-"""Checkpoint files -> networks, rebuilt from what the checkpoint itself says, and from nothing else."""
+"""Checkpoint files -> networks, rebuilt from what the checkpoint itself says, and from nothing else.
+
+A checkpoint is torch's own kind of file, a zip archive, with a seal as its comment.
+"""
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from zipfile import ZipFile
 
+import pydantic
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from sedcrnn.config.checking import checked
-from sedcrnn.config.stage_config import DataConfig, without_data_places
+from sedcrnn.config.stage_config import DataConfig, RecipeConfig, without_data_places
 from sedcrnn.config.targets import build, check_names
+from sedcrnn.config.values import CHECKED, FeatureNode, Name, NetworkNode, Positive, Seed
 from sedcrnn.datasets.clips import Clip
-from sedcrnn.errors import CheckpointError
+from sedcrnn.errors import CheckpointError, SedcrnnError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.runs.files import atomic
+from sedcrnn.runs.network_checks import check_fits, check_weights
+from sedcrnn.runs.plain_data import check_plain
 from sedcrnn.runs.records import CHECKPOINTS, differences, find_run, in_words, is_finished, read_record
+from sedcrnn.runs.seals import UNSEALED, is_sealed, seal
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +89,13 @@ class Checkpoint:
 
         Raises:
             TrustError: it names a class of a package that the user has not said to trust.
+            CheckpointError: its weights, its features or its scenes are not those of its network.
         """
+        check_fits(self.path, self.network, self.features, len(self.scenes), self.weights)
         network: SceneNetwork = build(self.network, "network", trusted=False)
         try:
             network.load_state_dict(self.weights)
-        except RuntimeError as error:
+        except RuntimeError as error:  # of another package's network
             raise CheckpointError(
                 f"The weights in {self.path} do not fit its network: {' '.join(str(error).split())[:300]}",
                 "They have the names and shapes that its config leads to",
@@ -139,50 +150,65 @@ def load_checkpoint(run: str, kind: str | None = None, runs: str | Path = "runs"
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint file; as `load_checkpoint`, whatever became of its run."""
+    content = read_content(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        _check_schema(path, content)
-        described = content["hyper_parameters"]
+        described = {name: content["hyper_parameters"][name] for name in _FROM_MODULE}
+        described |= {
+            "kind": content[KIND_KEY],
+            TEMPERATURES_KEY: content.get(TEMPERATURES_KEY, {}),
+            NO_TEMPERATURES_KEY: content.get(NO_TEMPERATURES_KEY, "its training is not finished"),
+        }
+        check_plain(described)
+        checked(described, _Described)
         parts = [(*name.partition("."), value) for name, value in content["state_dict"].items()]
-        return Checkpoint(
-            path=path,
-            kind=content[KIND_KEY],
-            scenes=tuple(described["scenes"]),
-            locations=frozenset(described["locations"]),
-            weights={name: value for attribute, _, name, value in parts if attribute == "network"},
-            temperatures=dict(content.get(TEMPERATURES_KEY, {})),
-            no_temperatures=content.get(NO_TEMPERATURES_KEY, "its training is not finished, or an earlier version's"),
-            **{name: described[name] for name in ("network", "features", "data", "recipe", "seed")},
-        )
-    except (KeyError, TypeError, AttributeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint of sedcrnn: {type(error).__name__}: {str(error).splitlines()[0]}",
-            "It is a file that sedcrnn train wrote, whole",
-            "Name another run, or train the stage again",
-        ) from error
+    except (SedcrnnError, LookupError, TypeError, AttributeError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    weights = {name: value for attribute, _, name, value in parts if attribute == "network"}
+    check_weights(path, weights)
+    plural = {"scenes": tuple(described["scenes"]), "locations": frozenset(described["locations"])}
+    return Checkpoint(path=path, weights=weights, **described | plural)
 
 
-def write_temperatures(path: Path, temperatures: Mapping[str, float], reason: str) -> None:
-    """Add the temperatures of the heads, or the reason that there are none, to a checkpoint file."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
+def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
+    """Write what a checkpoint holds, whole and sealed, or nothing."""
     with atomic(path) as temporary:
-        torch.save({**content, TEMPERATURES_KEY: dict(temperatures), NO_TEMPERATURES_KEY: reason}, temporary)
+        torch.save(dict(content), temporary)
+        with ZipFile(temporary, "a") as archive:
+            archive.comment = UNSEALED
+        seal(temporary)
 
 
-def _check_schema(path: Path, content: Mapping[str, Any]) -> None:
-    found = content.get(SCHEMA_KEY)
+def read_content(path: Path) -> dict[str, Any]:
+    """What `write_checkpoint` wrote, on the CPU and without executing anything stored in it.
+
+    Raises:
+        CheckpointError: the file is missing, is not as it was written, or has another schema version.
+    """
+    try:
+        if not is_sealed(path):
+            raise ValueError("it is damaged, or was changed or written by something else than this version of sedcrnn")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found = content.get(SCHEMA_KEY)
+    except Exception as error:  # of torch's there is no end
+        raise _unreadable(path, error) from error
     if found != SCHEMA_VERSION:
         raise CheckpointError(
             f"{path} has the schema version {found}",
             f"This version of sedcrnn reads {SCHEMA_VERSION}",
             "Use the version that wrote it, or train the stage again",
         )
+    return dict(content)
+
+
+def write_temperatures(path: Path, temperatures: Mapping[str, float], reason: str) -> None:
+    """Add the temperatures of the heads, or the reason that there are none, to a checkpoint file."""
+    added = {TEMPERATURES_KEY: dict(temperatures), NO_TEMPERATURES_KEY: reason}
+    write_checkpoint({**read_content(path), **added}, path)
 
 
 def check_resumable(path: Path, described: Mapping[str, Any]) -> None:
     """Refuse to resume, from a checkpoint, a LightningModule with other arguments than it was written with."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    _check_schema(path, content)
+    content = read_content(path)
     recorded, present = (
         {**one, "data": without_data_places(one["data"])} for one in (content["hyper_parameters"], described)
     )
@@ -192,3 +218,31 @@ def check_resumable(path: Path, described: Mapping[str, Any]) -> None:
             "A training goes on with the arguments that it began with",
             "Remove the run folder to train it again",
         )
+
+
+@pydantic.dataclasses.dataclass(config=CHECKED, kw_only=True)
+class _Described:
+    """What a checkpoint may say; the keys of a LightningModule, and three more."""
+
+    network: NetworkNode
+    features: dict[str, FeatureNode]
+    data: DataConfig
+    recipe: RecipeConfig
+    scenes: Annotated[list[Name], Field(min_length=1)]
+    locations: list[str]
+    seed: Seed
+    kind: Name
+    temperatures: dict[str, Positive]
+    no_temperatures: str
+
+
+_FROM_MODULE = ("network", "features", "data", "recipe", "scenes", "locations", "seed")
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    found = error.found if isinstance(error, SedcrnnError) else f"{type(error).__name__}: {error}"
+    return CheckpointError(
+        f"{path} cannot be read as a checkpoint of sedcrnn: {' '.join(found.split())[:300]}",
+        "It is a file that sedcrnn train wrote, whole and unchanged",
+        "Name another run, or remove the file and train the stage again",
+    )

@@ -13,6 +13,7 @@ import yaml
 from sedcrnn.errors import CheckpointError, nearest
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
 from sedcrnn.runs.files import write_json
+from sedcrnn.runs.plain_data import check_plain
 from sedcrnn.sweeps.processes import RESULT
 from sedcrnn.sweeps.ranks import is_first_process
 
@@ -54,21 +55,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The resolved config of a run folder, as plain data, whatever version of the package wrote it.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: it is missing, or no such config.
     """
+    path = folder / CONFIG
     try:
-        config: Any = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        problem = next((f"it has no '{key}'" for key in ("data", "trainer") if not isinstance(config[key], dict)), "")
-        problem = problem or ("" if isinstance(config["data"]["source"], dict) else "it has no 'data.source'")
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        check_plain(config)
+        for part in (config["data"], config["trainer"], config["data"]["source"]):
+            dict(part)
+        return dict(config)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
-        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    if problem:
         raise CheckpointError(
-            f"{folder / CONFIG} cannot be read: {problem}",
-            "It is the config that the run was trained with",
-            "Restore it, or train the run again",
-        )
-    return dict(config)
+            f"{path} cannot be read as the config of a run: {' '.join(str(error).split())[:200]}",
+            "It is plain YAML that sedcrnn train wrote",
+            "Name another run, or remove the folder and train the stage again",
+        ) from error
 
 
 def is_finished(record: dict[str, Any] | None) -> bool:

@@ -24,6 +24,7 @@ from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import on_gpu
 from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.networks.profile import empty_inputs
 from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD
 from sedcrnn.sweeps.ranks import check_world_size, count_processes
@@ -111,7 +112,7 @@ def _check_network(
         with torch.device("meta"), torch.no_grad():
             network: SceneNetwork = build(node, "network")
             if all(map(is_ours, (node, *nodes))):
-                network.eval()(**init_from.empty_inputs(network.inputs, sizes))
+                network.eval()(**empty_inputs(network.inputs, sizes))
         _check_size(network)
     recipe = config.recipe
     frozen_modules(network, [*recipe.frozen, *recipe.l2, *recipe.learning_rates])

@@ -4,7 +4,7 @@ A frame encoder gives values per frame; all else is per window, one for each ste
 46 in a clip of ten seconds. A batch of these is what `SceneNetwork.encode` makes of the inputs, to float tolerance.
 
 Frozen parts always compute in float32, in whatever precision a stage trains: so every stage, seed and evaluation on a
-kind of device shares what has been stored once.
+kind of device shares what has been stored once. On a GPU that is torch's default, with TF32 in convolutions.
 """
 
 from collections import deque

@@ -6,23 +6,21 @@ says how it is built; where the stage's config says so too, both must agree. New
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build, check_names, resolve
 from sedcrnn.datasets.folds import Folds
-from sedcrnn.datasets.windows import STEPS_PER_WINDOW
 from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.backbones import find_normalisation
 from sedcrnn.networks.freezing import lies_in
-from sedcrnn.networks.profile import layer_table
+from sedcrnn.networks.profile import empty_inputs, layer_table
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, load_encoder_weights
 from sedcrnn.pretrained.finding import find_published
 from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
@@ -192,15 +190,6 @@ def summarise(node: Mapping[str, Any], parts: Mapping[str, Any], features: Mappi
     with torch.device("meta"):  # no values are needed
         network = build(complete_network(filled, {}, dimensions), "network")
         return layer_table(network.eval(), empty_inputs(network.inputs, dimensions))
-
-
-def empty_inputs(names: Sequence[str], dimensions: Mapping[str, int]) -> dict[str, Tensor]:
-    """One second of silence, and of black frames, as a network of this package takes them."""
-    shapes = {
-        "spectrogram": [1, *(dimensions.get(name, 1) for name in ("channels", "bands", "columns"))],
-        "frames": [1, STEPS_PER_WINDOW, 3, *(dimensions.get(name, 1) for name in ("height", "width"))],
-    }
-    return {name: torch.zeros(shapes[name]) for name in names}
 
 
 def load_weights(network: SceneNetwork, starts: Starts, encoders: Mapping[str, EncoderWeights]) -> None:

@@ -1,6 +1,7 @@
 """The check of a GPU in its smallest form, on the CPU: every figure is made, and what fails is recorded."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_every_figure_is_made_and_positive(tmp_path: Path) -> None:
 
 
 def test_what_has_no_time_is_not_run_and_no_failure(tmp_path: Path) -> None:
-    done = run(tmp_path, "--budget", "1", "--only", "step: audio")
+    done = run(tmp_path, "--budget", "1", "--only", "step: audio, ")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / RESULTS).read_text())
     assert [figure["status"] for figure in report["figures"].values()] == ["not run"] * 3
@@ -110,6 +111,7 @@ def test_a_process_that_dies_or_hangs_is_a_failure_and_errors_come_with_their_tr
     worker = Worker()
     machine, figures = worker.describe()
     assert machine["torch"].startswith("torch 2.")
+    assert machine["start"] == f"processes by {multiprocessing.get_start_method()}"  # which load as those of `train`
     assert figures["front end"][0].startswith("Gammatone banks")
     ((kind, ended),) = worker.make("no such figure", True, 60)
     assert (kind, ended["status"]) == ("end", "failed: KeyError: 'no such figure'")

@@ -24,7 +24,7 @@ from sedcrnn.reporting.collection import collect
 from sedcrnn.reporting.page import build_page
 from sedcrnn.reporting.run_grids import heads_grid
 from sedcrnn.reporting.tables import RowSpec, TableSpec, make_tables
-from sedcrnn.runs.checkpoints import BEST, load_checkpoint
+from sedcrnn.runs.checkpoints import BEST, load_checkpoint, write_checkpoint
 from sedcrnn.training.stage import train
 
 Stage = Callable[..., TrainConfig]
@@ -157,21 +157,23 @@ def test_scores_are_reused_until_the_weights_or_the_data_change(audio_run: Path,
     assert json.loads(other.read_text())["of"]["fold"] == "validation"
 
 
-def test_a_set_that_would_be_generated_again_is_announced(
-    trained_fusion: tuple[Path, TrainConfig],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_set_is_generated_again_only_where_the_user_says(
+    trained_fusion: tuple[Path, TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Synthetic, "prepare", lambda _: None)  # which would take minutes
+    prepared: list[str] = []
+    monkeypatch.setattr(Synthetic, "prepare", lambda source: prepared.append(source.root))  # it would take minutes
     data = compose("train", ["experiment=audio", "data=synthetic_tiny", f"data.root={tmp_path / 'gone'}"]).data
     checkpoint = torch.load(trained_fusion[0] / BEST, weights_only=True)
     source = OmegaConf.to_container(data.source, resolve=True)
-    checkpoint["hyper_parameters"]["data"]["source"] = source
-    torch.save(checkpoint, tmp_path / "moved.ckpt")
-    with caplog.at_level("INFO", logger="sedcrnn"), pytest.raises(DataError):
-        evaluate(str(tmp_path / "moved.ckpt"), extraction_workers=0, store=str(tmp_path / "store"))
-    assert "gone, is missing. The set is generated again" in caplog.text
+    checkpoint["hyper_parameters"]["data"]["source"] = {**source, "workers": 1000}
+    write_checkpoint(checkpoint, tmp_path / "moved.ckpt")
+    arguments = {"run": str(tmp_path / "moved.ckpt"), "extraction_workers": 0, "store": str(tmp_path / "store")}
+    with pytest.raises(CheckpointError, match=r"gone, is missing.*Give data\.root=<folder>"):
+        evaluate(**arguments)
+    assert prepared == []
+    with pytest.raises(DataError):  # nothing was rendered
+        evaluate(**arguments, root=str(tmp_path / "here"))
+    assert prepared == [str(tmp_path / "here")]
 
 
 def test_data_sources_of_packages_that_are_not_trusted_are_refused(
@@ -179,7 +181,7 @@ def test_data_sources_of_packages_that_are_not_trusted_are_refused(
 ) -> None:
     checkpoint = torch.load(trained_fusion[0] / BEST, weights_only=True)
     checkpoint["hyper_parameters"]["data"]["source"] = {"_target_": "stranger.Source"}
-    torch.save(checkpoint, tmp_path / "strange.ckpt")
+    write_checkpoint(checkpoint, tmp_path / "strange.ckpt")
     with pytest.raises(TrustError, match="stranger"):
         evaluate(str(tmp_path / "strange.ckpt"))
 

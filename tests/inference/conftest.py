@@ -1,5 +1,6 @@
 """Untrained networks as checkpoints, and media of every kind."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
@@ -16,7 +17,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.inference.onnx_export import export
-from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION, load_checkpoint
+from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION, load_checkpoint, write_checkpoint
 from sedcrnn.training.init_from import complete_network
 
 NETWORKS = {
@@ -49,11 +50,10 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
                     values *= 20
         features = {name: asdict(config.features)[name] for name in network.inputs}
         described = {"network": node, "scenes": list(TAU_SCENES), "features": features, "data": asdict(config.data)}
-        file.parent.mkdir(parents=True)
         state = {f"network.{name}": values for name, values in network.state_dict().items()}
         described |= {"recipe": asdict(config.recipe), "locations": [], "seed": 0}
         schema = {SCHEMA_KEY: SCHEMA_VERSION, KIND_KEY: network.kind}
-        torch.save({"hyper_parameters": described, "state_dict": state, **schema}, file)
+        write_checkpoint({"hyper_parameters": described, "state_dict": state, **schema}, file)
         return runs / kind
 
     return make
@@ -100,3 +100,11 @@ def write_media() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of this computer that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number: int = server.getsockname()[1]
+        return number

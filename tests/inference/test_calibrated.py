@@ -52,7 +52,7 @@ def test_raw_ones_are_those_of_a_checkpoint_without_temperatures(
     path = write_media(tmp_path / "a.mp4", 2, 2)
     earlier = sedcrnn.load(make_checkpoint("fusion"), "cpu").predict(path)
     (told,) = caplog.messages
-    assert told.endswith("are not calibrated: its training is not finished, or an earlier version's.")
+    assert told.endswith("are not calibrated: its training is not finished.")
     raw = sedcrnn.load(run, "cpu", calibrated=False).predict(path)
     assert (earlier.temperatures, raw.temperatures, raw.calibrated) == ({}, {}, False)
     found = sedcrnn.load(run, "cpu").predict(path)

@@ -15,6 +15,7 @@ from PIL import Image
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError, MissingTrackError
 from sedcrnn.inference.example_clips import as_one_file, find_examples, thumbnail
+from sedcrnn.runs.checkpoints import write_checkpoint
 
 BEST = Path("checkpoints") / "best.ckpt"
 
@@ -30,7 +31,7 @@ def test_there_is_one_clip_of_each_scene_of_the_test_fold(make_checkpoint):
 def changed(checkpoint: Path, path: Path, **described) -> Path:
     content = torch.load(checkpoint, weights_only=True)
     content["hyper_parameters"] |= described
-    torch.save(content, path)
+    write_checkpoint(content, path)
     return path
 
 

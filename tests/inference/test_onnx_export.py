@@ -16,6 +16,7 @@ from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.errors import CheckpointError, ConfigError, MissingExtraError, SedcrnnError
 from sedcrnn.export import main
 from sedcrnn.inference.onnx_export import export, write_onnx
+from sedcrnn.inference.onnx_files import seal_onnx
 from sedcrnn.inference.scene_models import OnnxModel
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.fusion import FusionNetwork
@@ -44,6 +45,7 @@ def test_the_file_says_what_it_is(exported, make_checkpoint):
     model = onnx.load(exported)
     onnx.checker.check_model(model)
     described = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert str(described["seal"]) == exported.read_bytes()[-64:].decode()
     assert described["sedcrnn"] == sedcrnn.__version__
     assert described["kind"] == "fusion"
     assert described["opset"] == model.opset_import[0].version
@@ -122,7 +124,8 @@ def test_every_kind_of_fusion_answers_as_torch_does(fusion, tmp_path):
         inputs = {"spectrogram": torch.randn(batch, 3, 8, 50), "frames": torch.randint(256, (batch, 5, 3, 32, 32))}
         inputs["frames"] = inputs["frames"].to(torch.uint8)
         if batch == 2:
-            write_onnx(network, inputs, tmp_path / "a.onnx", ("a", "b", "c", "d"), dict.fromkeys(inputs))
+            features = {name: {"_target_": "own.Feature"} for name in inputs}
+            write_onnx(network, inputs, tmp_path / "a.onnx", ("a", "b", "c", "d"), features)
         found = OnnxModel(tmp_path / "a.onnx").probabilities({name: value.numpy() for name, value in inputs.items()})
         with torch.no_grad():
             heads = network.heads(**inputs)
@@ -150,10 +153,10 @@ def test_the_onnx_files_of_others_are_refused(tmp_path):
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "other", [value], [other])
     opset = [onnx.helper.make_opsetid("", 18)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "other.onnx")
-    with pytest.raises(
-        CheckpointError,
-        match=r"other\.onnx cannot be read as an ONNX file of this package: lacks the metadata 'scenes'",
-    ):
+    with pytest.raises(CheckpointError, match=r"other\.onnx cannot be read as an ONNX file of this package: it is dam"):
+        sedcrnn.load(tmp_path / "other.onnx")
+    seal_onnx(tmp_path / "other.onnx")
+    with pytest.raises(CheckpointError, match=r"other\.onnx cannot be read .* lacks the metadata 'scenes'"):
         sedcrnn.load(tmp_path / "other.onnx")
 
 

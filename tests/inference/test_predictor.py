@@ -19,6 +19,7 @@ from sedcrnn.errors import CheckpointError, ClipError, ConfigError, MissingTrack
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.inference.predictor import Predictor
 from sedcrnn.inference.scene_models import SceneModel
+from sedcrnn.runs.checkpoints import write_checkpoint
 
 HEADS = ["audio", "visual", "early", "late"]
 
@@ -146,7 +147,7 @@ def test_misuse_is_refused(fusion, make_checkpoint, tmp_path):
 def test_a_checkpoint_that_does_not_describe_its_features_is_refused(make_checkpoint, tmp_path):
     content = torch.load(make_checkpoint("audio") / "checkpoints" / "best.ckpt", weights_only=True)
     content["hyper_parameters"]["features"] = {}
-    torch.save(content, tmp_path / "bare.ckpt")
+    write_checkpoint(content, tmp_path / "bare.ckpt")
     with pytest.raises(CheckpointError, match=r"bare\.ckpt does not say how its input 'spectrogram' is made"):
         sedcrnn.load(tmp_path / "bare.ckpt")
 

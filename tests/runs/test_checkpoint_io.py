@@ -6,19 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from sedcrnn.runs import checkpoint_io
+from sedcrnn.runs import checkpoints
 from sedcrnn.runs.checkpoint_io import WholeCheckpoints
+from sedcrnn.runs.checkpoints import SCHEMA_KEY, SCHEMA_VERSION
 
 
 def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, path = WholeCheckpoints(), tmp_path / "checkpoints" / "last.ckpt"
-    writer.save_checkpoint({"epoch": 1, "weights": torch.ones(2)}, path)
+    writer.save_checkpoint({"epoch": 1, "weights": torch.ones(2), SCHEMA_KEY: SCHEMA_VERSION}, path)
 
     def half(content: object, file: Path) -> None:
         file.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(checkpoint_io.torch, "save", half)
+    monkeypatch.setattr(checkpoints.torch, "save", half)
     with pytest.raises(OSError, match="No space left"):
         writer.save_checkpoint({"epoch": 2}, path)
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]

@@ -15,7 +15,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.errors import CheckpointError, ClipError, ConfigError, DataError, SubmissionError
-from sedcrnn.runs.checkpoints import BEST, load_checkpoint
+from sedcrnn.runs.checkpoints import BEST, load_checkpoint, write_checkpoint
 from sedcrnn.submission import challenge
 from sedcrnn.submission.challenge import submit
 from sedcrnn.training.stage import train
@@ -174,7 +174,7 @@ def test_what_cannot_be_submitted_is_refused_and_leaves_nothing(
     # Nothing is calibrated without a temperature.
     content = torch.load(audio_run / BEST, weights_only=True)
     content.pop("temperatures")
-    torch.save(content, tmp_path / "earlier.ckpt")
+    write_checkpoint(content, tmp_path / "earlier.ckpt")
     with pytest.raises(CheckpointError, match=r"calibrated=true, and .*earlier\.ckpt has no temperature"):
         submit(**{**plain, "run": str(tmp_path / "earlier.ckpt"), "calibrated": True})
 

@@ -1,6 +1,6 @@
 """Trains a stage once to its end; then again and again, killed at an instant each time, and resumed.
 
-python kills_program.py <TAU root> <store> <runs> <instants>
+python kills_program.py <TAU root> <store> <runs> <instants> <epochs>
 
 An instant is that before a file is opened to be written, renamed or removed, or a folder made or removed, anywhere in
 the runs: what a kill leaves on the disk changes there alone. Every attempt is a process of its own, forked before torch
@@ -66,11 +66,11 @@ def differences(whole: Path, other: Path) -> list[str]:
     return [*found, *names[0] ^ names[1]]
 
 
-def main(tau: str, store: str, runs: str, instants: int) -> dict[str, Any]:
+def main(tau: str, store: str, runs: str, instants: int, epochs: int) -> dict[str, Any]:
     """Kill at so many instants, evenly over all of them."""
     small = [
         *("data=tau2021", f"data.root={tau}", "data.extraction_workers=0", "data.validation_fraction=0.3"),
-        *(f"store={store}", "trainer=cpu", "trainer.precision=32-true", "trainer.max_epochs=4"),
+        *(f"store={store}", "trainer=cpu", "trainer.precision=32-true", f"trainer.max_epochs={epochs}"),
         *("trainer.enable_progress_bar=false", "recipe.batch_size=4", "model.network.filters=[4,4,4]"),
     ]
 
@@ -80,7 +80,8 @@ def main(tau: str, store: str, runs: str, instants: int) -> dict[str, Any]:
     count = forked(config("whole"), None)
     assert count > 0
     (whole,) = (Path(runs) / "whole").iterdir()
-    chosen = sorted({1 + number * count // instants for number in range(min(instants, count))})
+    instants = min(instants, count)
+    chosen = [1 + number * count // instants for number in range(instants)]
     wrong: dict[int, list[str]] = {}
     for instant in chosen:
         name = f"killed-{instant:03}"
@@ -95,4 +96,4 @@ def main(tau: str, store: str, runs: str, instants: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:4], int(sys.argv[4]))))
+    print(json.dumps(main(*sys.argv[1:4], *map(int, sys.argv[4:6]))))

@@ -48,7 +48,6 @@ CALLBACKS = "pytorch_lightning.callbacks"
         ("features.spectrogram.bank.low_hz=99999", "asks for .* bands from 99999"),
         ("model.network.filters=[4,4,10000000]", "The weights of model.network take"),
         ("model.network.filters=[4]", "Every block has one of each"),
-        ("+recipe.head_weights.nope=1", "recipe.head_weights names is 'nope'"),
         ("recipe.frozen=[nope]", "nope"),
         ("runs=/proc/runs", "runs=/proc/runs cannot be written"),
     ],

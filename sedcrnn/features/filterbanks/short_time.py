@@ -16,10 +16,12 @@ from nnAudio.features import CQT1992v2, Gammatonegram
 from torch import Tensor
 from torchaudio.transforms import MelSpectrogram
 
+from sedcrnn.errors import ConfigError
 from sedcrnn.features.filterbanks import ChannelLayout, FilterBank, Floats, hop_samples, mixed, pieces
 from sedcrnn.features.filterbanks.gammatone import centre_frequencies
 
 COLUMNS_AT_ONCE = 500  # bounds the memory
+LONGEST_WINDOW = 10.0  # seconds of a constant-Q transform's lowest band
 Transform = Callable[[Tensor], Tensor]
 
 
@@ -142,7 +144,16 @@ class CQTBank(ShortTimeBank):
 
     def transform(self, sample_rate: int, samples: int) -> tuple[Transform, int]:
         """See `ShortTimeBank`."""
-        octaves = math.log2(self.high_end(sample_rate) / self.low_hz)
+        high = self.high_end(sample_rate)
+        octaves = math.log2(high / self.low_hz) if self.low_hz else math.inf
+        longest = self.filter_scale * (self.bands - 1) / octaves / math.log(2) / max(self.low_hz, 1e-9)
+        if octaves == math.inf or longest > LONGEST_WINDOW:
+            raise ConfigError(
+                f"features.spectrogram.bank asks for {self.bands} bands from {self.low_hz:g} to {high:g} Hz by a "
+                "constant-Q transform",
+                f"The window of the lowest lasts {LONGEST_WINDOW:g} s at most; it is here {longest:.3g} s",
+                "Set a higher low_hz, fewer bands or a smaller filter_scale",
+            )
         cqt = CQT1992v2(
             sr=sample_rate,
             hop_length=samples,

@@ -12,14 +12,25 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter
 from pydantic_core import PydanticCustomError
 
+MOST = 10**9  # more is a slip of the finger, which libraries answer with overflows
+
+
+def _bounded(value: Any) -> Any:
+    """Not part of the range that help shows, for nobody comes near it."""
+    if value > MOST:
+        raise PydanticCustomError("too_large", "at most 1,000,000,000")
+    return value
+
+
 # Strict: no text is taken for a number, and no truth value for one.
 Flag = Annotated[bool, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Fraction = Annotated[float, Strict(), Field(gt=0, lt=1)]
-Positive = Annotated[float, Strict(), Field(gt=0)]
-NotNegative = Annotated[float, Strict(), Field(ge=0)]
-Count = Annotated[int, Strict(), Field(ge=1)]
-CountOrNone = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[float, Strict(), Field(gt=0), AfterValidator(_bounded)]
+NotNegative = Annotated[float, Strict(), Field(ge=0), AfterValidator(_bounded)]
+Count = Annotated[int, Strict(), Field(ge=1), AfterValidator(_bounded)]
+CountOrNone = Annotated[int, Strict(), Field(ge=0), AfterValidator(_bounded)]
+Workers = Annotated[int, Strict(), Field(ge=0, le=256)]
 Seed = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
 # Files of others hold such values, too: none may ask for more memory or room than there is.
 Thousand = Annotated[int, Strict(), Field(ge=1, le=1000)]
@@ -66,6 +77,11 @@ def takes(role: str, *targets: str) -> Callable[[type[Keys]], type[Keys]]:
 def keys_of(target: str) -> type | None:
     """The TypedDict of the keys that a class takes; None: it is not one that this package knows."""
     return _KEYS.get(target)
+
+
+def known_keys() -> set[type]:
+    """The TypedDicts of all classes that this package knows."""
+    return set(_KEYS.values())
 
 
 def _check_node(value: dict[str, Any], role: str) -> dict[str, Any]:

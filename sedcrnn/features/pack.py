@@ -68,10 +68,10 @@ def make_pack(entries: Sequence[Path]) -> Pack | None:
     """
     entries = sorted(set(entries), key=str)  # the order of paths, at a fraction of the time
     path = entries[0].parent / "packed" / f"{digest([entry.name for entry in entries])}.npy"
-    if path.is_file():
-        return Pack(path, entries)
+    if (pack := _whole(path, entries)) is not None:
+        return pack
     with locked(path.with_suffix(".lock"), in_use=None):
-        if not path.is_file():
+        if _whole(path, entries) is None:
             rows, needed = _measure(entries)
             free = shutil.disk_usage(path.parent).free
             if needed > free:
@@ -93,6 +93,22 @@ def gather(entries: Sequence[Path]) -> Rows:
         return Rows(np.concatenate(arrays), counts.cumsum() - counts, counts)
     first, end = np.array([pack.bounds[entry] for entry in entries]).T
     return Rows(pack.values, first, end - first)
+
+
+def _whole(path: Path, entries: Sequence[Path]) -> Pack | None:
+    """The pack that is there; None where there is none, or one that is cut short, which is told."""
+    if not path.is_file():
+        return None
+    try:
+        pack = Pack(path, entries)
+        rows = len(np.load(path, mmap_mode="r"))
+        if rows == max(end for _, end in pack.bounds.values()):
+            return pack
+        problem = f"it has {rows} rows"
+    except (OSError, EOFError, ValueError) as error:
+        problem = str(error)
+    log.warning("%s is damaged (%s), and is made again.", path, problem, extra={"once": True})
+    return None
 
 
 def _measure(entries: Sequence[Path]) -> tuple[list[int], int]:

@@ -23,10 +23,32 @@ CONFIG, RECORD, CHECKPOINTS = "config.yaml", "record.json", "checkpoints"
 Differences = dict[str, tuple[Any, Any]]
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A small file that a command wrote; None where there is none, or a broken one, which is told."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        problem = str(error)
+    else:
+        if isinstance(value, dict):
+            return value
+        problem = "it holds no keys"
+    log.warning("%s cannot be read, and is passed over: %s", path, problem, extra={"once": True})
+    return None
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of a run folder; None where there is none."""
-    path = folder / RECORD
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    """The record of a run folder; None where there is none, or a broken one, which is told."""
+    record = read_json(folder / RECORD)
+    if record is None:
+        return None
+    known = {"status": str, "name": str, "seed": int} | ({"finished": str} if is_finished(record) else {})
+    if wrong := [key for key, kind in known.items() if not isinstance(record.get(key), kind)]:
+        log.warning("%s is passed over: it does not say '%s'", folder / RECORD, wrong[0], extra={"once": True})
+        return None
+    return record
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -39,8 +61,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         check_plain(config)
+        for part in (config["data"], config["trainer"], config["data"]["source"]):
+            dict(part)
         return dict(config)
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(
             f"{path} cannot be read as the config of a run: {' '.join(str(error).split())[:200]}",
             "It is plain YAML that sedcrnn train wrote",
@@ -50,7 +74,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def is_finished(record: dict[str, Any] | None) -> bool:
     """Whether a record is that of a run that was trained to its end."""
-    return record is not None and record["status"] == "finished"
+    return record is not None and record.get("status") == "finished"
 
 
 def find_run(name: str, runs: str | Path = "runs") -> Path:

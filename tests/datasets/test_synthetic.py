@@ -1,6 +1,7 @@
 """The rendered set: TAU's layout, real media, the same every time, resumable, and never mixed with another set."""
 
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -207,3 +208,20 @@ def test_parameters_that_cannot_be_rendered_are_refused_by_the_config(wrong):
     key, _, value = wrong.partition("=")
     with pytest.raises(ConfigError, match=rf"data\.source\.{key} is {value}.*(than or equal|multiple of 2)"):
         checked(compose("train", ["experiment=audio", "data=synthetic_tiny", f"data.source.{wrong}"]))
+
+
+@pytest.mark.parametrize("content", [b"", b"{half", b"\xff\xfe", b"[1]"])
+def test_a_broken_mark_and_broken_lists_are_made_again(root, tmp_path, content, caplog):
+    folder = tmp_path / "set"
+    shutil.copytree(root, folder)
+    whole = {name: (folder / name).read_bytes() for name in ("corpus.json", "meta.csv")}
+    for name in whole:
+        (folder / name).write_bytes(content)
+    before = {path: path.stat().st_mtime_ns for path in media(folder)}
+    build(folder).prepare()
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
+    assert {path: path.stat().st_mtime_ns for path in media(folder)} == before
+    assert "corpus.json cannot be read" in caplog.text
+    (folder / "corpus.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"corpus.json cannot be read, and the clips beside it are not those"):
+        build(folder, seed=4).prepare()

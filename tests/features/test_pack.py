@@ -127,3 +127,20 @@ def test_an_entry_that_is_gone_is_named(entries: list[Path]) -> None:
     entries[1].unlink()
     with pytest.raises(DataError, match=f"{entries[1].stem}.* is not in the store"):
         make_pack(entries)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "no ends", "broken ends", "other ends"])
+def test_a_damaged_one_is_made_again(entries: list[Path], damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = made(entries).path
+    whole, ends = path.read_bytes(), path.with_suffix(".ends.npy")
+    if damage == "no ends":
+        ends.unlink()
+    elif damage == "other ends":
+        np.save(ends, np.array([1, 2]))
+    else:
+        file = ends if damage == "broken ends" else path
+        file.write_bytes({"empty": b"", "cut": whole[:500], "garbage": b"x" * len(whole), "broken ends": b"y"}[damage])
+    pack = made(entries)
+    assert path.read_bytes() == whole
+    assert all(np.array_equal(rows_of(pack, entry), FeatureStore.open(entry)) for entry in entries)
+    assert "is damaged" in caplog.text

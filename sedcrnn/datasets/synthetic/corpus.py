@@ -1,14 +1,14 @@
 """Parameters -> plan of clips -> media rendered in parallel -> lists -> corpus.json, the mark of completeness."""
 
-import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sedcrnn import signals
 from sedcrnn.datasets.clips import TAU_SCENES, DataSource, Manifest
@@ -21,6 +21,7 @@ from sedcrnn.datasets.tau2021 import read_tau_layout
 from sedcrnn.errors import DataError
 from sedcrnn.progress import progress
 from sedcrnn.runs.files import atomic, write_json, write_text
+from sedcrnn.runs.records import read_json
 
 RENDERER = 1  # raise it whenever the same parameters would render other media
 CITIES = ("barcelona", "helsinki", "lisbon", "london", "lyon", "milan", "paris", "prague", "stockholm", "vienna")
@@ -81,8 +82,9 @@ class Synthetic(DataSource):
         if missing := [plan for plan in plans if not all((self.folder / file).exists() for file in plan.files)]:
             self._render(missing)
         lists = self._lists(plans)
-        if not all((self.folder / name).exists() for name in (COMPLETE, *lists)):
-            for name, content in lists.items():
+        broken = {name: content for name, content in lists.items() if not _holds(self.folder / name, content)}
+        if broken or not (self.folder / COMPLETE).exists():
+            for name, content in broken.items():
                 write_text(self.folder / name, content)
             write_json(self.folder / COMPLETE, self.parameters)
             (self.folder / UNFINISHED).unlink(missing_ok=True)
@@ -95,7 +97,16 @@ class Synthetic(DataSource):
         """Make sure that the folder is ours, before anything is written: empty, or of the same parameters."""
         for mark in (COMPLETE, UNFINISHED):
             if (path := self.folder / mark).exists():
-                found, asked = json.loads(path.read_text()), self.parameters
+                found, asked = read_json(path), self.parameters
+                if found is None and self._holds_these():
+                    write_json(path, asked)
+                    return
+                if found is None:
+                    raise DataError(
+                        f"{path} cannot be read, and the clips beside it are not those of this config",
+                        "It says which set the folder holds",
+                        "Choose another data.root, or delete the folder to have it rendered anew",
+                    )
                 if other := sorted(key for key in {*found, *asked} if found.get(key) != asked.get(key)):
                     raise DataError(
                         f"{path} describes a set with " + ", ".join(f"{key}={found.get(key)}" for key in other),
@@ -110,6 +121,14 @@ class Synthetic(DataSource):
                 "Choose another data.root, or delete the folder",
             )
         write_json(self.folder / UNFINISHED, self.parameters)
+
+    def _holds_these(self) -> bool:
+        """Whether the first clip in the folder is what these parameters render."""
+        plan = self._plans()[0]
+        with TemporaryDirectory() as place:
+            render(replace(self, root=place), plan)
+            both = [(self.folder / file, Path(place) / file) for file in plan.files]
+            return all(there.is_file() and there.read_bytes() == made.read_bytes() for there, made in both)
 
     def _plans(self) -> list[Plan]:
         """Every clip, scene by scene; the locations of a scene take the cities in turn."""
@@ -149,6 +168,10 @@ class Synthetic(DataSource):
                 rendered = stack.enter_context(pool).map(task, plans, chunksize=4)
             for _ in progress(rendered, "Rendering synthetic clips", total=len(plans), unit="clip"):
                 pass
+
+
+def _holds(path: Path, content: str) -> bool:
+    return path.is_file() and path.read_bytes() == content.encode()
 
 
 def render(source: Synthetic, plan: Plan) -> None:

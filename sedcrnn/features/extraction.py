@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
+from sedcrnn.features.media_file import within_memory
 from sedcrnn.features.store import SAVE_EVERY, FeatureStore, Known
 from sedcrnn.progress import progress
 from sedcrnn.sweeps.ranks import shared
@@ -93,7 +94,9 @@ def _prepare(task: Task, store: FeatureStore) -> ClipError | None:
     source = feature.source(clip)
     try:
         if not store.knows(source, feature) and not store.verify(store.path(source, feature)):
-            store.write(source, feature, feature.extract(source))
+            with within_memory(source):
+                values = feature.extract(source)
+            store.write(source, feature, values)
     except ClipError as error:
         return error
     return None

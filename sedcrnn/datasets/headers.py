@@ -10,8 +10,8 @@ from av.container import InputContainer
 
 from sedcrnn.features.audio_file import both_told, open_exact
 from sedcrnn.features.feature import unreadable
+from sedcrnn.features.media_clock import MediaClock
 from sedcrnn.features.media_file import (
-    MediaClock,
     audio_stream,
     check_end,
     decoding,
@@ -100,6 +100,8 @@ def _seconds(path: Path, container: InputContainer, stream: av.AudioStream | av.
         for packet in clock.packets():
             if packet.stream is stream and packet.pts is not None and packet.time_base is not None:
                 shown[packet.pts * packet.time_base] = (packet.duration or 0) * packet.time_base
+    if short := clock.shortfall(stream):
+        raise unreadable(path, short)
     first, end = clock.spans.get(stream.index, (Fraction(0), Fraction(0)))
     if isinstance(stream, av.VideoStream):
         pace = Pace()

@@ -16,7 +16,8 @@ from sedcrnn.errors import ClipError, MissingTrackError
 from sedcrnn.features.audio_track import BLOCK, Floats, track_blocks, track_rate
 from sedcrnn.features.feature import unreadable
 from sedcrnn.features.file_end import MISSING_END
-from sedcrnn.features.media_file import MediaClock, audio_stream, cause, check_end, decoding, open_media
+from sedcrnn.features.media_clock import MediaClock
+from sedcrnn.features.media_file import audio_stream, cause, check_end, decoding, open_media
 
 LOUDEST = 8.0  # float files may pass full scale a little; 18 dB above it, they hold integers stored as floats
 ESTIMATED = ("MP3", "MPEG", "OGG")  # formats of which libsndfile guesses the length, or reads the first part alone
@@ -84,7 +85,8 @@ def open_exact(path: Path) -> tuple[soundfile.SoundFile | None, str]:
             file = soundfile.SoundFile(bytes(path))  # names need not be UTF-8
         except soundfile.LibsndfileError as error:
             return None, "" if error.code == 1 else cause(error)  # SF_ERR_UNRECOGNISED_FORMAT
-        if file.channels <= 2 and 0 < file.frames < ENDLESS and (file.format not in ESTIMATED or _agreed(path, file)):
+        trusted = file.format not in ESTIMATED or _agreed(path, file)
+        if file.channels <= 2 and 0 < file.frames < ENDLESS and trusted:
             return file, ""
         file.close()
     return None, ""

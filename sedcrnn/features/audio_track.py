@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from sedcrnn.features.damage import Damage
 from sedcrnn.features.feature import unreadable
-from sedcrnn.features.file_end import MISSING_END
-from sedcrnn.features.media_file import MediaClock, audio_stream, cause, decoding, open_media, tell, video_start
+from sedcrnn.features.media_clock import COUNTED, MediaClock
+from sedcrnn.features.media_file import audio_stream, cause, decoding, open_media, tell, video_start
 
 Floats = NDArray[np.float64]
 
 BLOCK = 1 << 19  # samples per block: eleven seconds at 48 kHz, so that a clip is one block
 SHIFTED = Fraction(1, 5)  # seconds by which samples may lie off their time, as clocks of phones do: one step
-COUNTED = ("flac", "wv", "tta", "ape")  # formats whose header has the number of samples, and no bytes
+UNBROKEN = ("ogg", *COUNTED)  # formats in which gaps are always damage
+TAGS = (b"ID3", b"TAG", b"APETAGEX")  # with which MP3 files begin or end, and which are in the middle of joined ones
 
 
 def track_rate(path: Path) -> int:
@@ -50,12 +51,13 @@ def track_blocks(path: Path, rate: int, damage: str) -> Iterator[Floats]:
     """
     with open_media(path) as container, decoding(path):
         stream = audio_stream(path, container)
-        if stream.codec_context.name == "flac":  # of all decoders, this one does not notice damage by itself
-            stream.codec_context.options = {"err_detect": "crccheck"}
+        if stream.codec_context.name == "flac":  # whose decoder does not notice damage by itself
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
         watch = Damage(path, "audio", damage, container)
         samples, peak = 0, 0.0
         parts: list[Floats] = []
-        for part in _placed(container, rate, _decoded(MediaClock(path, container), stream, rate, watch)):
+        clock = MediaClock(path, container)
+        for part in _placed(container, rate, _decoded(clock, stream, rate, watch), watch):
             parts.append(part)
             samples += part.shape[1]
             peak = max(peak, np.abs(part).max(initial=0.0))
@@ -64,27 +66,29 @@ def track_blocks(path: Path, rate: int, damage: str) -> Iterator[Floats]:
                 parts = []
         if parts:
             yield np.concatenate(parts, axis=1)
-        watch.tell()
+        watch.finish(clock, stream)
         if peak == 0 and samples and len(container.streams.audio) > 1:
             tell(f"'{path}' has {len(container.streams.audio)} audio tracks, and the one that is read is silent.")
-        declared = (stream.duration or 0) * (stream.time_base or 0) if container.format.name in COUNTED else 0
-        if samples and Fraction(samples, rate) < declared - MISSING_END and damage != "end":
-            raise unreadable(path, f"is truncated: {samples / rate:.2f} s of audio are left of {float(declared):.2f} s")
 
 
 def _placed(
-    container: InputContainer, rate: int, decoded: Iterator[tuple[Fraction | None, Floats]]
+    container: InputContainer, rate: int, decoded: Iterator[tuple[Fraction | None, Floats]], watch: Damage
 ) -> Iterator[Floats]:
     """The samples without holes and overlaps, from the beginning of the video on."""
-    begin = video_start(container)
-    counted = container.format.name == "avi"  # AVI has no times: FFmpeg makes them up from sizes
-    given, due = 0, None
+    begin, name = video_start(container), container.format.name
+    shifted = 0 if name in COUNTED else round(SHIFTED * rate)
+    given, silent, due = 0, 0, None
     for time, part in decoded:
         begin = time if begin is None else begin
         place = None if time is None or begin is None else round((time - begin) * rate)
         if due is None:
             due = place or 0
-        elif place is not None and abs(place - due) >= SHIFTED * rate and not counted:
+        elif place is not None and abs(place - due) > shifted and name != "avi":  # whose times are made up from sizes
+            if name in UNBROKEN:
+                watch.met(f"misses audio from {due / rate:.2f} s to {place / rate:.2f} s")
+            if watch.ended:
+                return
+            silent += max(0, place - due)
             due = place
         while given < due:
             silence = np.zeros((2, min(due - given, BLOCK)))
@@ -94,6 +98,8 @@ def _placed(
         due += part.shape[1]
         given += kept.shape[1]
         yield kept
+    if silent:
+        tell(f"'{watch.path}' has gaps in its audio, {silent / rate:.1f} s in all, which are silence.")
 
 
 def _decoded(
@@ -107,7 +113,8 @@ def _decoded(
         try:
             frames = stream.decode(packet)
         except (av.FFmpegError, ValueError) as error:
-            watch.met(f"cannot be read: {cause(error)}")
+            if not bytes(packet).startswith(TAGS):
+                watch.met(f"cannot be read: {cause(error)}")
             frames = []
         for frame in frames:
             if frame.is_corrupt:  # FFmpeg patches damaged audio up and only marks it

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import av
 from av.container import InputContainer
 
 from sedcrnn.features.feature import unreadable
+from sedcrnn.features.media_clock import MediaClock
 from sedcrnn.features.media_file import tell
 
 BROADCASTS = ("mpegts", "mpeg")  # which a recorder joins and leaves in the middle of a picture
@@ -26,6 +28,7 @@ class Damage:
         self.path, self.track, self.policy = path, track, policy
         self.pieces, self.ended = 0, False
         self._broadcast = container.format.name in BROADCASTS
+        self._closing = container.format.name == "ogg"
         self._whole = False  # whether a piece has been decoded
         self._held: str | None = None  # damage that is not damage where nothing follows
 
@@ -53,8 +56,17 @@ class Damage:
             raise unreadable(self.path, self._held)
         self._held, self._whole = None, True
 
-    def tell(self) -> None:
-        """Say what was left out, when the track has been read."""
+    def finish(self, clock: MediaClock, stream: av.AudioStream | av.VideoStream) -> None:
+        """Say what was left out, when the track has been read.
+
+        Raises:
+            ClipError: it has ended before the end that the file states, unless the policy has a place for that. Ogg
+                has none in its middle, and closes up where pages are lost.
+        """
+        if not self.ended and (short := clock.shortfall(stream)):
+            if self.policy == "stop" or (self.policy == "skip" and self._closing):
+                raise unreadable(self.path, short)
+            tell(f"'{self.path}' {short}.")
         if self.pieces:
             stead = "silence" if self.track == "audio" else "the picture before"
             then = "The track ends there" if self.ended else f"In their place is {stead}"

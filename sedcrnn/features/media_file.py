@@ -1,4 +1,4 @@
-"""Media file -> opened by FFmpeg -> its tracks -> their packets, all on one clock.
+"""Media file -> opened by FFmpeg -> its tracks.
 
 Everything that reads a file begins here, so what one part of the package says of a file holds for all.
 """
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 import av
 import soundfile
@@ -28,11 +27,6 @@ FOREIGN = {
     *("lavfi", "alsa", "oss", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2"),
     *("tty", "bin", "adf", "idf", "xbin", "ffmetadata", "data"),
 }
-
-TIMES_MAY_JUMP = 0x200  # FFmpeg's AVFMT_TS_DISCONT, of broadcasts and Ogg
-BACK = Fraction(1, 2)  # seconds by which a track's time may go back without being a new beginning
-JUMP = Fraction(10)  # seconds in which no track has anything, from which on it is a jump; FFmpeg's own threshold
-LONGEST_GAP = Fraction(300)  # seconds that all such jumps of a file may take together
 
 
 @contextmanager
@@ -154,88 +148,15 @@ def _check_index(path: Path, stream: av.AudioStream | av.VideoStream) -> None:
 def _moving(container: InputContainer) -> av.VideoStream | None:
     """The video track. The cover of a piece of music and pictures of chapters are still images, and no video."""
     stream = container.streams.best("video")
-    return stream if isinstance(stream, av.VideoStream) and not _still(stream) else None
+    return stream if isinstance(stream, av.VideoStream) and not still(stream) else None
 
 
-def _still(stream: av.stream.Stream) -> bool:
+def still(stream: av.stream.Stream) -> bool:
+    """Whether a track of video is a picture: a cover, or one of a chapter."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _lacking(path: Path, container: InputContainer, kind: str) -> ClipError:
-    if any(stream.type == kind and not _still(stream) for stream in container.streams):
+    if any(stream.type == kind and not still(stream) for stream in container.streams):
         return unreadable(path, f"has {kind} in a format that FFmpeg cannot decode")
     return unreadable(path, f"has no {kind}", MissingTrackError)
-
-
-class MediaClock:
-    """The packets of all tracks of an open file, in the order of the file, on one clock that never goes back.
-
-    Files that were joined, and broadcasts, begin their time anew or far ahead. There, the clock goes on where the track
-    has ended, for all tracks alike, as FFmpeg's own program does. Elsewhere a time in which no track has anything, as
-    of a recording that was paused, is kept up to a bound.
-
-    `spans` has the beginning and end of every track so far, by the index of its stream, in seconds; `joins` counts new
-    beginnings.
-    """
-
-    def __init__(self, path: Path, container: InputContainer) -> None:
-        self.path, self.joins = path, 0
-        self.spans: dict[int, tuple[Fraction, Fraction]] = {}
-        self._container = container
-        self._broken = bool(int(container.format.flags) & TIMES_MAY_JUMP)
-        self._ends: dict[int, Fraction] = {}
-        self._gaps = Fraction(0)
-
-    def packets(self) -> Iterator["av.Packet[Any]"]:
-        """The packets of audio and video, with times on the clock; the last ones, without content, end each track.
-
-        Raises:
-            ClipError: jumps ahead of more than 300 s, with their times.
-        """
-        tracks = [stream for stream in self._container.streams if stream.type in ("audio", "video")]
-        moving = {stream.index for stream in tracks if not _still(stream)}
-        shift = Fraction(0)
-        for packet in self._container.demux(tracks):
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time is None or packet.time_base is None or packet.stream_index not in moving:
-                yield packet
-                continue
-            tick = packet.time_base
-            begin = time * tick + shift
-            before = self._ends.get(packet.stream_index, begin)
-            if begin < before - BACK or (self._broken and begin > self._latest(begin) + JUMP):
-                anew = before if begin < before else self._latest(begin)
-                shift += round((anew - begin) / tick) * tick
-                self.joins += 1
-                jump = f"from {float(before):.1f} s to {float(begin):.1f} s"
-                tell(f"The time in '{self.path}' jumps {jump}; it is read as if it went on.")
-            elif begin > self._latest(begin) + JUMP:
-                self._bridge(self._latest(begin), begin)
-            ticks = round(shift / tick)
-            for kind in ("dts", "pts"):
-                if (stamp := getattr(packet, kind)) is not None and ticks:
-                    setattr(packet, kind, stamp + ticks)
-            lasting = (packet.duration or 0) * tick
-            self._ends[packet.stream_index] = time * tick + shift + lasting
-            shown = time * tick + shift if packet.pts is None else packet.pts * tick
-            first, last = self.spans.get(packet.stream_index, (shown, shown))
-            self.spans[packet.stream_index] = min(first, shown), max(last, shown + lasting)
-            if packet.size:  # one of no size says that the picture stays; to a decoder it would be the end
-                yield packet
-
-    @property
-    def end(self) -> Fraction:
-        """When the last track ends, in seconds."""
-        return max((end for _, end in self.spans.values()), default=Fraction(0))
-
-    def _latest(self, otherwise: Fraction) -> Fraction:
-        return max(self._ends.values(), default=otherwise)
-
-    def _bridge(self, begin: Fraction, end: Fraction) -> None:
-        self._gaps += end - begin
-        if self._gaps > LONGEST_GAP:
-            raise unreadable(
-                self.path,
-                f"jumps in time from {float(begin):.1f} s to {float(end):.1f} s, and holds nothing in between; "
-                f"{LONGEST_GAP} s in all are bridged",
-            )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sedcrnn.features.damage import Damage
 from sedcrnn.features.feature import unreadable
-from sedcrnn.features.media_file import MediaClock, cause, check_end, decoding, open_media, video_start, video_stream
+from sedcrnn.features.media_clock import MediaClock
+from sedcrnn.features.media_file import cause, check_end, decoding, open_media, video_start, video_stream
 
 Shown = tuple[Fraction, Fraction, av.VideoFrame]
 
@@ -73,7 +74,7 @@ def decode_video_track(path: Path, damage: str = "stop") -> Iterator[Shown]:
         if begin is not None and pace.uneven:
             duration = max(duration, clock.end - begin - start)
         yield start, duration, frame
-        watch.tell()
+        watch.finish(clock, stream)
 
 
 class Pace:

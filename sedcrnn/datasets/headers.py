@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 
 from sedcrnn.features.audio_file import both_told, open_exact
 from sedcrnn.features.feature import unreadable
@@ -16,6 +17,7 @@ from sedcrnn.features.media_file import (
     check_end,
     decoding,
     open_media,
+    still,
     video_start,
     video_stream,
 )
@@ -91,21 +93,33 @@ def read_video_header(path: Path) -> VideoHeader:
 def _seconds(path: Path, container: InputContainer, stream: av.AudioStream | av.VideoStream) -> Fraction:
     """From the beginning of the video, or of the audio where there is no video, to the end of a track: as the index of
     mp4 and mov has it, and elsewhere as the packets have it, because headers may guess."""
+    times: dict[Fraction, Fraction] = {}  # when a picture begins, and its duration by itself
+    tracks = [each for each in container.streams if each.type in ("audio", "video") and not still(each)]
+    if "mp4" in container.format.name and all(each.duration and each.time_base for each in tracks):
+        tick = stream.time_base or Fraction(0)
+        starts = sorted(entry.timestamp * tick for entry in stream.index_entries)
+        times = {start: later - start for start, later in pairwise([*starts, *starts[-1:]])}
+        spans = {each.index: _span(each) for each in tracks}
+    else:
+        clock = MediaClock(path, container)
+        with decoding(path):
+            for packet in clock.packets():
+                if packet.stream is stream and packet.pts is not None and packet.time_base is not None:
+                    times[packet.pts * packet.time_base] = (packet.duration or 0) * packet.time_base
+        if short := clock.shortfall(stream):
+            raise unreadable(path, short)
+        spans = clock.spans
+    first, end = spans.get(stream.index, (Fraction(0), Fraction(0)))
+    pace = Pace()
+    for time, later in pairwise(sorted(times)):
+        pace.add(later - time, times[time])
+    if isinstance(stream, av.VideoStream) and pace.uneven:
+        end = max(end for _, end in spans.values())
     begin = video_start(container)
-    if stream.duration and stream.time_base and "mp4" in container.format.name:
-        late = (stream.start_time or 0) * stream.time_base
-        return stream.duration * stream.time_base + (0 if begin is None else late - begin)
-    clock, shown = MediaClock(path, container), dict[Fraction, Fraction]()
-    with decoding(path):
-        for packet in clock.packets():
-            if packet.stream is stream and packet.pts is not None and packet.time_base is not None:
-                shown[packet.pts * packet.time_base] = (packet.duration or 0) * packet.time_base
-    if short := clock.shortfall(stream):
-        raise unreadable(path, short)
-    first, end = clock.spans.get(stream.index, (Fraction(0), Fraction(0)))
-    if isinstance(stream, av.VideoStream):
-        pace = Pace()
-        for time, later in pairwise(sorted(shown)):
-            pace.add(later - time, shown[time])
-        end = clock.end if pace.uneven else end
     return end - (first if begin is None else begin)
+
+
+def _span(stream: Stream) -> tuple[Fraction, Fraction]:
+    tick = stream.time_base or Fraction(0)
+    start = (stream.start_time or 0) * tick
+    return start, start + (stream.duration or 0) * tick

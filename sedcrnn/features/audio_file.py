@@ -20,7 +20,8 @@ from sedcrnn.features.media_clock import MediaClock
 from sedcrnn.features.media_file import audio_stream, cause, check_end, decoding, open_media
 
 LOUDEST = 8.0  # float files may pass full scale a little; 18 dB above it, they hold integers stored as floats
-ESTIMATED = ("MP3", "MPEG", "OGG")  # formats of which libsndfile guesses the length, or reads the first part alone
+UNSURE = ("MP3", "MPEG", "OGG", "FLAC")  # formats whose length libsndfile guesses, or takes from the first header
+FRAME = 1152  # samples of MP3, by which guesses differ
 ENDLESS = 1 << 62  # samples that libsndfile names where a FLAC file does not know its length
 
 
@@ -85,7 +86,7 @@ def open_exact(path: Path) -> tuple[soundfile.SoundFile | None, str]:
             file = soundfile.SoundFile(bytes(path))  # names need not be UTF-8
         except soundfile.LibsndfileError as error:
             return None, "" if error.code == 1 else cause(error)  # SF_ERR_UNRECOGNISED_FORMAT
-        trusted = file.format not in ESTIMATED or _agreed(path, file)
+        trusted = file.format not in UNSURE or _agreed(path, file)
         if file.channels <= 2 and 0 < file.frames < ENDLESS and trusted:
             return file, ""
         file.close()
@@ -118,7 +119,7 @@ def _file_blocks(path: Path, file: soundfile.SoundFile, damage: str) -> Iterator
             break
         given += block.shape[1]
         yield block
-    if given >= file.frames - MISSING_END * file.samplerate:
+    if given >= file.frames - FRAME:
         return
     skipped = given
     with both_told(path, why.format(given)):

@@ -79,7 +79,7 @@ def decode_video_track(path: Path, damage: str = "stop") -> Iterator[Shown]:
 
 class Pace:
     """How pictures follow each other. It is `uneven` where one has stayed for more than twice its own duration, or that
-    of another, as from screen recorders; then the last one stays until the file ends."""
+    of another, or for half a second, as from screen recorders; then the last one stays until the file ends."""
 
     def __init__(self) -> None:
         self._shortest = self._longest = Fraction(0)
@@ -92,7 +92,7 @@ class Pace:
     @property
     def uneven(self) -> bool:
         """Whether pictures stay until the next one, however long."""
-        return self._longest > 2 * self._shortest
+        return self._longest > 2 * self._shortest or self._longest >= Fraction(1, 2)
 
 
 def aspect_ratio(path: Path) -> float:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter
 from pydantic_core import PydanticCustomError
@@ -37,6 +37,11 @@ Thousand = Annotated[int, Strict(), Field(ge=1, le=1000)]
 Side = Annotated[int, Strict(), Field(ge=1, le=4096)]  # of an image in pixels
 Second = Annotated[float, Strict(), Field(ge=1e-4, le=1)]  # a part of one
 Name = Annotated[str, Field(min_length=1)]
+OnDamage = Annotated[
+    Literal["stop", "skip", "end"],
+    "What becomes of files with damaged pieces: stop refuses them, skip puts silence and the last picture in their "
+    "place, end ends them there.",
+]
 
 
 class IsPath:

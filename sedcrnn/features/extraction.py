@@ -15,6 +15,7 @@ from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.known_files import Known
+from sedcrnn.features.media_file import within_memory
 from sedcrnn.features.store import SAVE_EVERY, FeatureStore
 from sedcrnn.features.workers import KilledError, each_apart
 from sedcrnn.progress import progress
@@ -76,10 +77,7 @@ def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Ge
         for task, outcome in outcomes:
             clip, feature = task
             if isinstance(outcome, KilledError):
-                yield (
-                    task,
-                    _too_much(feature.source(clip), "the process that reads it is killed, also when it is alone"),
-                )
+                yield task, _killed(feature.source(clip))
             else:
                 error, learnt = outcome
                 store.remember(learnt)
@@ -113,9 +111,8 @@ def extracted(feature: Feature, source: Path) -> NDArray[Any]:
         ClipError: the file cannot be read, or takes more memory than there is.
     """
     try:
-        return feature.extract(source)
-    except MemoryError as error:
-        raise _too_much(source, f"there is not enough memory for it{f' ({error})' if str(error) else ''}") from error
+        with within_memory(source):
+            return feature.extract(source)
     except OSError as error:
         raise ClipError(
             f"The file '{source}' cannot be read: {error.strerror or error}",
@@ -124,9 +121,9 @@ def extracted(feature: Feature, source: Path) -> NDArray[Any]:
         ) from error
 
 
-def _too_much(source: Path, problem: str) -> ClipError:
+def _killed(source: Path) -> ClipError:
     return ClipError(
-        f"The file '{source}' cannot be read: {problem}",
+        f"The file '{source}' cannot be read: the process that reads it is killed, also when it is alone",
         "A file may be damaged in a way that no decoder survives, or be longer than it should",
         "Write it again, or choose data.unreadable=skip",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import sedcrnn
 from sedcrnn.signals import ended_by_signals
 
-_NO_COMMANDS = ("__init__", "__main__", "cli", "errors", "progress", "signals")
+_NO_COMMANDS = ("__init__", "__main__", "cli", "errors", "failures", "progress", "signals")
 
 
 def commands() -> dict[str, str]:

@@ -5,25 +5,23 @@ A command's page imports nothing heavy: help and mistakes are answered before to
 
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 import sedcrnn
-from sedcrnn.config.checking import OWN_DATA, checked, described, dotted_keys, is_path, unknown_key
-from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, choices, compose, quoted, register
-from sedcrnn.errors import ConfigError, SedcrnnError, nearest
-from sedcrnn.signals import asked_to_end, ended_by_signals
+from sedcrnn.config.checking import checked, described, is_path
+from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, quoted, register
+from sedcrnn.errors import ConfigError
+from sedcrnn.failures import told
+from sedcrnn.signals import ended_by_signals
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
 from sedcrnn.sweeps.ranks import is_first_process
 
@@ -72,18 +70,15 @@ def command(
 
         @hydra.main(config_path=str(CONF), config_name=name, **HYDRA_DEFAULTS)
         def task(config: DictConfig) -> Any:
-            try:
-                with _silent_unless_first():
-                    return work(checked(config, options))
-            except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
-                _end(error, name)  # before Hydra adds to it
+            with told(name), _silent_unless_first():  # before Hydra adds to what fails
+                return work(checked(config, options))
 
         @ended_by_signals()
         def main() -> None:
             # Otherwise Hydra prints what the task raises in its own way, and drops the cause.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             _show_messages()
-            try:
+            with told(name, composing=True):
                 if {"-h", "--help"} & set(sys.argv[1:]):
                     from sedcrnn.config.help_text import help_text  # here, because only help needs it
 
@@ -97,8 +92,6 @@ def command(
                 find_plugins()
                 with failures_raised():
                     task()
-            except (SedcrnnError, HydraException, OmegaConfBaseException, BrokenPipeError) as error:
-                _end(error, name)
 
         return main
 
@@ -157,58 +150,6 @@ def _written(value: str, kind: Any) -> str:
     if is_list:
         return f"[{','.join(map(quoted, value.split(','))) if is_path(kind) else value}]"
     return quoted(value) if is_path(kind) else value
-
-
-def _end(error: Exception, config_name: str) -> NoReturn:
-    """End the command with what was wrong in one paragraph."""
-    if asked_to_end():
-        raise error
-    if isinstance(error, BrokenPipeError):  # whoever read the output, as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    print(f"\nError: {_message(error, config_name)}", file=sys.stderr)
-    sys.exit(1)
-
-
-def _message(error: Exception, config_name: str) -> str:
-    """The error in words; for a key or group that does not exist, with the nearest one that does."""
-    if isinstance(error, SedcrnnError):
-        return str(error)
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__
-    if cause is not None and cause.full_key and "not in struct" in str(cause):
-        return str(unknown_key(str(cause.full_key), _known(config_name)))
-    text = " ".join(str(error).split())
-    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        group, _, choice = str(error.missing_cfg_file).partition("/")
-        if group == "data" and ("/" in choice or "." in choice):
-            return str(
-                ConfigError(f"data={choice} names a folder", "data=<choice> chooses a kind of data set", OWN_DATA)
-            )
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        allowed = choices(group)
-        return str(
-            ConfigError(
-                f"There is no choice '{group}={choice}'",
-                f"It is one of {', '.join(allowed)}; the nearest is {nearest(choice, allowed)}",
-                "Correct the spelling",
-            )
-        )
-    if unchosen := re.search(r"You must specify '([^']+)'", text):
-        named = f"{unchosen[1]}=<choice>"
-        one_of = f"It is one of {', '.join(choices(unchosen[1]))}"
-        return str(ConfigError(f"{named} is not given", one_of, f"Give {named}"))
-    if unknown := re.search(r"Could not (?:find|override) '([^'=]+)", text):
-        return str(unknown_key(unknown[1], _known(config_name)))
-    return text
-
-
-def _known(config_name: str) -> list[str]:
-    """Keys and groups that the command line may name: those of the config with what is chosen of its groups."""
-    chosen = [argument for argument in sys.argv[1:] if (CONF / f"{argument.replace('=', '/')}.yaml").is_file()]
-    groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
-    return [*dotted_keys(compose(config_name, chosen)), *groups]
 
 
 @contextmanager

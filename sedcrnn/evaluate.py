@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
 from sedcrnn.config.command_options import DataFolder, Device, Fold, RunName
-from sedcrnn.config.values import CHECKED, Count, CountOrNone, PathName
+from sedcrnn.config.values import CHECKED, Count, PathName, Workers
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -22,7 +22,7 @@ class EvaluateOptions:
     fold: Fold = "test"
     data: DataFolder = field(default_factory=DataFolder)
     batch_size: Annotated[Count, "Windows at a time; the result does not depend on it."] = 32
-    extraction_workers: Annotated[CountOrNone, "Processes that make missing features."] = 2
+    extraction_workers: Annotated[Workers, "Processes that make missing features."] = 2
     store: Annotated[PathName, "Where features are kept."] = "data/store"
     device: Device = "auto"
 

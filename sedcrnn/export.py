@@ -28,7 +28,9 @@ class ExportOptions:
 def main(options: ExportOptions) -> None:
     """Export the run, and say how far the file's answers are from torch's."""
     from sedcrnn.inference.onnx_export import export
+    from sedcrnn.runs.outputs import check_place
 
+    check_place("output", options.output)
     differences = export(options.run, options.output, options.part)
     listed = ", ".join(f"{head} {difference:.1e}" for head, difference in differences.items())
     print(f"Largest difference to torch in a probability: {listed}\n{options.output}")

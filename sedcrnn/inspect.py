@@ -38,10 +38,12 @@ def draw(options: InspectOptions) -> Path:
     """Draw the file; the figure."""
     from sedcrnn.config.targets import build
     from sedcrnn.plotting.network_inputs import draw_file, drawable
+    from sedcrnn.runs.outputs import check_place
 
     features = {name: build(node, "feature") for name, node in vars(options.features).items() if node is not None}
     file, video = Path(options.file), Path(options.video) if options.video else None
     output = Path(options.output or f"{file.stem}.png")
+    check_place("output", output)
     return draw_file(file, video, output, options.start, options.seconds, drawable(features))
 
 

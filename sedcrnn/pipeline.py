@@ -32,8 +32,10 @@ class PipelineConfig(TrainConfig):
 @command(PipelineConfig, config_name="pipeline")
 def main(config: PipelineConfig) -> float | None:
     """Train the stages, evaluate them, print the table."""
+    from sedcrnn.runs.outputs import check_place
     from sedcrnn.training.pipeline_stages import run_stages
 
+    check_place("page", config.page)
     return run_stages(
         config.stages,
         config.sizes,

@@ -38,8 +38,12 @@ class PredictOptions:
 @command(PredictOptions, words=["files*"])
 def main(options: PredictOptions) -> None:
     """Predict the files, print their tables and write what is asked for."""
-    from sedcrnn.inference.media_predictions import predict_files
+    from sedcrnn.inference.media_predictions import FIGURES, predict_files
+    from sedcrnn.runs.outputs import check_place
 
+    check_place("json", options.json)
+    check_place("csv", options.csv)
+    check_place("plot", options.plot, is_folder=not (options.plot or "").lower().endswith(FIGURES))
     predict_files(**vars(options))
 
 

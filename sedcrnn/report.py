@@ -35,7 +35,9 @@ class ReportOptions:
 def main(options: ReportOptions) -> None:
     """Report the runs, and list what was written."""
     from sedcrnn.reporting.report_files import write_report
+    from sedcrnn.runs.outputs import check_place
 
+    check_place("page", options.page)
     written = write_report(
         Path(options.runs),
         Path(options.tables) if options.tables else None,

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from sedcrnn.cli import command
 from sedcrnn.config.checking import missing
 from sedcrnn.config.command_options import Calibrated, DataFolder, Device, RunName
-from sedcrnn.config.values import CHECKED, Count, CountOrNone, Name, PathName
+from sedcrnn.config.values import CHECKED, Count, Name, PathName, Workers
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -27,7 +27,7 @@ class SubmitOptions:
     calibrated: Calibrated = False
     files: Annotated[Count, "Files in the evaluation set."] = 72_000
     batch_size: Annotated[Count, "Windows at a time."] = 32
-    extraction_workers: Annotated[CountOrNone, "Processes that make features."] = 2
+    extraction_workers: Annotated[Workers, "Processes that make features."] = 2
     store: Annotated[PathName, "Where features are kept."] = "data/store"
     device: Device = "auto"
     check: Annotated[PathName | None, "A table to check; nothing else is done then."] = None
@@ -39,8 +39,10 @@ def main(options: SubmitOptions) -> None:
     if options.check is None:
         if options.run is None or options.data.root is None:
             raise missing("run" if options.run is None else "data.root")
+        from sedcrnn.runs.outputs import check_place
         from sedcrnn.submission.challenge import submit
 
+        check_place("output", options.output)
         submit(
             options.run,
             options.data.root,

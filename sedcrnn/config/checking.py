@@ -197,5 +197,5 @@ def _path(detail: ErrorDetails, config: Any) -> tuple[str, ...]:
 
 
 def _short(value: Any) -> str:
-    text = value["_target_"] if isinstance(value, dict) and "_target_" in value else repr(value)
+    text = str(value["_target_"]) if isinstance(value, dict) and "_target_" in value else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

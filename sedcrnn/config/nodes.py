@@ -4,7 +4,7 @@ Their values stand in conf/; here is what may be chosen instead. Nothing is impo
 longer than anybody waits for a spelling mistake.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Required
 
 from pydantic import Field, Strict
 from typing_extensions import TypedDict
@@ -23,6 +23,7 @@ from sedcrnn.config.values import (
     Positive,
     Seed,
     Share,
+    Workers,
     takes,
 )
 
@@ -124,7 +125,7 @@ class FusionNetworkKeys(TypedDict, total=False):
 class ModelKeys(TypedDict, total=False):
     """A LightningModule, and the network that it trains."""
 
-    network: NetworkNode
+    network: Required[NetworkNode]
 
 
 # Features
@@ -264,7 +265,7 @@ class SyntheticKeys(TypedDict, total=False):
     height: Annotated[int, Strict(), Field(ge=32, multiple_of=2), "Height of the video in pixels."]
     width: Annotated[int, Strict(), Field(ge=32, multiple_of=2), "Width of the video in pixels."]
     frame_rate: Annotated[Count, "Frames per second of the video."]
-    workers: Annotated[CountOrNone, "Processes that render."]
+    workers: Annotated[Workers, "Processes that render."]
 
 
 # Augmentation

@@ -13,7 +13,6 @@ from sedcrnn.config.values import (
     AugmentationNode,
     CallbackNode,
     Count,
-    CountOrNone,
     DataSourceNode,
     FeatureNode,
     Flag,
@@ -29,6 +28,7 @@ from sedcrnn.config.values import (
     Seed,
     Share,
     TrainerNode,
+    Workers,
 )
 
 # Keys that say where things lie, how fast they are made or what is shown; results do not depend on them.
@@ -56,9 +56,9 @@ class DataConfig:
     unreadable: Annotated[
         Literal["stop", "skip"], "Stop at clips that cannot be read, or leave them out and list them."
     ]
-    extraction_workers: Annotated[CountOrNone, "Processes that render clips and make features."]
+    extraction_workers: Annotated[Workers, "Processes that render clips and make features."]
     num_workers: Annotated[
-        CountOrNone | Literal["auto"], "Processes that load batches; auto: by cores and by what is read."
+        Workers | Literal["auto"], "Processes that load batches; auto: by cores and by what is read."
     ]
 
 
@@ -134,7 +134,7 @@ class InitConfig:
 class TrainConfig:
     """One training stage."""
 
-    name: Annotated[str, Field(pattern=r"^[^\s/]+$"), "Begins the name of the run folder."]
+    name: Annotated[str, Field(pattern=r"^[^\s/]+$", max_length=200), "Begins the name of the run folder."]
     seed: Annotated[Seed, "Seed of everything random."]
     data: DataConfig
     features: FeaturesConfig

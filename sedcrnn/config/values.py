@@ -12,14 +12,25 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter
 from pydantic_core import PydanticCustomError
 
+MOST = 10**9  # more is a slip of the finger, which libraries answer with overflows
+
+
+def _bounded(value: Any) -> Any:
+    """Not part of the range that help shows, for nobody comes near it."""
+    if value > MOST:
+        raise PydanticCustomError("too_large", "at most 1,000,000,000")
+    return value
+
+
 # Strict: no text is taken for a number, and no truth value for one.
 Flag = Annotated[bool, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Fraction = Annotated[float, Strict(), Field(gt=0, lt=1)]
-Positive = Annotated[float, Strict(), Field(gt=0)]
-NotNegative = Annotated[float, Strict(), Field(ge=0)]
-Count = Annotated[int, Strict(), Field(ge=1)]
-CountOrNone = Annotated[int, Strict(), Field(ge=0)]
+Positive = Annotated[float, Strict(), Field(gt=0), AfterValidator(_bounded)]
+NotNegative = Annotated[float, Strict(), Field(ge=0), AfterValidator(_bounded)]
+Count = Annotated[int, Strict(), Field(ge=1), AfterValidator(_bounded)]
+CountOrNone = Annotated[int, Strict(), Field(ge=0), AfterValidator(_bounded)]
+Workers = Annotated[int, Strict(), Field(ge=0, le=256)]
 Seed = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
 Name = Annotated[str, Field(min_length=1)]
 

@@ -64,6 +64,7 @@ class SceneData:
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
         self._encoder: FrozenEncoder | None = None
+        self._prepared: tuple[Manifest, tuple[Unreadable, ...]] | None = None  # so that neither is done twice
         self._datasets: dict[str, ClipWindows] = {}
 
     def encoded_by(self, encoder: FrozenEncoder) -> Self:
@@ -78,23 +79,23 @@ class SceneData:
             return  # `setup` has found everything there; Lightning calls this once more
         source: DataSource = build(self.data.source, "data_source")
         source.prepare()
-        self._extract(source.manifest())
+        manifest = self._manifest(source)
+        self._divide(manifest)  # what is wrong with the folds is known before hours of extraction
+        self._prepared = manifest, self._extract(manifest)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the manifest and divide it into folds; what an encoder makes of them is computed by all processes
         together, where it is not in the store."""
         if not hasattr(self, "folds"):
-            data, source = self.data, build(self.data.source, "data_source")
-            manifest: Manifest = source.manifest()
-            if data.leave_out_city is not None:
-                manifest = leave_city_out(manifest, data.leave_out_city)
-            self.skipped = self._extract(manifest)  # all that is missing are clips that cannot be read
+            if self._prepared is None:  # by another process of this computer
+                manifest = self._manifest(build(self.data.source, "data_source"))
+                self._prepared = manifest, self._extract(manifest)
+            # All that is missing are clips that cannot be read.
+            manifest, self.skipped = self._prepared
             left_out = {unreadable.clip for unreadable in self.skipped}
             readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
             self.manifest = Manifest(manifest.name, manifest.scenes, readable)
-            self.folds = make_folds(self.manifest, data.selection, data.validation_fraction, data.validation_seed)
-            if data.shuffle_labels:
-                self.folds = shuffle_labels(self.folds, data.validation_seed)
+            self.folds = self._divide(self.manifest)
         if self._encoder is not None and not self._datasets:
             self._make_datasets("train", "validation")
 
@@ -170,6 +171,15 @@ class SceneData:
             for name, feature in packed.items()
         }
         return {name: pack for name in packed if (pack := make_pack(entries[name])) is not None}
+
+    def _manifest(self, source: DataSource) -> Manifest:
+        manifest, city = source.manifest(), self.data.leave_out_city
+        return manifest if city is None else leave_city_out(manifest, city)
+
+    def _divide(self, manifest: Manifest) -> Folds:
+        data = self.data
+        folds = make_folds(manifest, data.selection, data.validation_fraction, data.validation_seed)
+        return shuffle_labels(folds, data.validation_seed) if data.shuffle_labels else folds
 
     def _extract(self, manifest: Manifest) -> tuple[Unreadable, ...]:
         stored = [feature for feature in self.features.values() if feature.stored]

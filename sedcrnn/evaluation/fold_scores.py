@@ -1,6 +1,5 @@
 """Evaluate a trained network, rebuilt from its checkpoint alone: predictions.csv and metrics.json."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +16,15 @@ from sedcrnn.evaluation.cost import describe_cost, measure_latency
 from sedcrnn.evaluation.intervals import describe_intervals
 from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import AGGREGATOR, Predictions, predict, write_predictions
-from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, PREDICTIONS, SCHEMA_VERSION
+from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, PREDICTIONS, SCHEMA_VERSION, is_whole
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device
 from sedcrnn.networks.profile import count_parameters
 from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
 from sedcrnn.runs.files import write_json
-from sedcrnn.runs.records import RECORD
+from sedcrnn.runs.outputs import check_place
+from sedcrnn.runs.records import RECORD, read_json
 from sedcrnn.training.frozen_cache import FrozenEncoder
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def evaluate(
     device = choose_device(device)
     checkpoint, data, folder, of = open_fold(run, fold, root, batch_size, extraction_workers, store)
     of["schema_version"] = SCHEMA_VERSION
-    if is_done(folder / METRICS, of):
+    if is_done(folder / METRICS, of) and is_whole(read_json(folder / METRICS) or {}):
         return folder / METRICS
     network = checkpoint.build()
     if checkpoint.recipe["cache_frozen"]:
@@ -106,6 +106,12 @@ def open_fold(
             "if it lies elsewhere, interrupt this and give data.root=<folder>.",
             lies_in,
         )
+    # Inside the run folder; beside the file for a checkpoint that lies elsewhere.
+    parent = checkpoint.path.parent
+    results = parent.parent if (parent.parent / RECORD).is_file() else parent / checkpoint.path.stem
+    folder = results / EVALUATION / fold
+    if not (folder / METRICS).is_file():  # of a run that may only be read, what is there is used
+        check_place("evaluation", folder, is_folder=True, remedy="Copy the run to where it may be written")
     data.prepare_data()
     data.setup()
     if data.manifest.scenes != checkpoint.scenes:
@@ -116,16 +122,13 @@ def open_fold(
         )
     if fold != "train":
         checkpoint.check_unseen(getattr(data.folds, fold), f"make the {fold} fold")
-    # Inside the run folder; beside the file for a checkpoint that lies elsewhere.
-    parent = checkpoint.path.parent
-    results = parent.parent if (parent.parent / RECORD).is_file() else parent / checkpoint.path.stem
     of = {"checkpoint": checkpoint.digest, "data": data.identity, "fold": fold}
-    return checkpoint, data, results / EVALUATION / fold, of
+    return checkpoint, data, folder, of
 
 
 def is_done(path: Path, of: dict[str, Any]) -> bool:
     """Whether a file of results is there, and of the same weights, data and version."""
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["of"] == of)
+    return (read_json(path) or {}).get("of") == of
 
 
 def _score(

@@ -1,5 +1,8 @@
 """The names of scores, of what is logged, and of the files that evaluations leave; one home for all of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 # Scores, as they are logged (`validation/<name>`) and written to metrics.json.
 MACRO_ACCURACY = "macro_accuracy"  # mean over scenes of the accuracy on that scene's examples
 MACRO_LOG_LOSS = "macro_log_loss"  # mean over scenes of the mean log loss on that scene's examples
@@ -29,3 +32,15 @@ SCHEMA_VERSION = 5
 """Of metrics.json; raised whenever the file says more or something else, so that an earlier one is made again."""
 
 ROBUSTNESS_SCHEMA_VERSION = 3
+
+
+def is_whole(report: Mapping[str, Any]) -> bool:
+    """Whether a metrics.json holds what its readers ask of it, and was not damaged since."""
+    try:
+        levels = [head[level] for head in report["heads"].values() for level in ("window", "clip")]
+        numbers = [level[name] for level in levels for name in (MACRO_ACCURACY, MACRO_LOG_LOSS)]
+        tables = [level["confusion"] for level in levels]
+        known = isinstance(report["of"], dict) and isinstance(report["skipped_clips"], list)
+        return known and bool(levels) and all(isinstance(one, float | int) for one in numbers) and all(tables)
+    except (KeyError, TypeError, AttributeError):
+        return False

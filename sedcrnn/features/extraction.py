@@ -2,19 +2,21 @@
 
 import logging
 import math
-import multiprocessing
-import os
-import sys
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from sedcrnn import signals
+from numpy.typing import NDArray
+
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
 from sedcrnn.features.feature import Feature
-from sedcrnn.features.store import SAVE_EVERY, FeatureStore, Known
+from sedcrnn.features.known_files import Known
+from sedcrnn.features.store import SAVE_EVERY, FeatureStore
+from sedcrnn.features.workers import KilledError, each_apart
 from sedcrnn.progress import progress
 from sedcrnn.sweeps.ranks import shared
 
@@ -41,7 +43,8 @@ def extract_all(
     when the store holds everything, with the clips that were skipped (`unreadable=skip`) and the first message.
 
     Raises:
-        ClipError: under `unreadable=stop`, of the first clip that cannot be read; work under way is finished and kept.
+        ClipError: under `unreadable=stop`, of the first clip that cannot be read, or that kills the process that reads
+            it; work under way is finished and kept.
     """
     failures: dict[str, str] = {}
     made = 0
@@ -68,48 +71,62 @@ def extract_all(
 
 def _prepare_all(tasks: Sequence[Task], store: FeatureStore, workers: int) -> Generator[tuple[Task, ClipError | None]]:
     """Every task with what was wrong with its clip, as soon as it is done."""
-    if workers == 0:
-        for task in tasks:
-            yield task, _prepare(task, store)
-        return
-    # Not a fork of this process, which would copy its threads (torch, Lightning, tqdm) in whatever state they are.
-    context = multiprocessing.get_context("forkserver")
-    # Loaded once for all workers, so that nothing is left to import when they run the main module's imports again.
-    context.set_forkserver_preload(sorted(name for name in sys.modules if name.startswith("sedcrnn.")))
-    signals.before_workers()
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
-    try:
-        futures = {pool.submit(_prepare_apart, task, store): task for task in tasks}
-        for future in as_completed(futures):
-            error, learnt = future.result()
-            store.remember(learnt)
-            yield futures[future], error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    prepare = partial(_prepare_apart if workers else _prepare, store)
+    with closing(each_apart(prepare, tasks, workers)) as outcomes:
+        for task, outcome in outcomes:
+            clip, feature = task
+            if isinstance(outcome, KilledError):
+                yield (
+                    task,
+                    _too_much(feature.source(clip), "the process that reads it is killed, also when it is alone"),
+                )
+            else:
+                error, learnt = outcome
+                store.remember(learnt)
+                yield task, error
 
 
-def _prepare(task: Task, store: FeatureStore) -> ClipError | None:
-    """Make one entry unless it is there and whole, perhaps made by another process meanwhile."""
+def _prepare(store: FeatureStore, task: Task) -> tuple[ClipError | None, Known]:
+    """Make one entry unless it is there and whole, perhaps made by another process meanwhile; what is wrong with its
+    clip, and nothing."""
     clip, feature = task
     source = feature.source(clip)
     try:
         if not store.knows(source, feature) and not store.verify(store.path(source, feature)):
-            store.write(source, feature, feature.extract(source))
+            store.write(source, feature, extracted(feature, source))
     except ClipError as error:
-        return error
-    return None
+        return error, {}
+    return None, {}
 
 
-def _prepare_apart(task: Task, store: FeatureStore) -> tuple[ClipError | None, Known]:
-    """As `_prepare`, in a worker: what it learns of files is written down by the process that started it, of many
+def _prepare_apart(store: FeatureStore, task: Task) -> tuple[ClipError | None, Known]:
+    """As `_prepare`, in a worker, with what it learns of files: the process that started it writes that down, of many
     clips at once."""
     with store.saving_every(math.inf):
-        return _prepare(task, store), store.take_unsaved()
+        return _prepare(store, task)[0], store.take_unsaved()
 
 
-def _start_worker() -> None:
-    """One thread per worker, and an end with the process that started it."""
-    signals.start_worker()
-    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when a feature first imports it
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+def extracted(feature: Feature, source: Path) -> NDArray[Any]:
+    """The feature of a file.
+
+    Raises:
+        ClipError: the file cannot be read, or takes more memory than there is.
+    """
+    try:
+        return feature.extract(source)
+    except MemoryError as error:
+        raise _too_much(source, f"there is not enough memory for it{f' ({error})' if str(error) else ''}") from error
+    except OSError as error:
+        raise ClipError(
+            f"The file '{source}' cannot be read: {error.strerror or error}",
+            "Every listed clip has its audio and its video file",
+            "Complete the data set, or choose data.unreadable=skip",
+        ) from error
+
+
+def _too_much(source: Path, problem: str) -> ClipError:
+    return ClipError(
+        f"The file '{source}' cannot be read: {problem}",
+        "A file may be damaged in a way that no decoder survives, or be longer than it should",
+        "Write it again, or choose data.unreadable=skip",
+    )

@@ -4,14 +4,17 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError, DataError
-from sedcrnn.features.extraction import Unreadable, extract_all
+from sedcrnn.features.extraction import Unreadable, extract_all, extracted
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.features.workers import KilledError, each_apart
 from sedcrnn.progress import time_in_words
 from sedcrnn.sweeps.ranks import rank_and_world_size, shared
 
@@ -55,7 +58,7 @@ def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, work
         known = store.known([feature.source(clip) for clip in clips], feature)
         missing = [clip for clip, is_known in zip(clips, known, strict=True) if not is_known]
         log.info("%s: %d of %d clips are to be made or verified.", feature.name, len(missing), len(clips))
-        if missing and (cost := _measure(shared(missing), feature, store)):
+        if missing and (cost := _measure(shared(missing), feature, store, workers)):
             costs.append((cost, len(missing)))
     if costs:
         log.info("Estimate from %d clips, on %d process(es):", TRIED, processes)
@@ -79,21 +82,32 @@ def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, work
     return unreadable
 
 
-def _measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> Cost | None:
+def _measure(clips: Sequence[Clip], feature: Feature, store: FeatureStore, workers: int) -> Cost | None:
     """Time a feature on the first few clips that can be read, and keep what is made; None where none can be read."""
     seconds, steps, size, tried = 0.0, 0.0, 0, 0
-    for clip in clips:
-        source = feature.source(clip)
-        try:
-            if tried == 0:
-                feature.extract(source)  # the first time compiles and loads what the others find
-            started = time.process_time()
-            values = feature.extract(source)
-            seconds += time.process_time() - started
-            entry = store.write(source, feature, values)
-        except ClipError:
-            continue  # the extraction reports it with all others
-        tried, steps, size = tried + 1, steps + len(values) / feature.per_step, size + entry.stat().st_size
-        if tried == TRIED:
-            break
+    with closing(each_apart(partial(_time, feature, store), clips, min(1, workers))) as outcomes:
+        for _, outcome in outcomes:
+            if outcome is None or isinstance(outcome, KilledError):
+                continue  # the extraction reports it with all others
+            tried, seconds, steps, size = tried + 1, seconds + outcome[0], steps + outcome[1], size + outcome[2]
+            if tried == TRIED:
+                break
     return Cost(feature.name, seconds / steps, size / steps, steps / tried) if tried else None
+
+
+def _time(feature: Feature, store: FeatureStore, clip: Clip) -> tuple[float, float, int] | None:
+    """Seconds, steps and bytes of a clip's feature, which is stored; None where the clip cannot be read."""
+    source = feature.source(clip)
+    try:
+        if type(feature) not in _loaded:
+            extracted(feature, source)  # the first time compiles and loads what the others find
+            _loaded.add(type(feature))
+        started = time.process_time()
+        values = extracted(feature, source)
+        seconds = time.process_time() - started
+        return seconds, len(values) / feature.per_step, store.write(source, feature, values).stat().st_size
+    except ClipError:
+        return None
+
+
+_loaded: set[type[Feature]] = set()  # kinds of features that this process has made

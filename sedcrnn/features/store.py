@@ -10,12 +10,10 @@ One file per clip: clips differ in length, parallel writers need no locks, and a
 import hashlib
 import io
 import json
-import logging
 import os
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +22,12 @@ from numpy.typing import NDArray
 
 from sedcrnn.errors import ClipError, DataError
 from sedcrnn.features.feature import Stored
+from sedcrnn.features.known_files import Known, KnownFiles
 from sedcrnn.runs.files import atomic, write_json
-
-log = logging.getLogger(__name__)
 
 SEAL = 8  # bytes at the end of an entry, at which `np.load` does not look
 
 SAVE_EVERY = 2.0  # seconds
-
-Known = dict[str, tuple[str, str]]  # absolute path of a file -> its state, and the digest of what it then held
 
 
 class FeatureStore:
@@ -48,8 +43,7 @@ class FeatureStore:
         self._unsaved: Known = {}
         self._pause, self._saved = 0.0, time.monotonic()  # seconds between two savings, and when the last one was
         self.root.mkdir(parents=True, exist_ok=True)
-        with self._connect() as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
+        self._files = KnownFiles(self.root / "known.sqlite")
 
     def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path]]:
         return FeatureStore, (self.root,)
@@ -155,14 +149,7 @@ class FeatureStore:
         self._recent |= learnt
         self._unsaved |= learnt
         if self._unsaved and time.monotonic() >= self._saved + self._pause:
-            rows = [(path, state, digest) for path, (state, digest) in self.take_unsaved().items()]
-            try:
-                with self._connect() as connection:
-                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-                    raise
-                log.warning("%s is read-only: what %d file(s) hold is found out anew each time.", self.root, len(rows))
+            self._files.write_down(self.take_unsaved())
             self._saved = time.monotonic()
 
     def take_unsaved(self) -> Known:
@@ -194,20 +181,9 @@ class FeatureStore:
         paths = [_absolute(file) for file in files]
         found = [(path, _state_if_present(path)) for path in paths]
         if unsure := [path for path, state in found if state and self._recent.get(path, ("", ""))[0] != state]:
-            with self._connect() as connection:  # another process may know more
-                connection.execute("BEGIN")  # one lock for all of them
-                for path in unsure:
-                    query = connection.execute("SELECT state, digest FROM files WHERE path = ?", (path,))
-                    if (row := query.fetchone()) is not None:
-                        self._recent[path] = row
+            self._recent |= self._files.look_up(unsure)  # another process may know more
         recent = [(state, *self._recent.get(path, ("", ""))) for path, state in found]
         return [digest if state and state == then else None for state, then, digest in recent]
-
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        # One connection per use: connections survive neither a fork nor a trip to another thread.
-        with closing(sqlite3.connect(self.root / "known.sqlite", timeout=60)) as connection, connection:
-            yield connection
 
 
 def _keys(contents: Sequence[str], feature: Stored) -> list[str]:

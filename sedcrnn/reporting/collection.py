@@ -1,18 +1,18 @@
 """runs/ -> its run folders, each with what it holds for the report, or what it lacks."""
 
 import csv
-import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sedcrnn.config.stage_config import without_places
 from sedcrnn.errors import CheckpointError, nearest
-from sedcrnn.evaluation.result_names import EVALUATION, METRICS, SCHEMA_VERSION
-from sedcrnn.runs.records import CONFIG, is_finished, read_record
+from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, SCHEMA_VERSION, is_whole
+from sedcrnn.runs.records import is_finished, read_config, read_json, read_record
+
+log = logging.getLogger(__name__)
 
 FOLD, VALIDATION = "test", "validation"
 EVALUATED = "evaluated"
@@ -46,8 +46,14 @@ class ReportedRun:
         return self.folder / EVALUATION / FOLD / METRICS
 
     def read(self, *path: str) -> dict[str, Any]:
-        """A JSON file of its evaluation; empty where there is none."""
-        return _read_json(self.folder.joinpath(EVALUATION, *path))
+        """A JSON file of its evaluation; empty where there is none, or a broken one."""
+        return read_json(self.folder.joinpath(EVALUATION, *path)) or {}
+
+    @property
+    def latency(self) -> dict[str, Any]:
+        """What was measured of its network's speed; empty where nothing was."""
+        found = self.read(LATENCY)
+        return found if {"milliseconds", "device", "threads"} <= found.keys() else {}
 
     def epochs(self) -> dict[str, list[float]]:
         """The columns of metrics.csv, NaN where an epoch has no value; empty where there is no such file."""
@@ -65,10 +71,11 @@ class ReportedRun:
 
 
 def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
-    """All run folders in a folder, by experiment and seed, but those whose names are left out.
+    """All run folders in a folder, by experiment and seed, but those whose names are left out, and those that cannot be
+    read, which are told.
 
     Raises:
-        CheckpointError: there are none, one cannot be read, or one that is to be left out is not there.
+        CheckpointError: there are none, or one that is to be left out is not there.
     """
     folders = {path.parent.name: path.parent for path in sorted(runs.glob("*/record.json"))}
     for name in leave_out:
@@ -78,7 +85,13 @@ def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
                 f"The nearest is {nearest(name, folders)}",
                 "Correct the name",
             )
-    found = [_read_run(folder) for name, folder in folders.items() if name not in set(leave_out)]
+    found = []
+    for name, folder in folders.items():
+        if name not in set(leave_out):
+            try:
+                found.append(_read_run(folder))
+            except CheckpointError as error:
+                log.warning("%s", error)
     if not found:
         raise CheckpointError(
             f"There are no run folders in {runs}" + ("" if runs.is_dir() else ", which does not exist"),
@@ -91,9 +104,9 @@ def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
 def _read_run(folder: Path) -> ReportedRun:
     try:
         record = read_record(folder) or {}
-        written = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        written = read_config(folder)
         config = without_places(written)
-        metrics = _read_json(folder / EVALUATION / FOLD / METRICS)
+        metrics = read_json(folder / EVALUATION / FOLD / METRICS) or {}
         state = _state(record, metrics)
         inputs, data = record["inputs"], config["data"]
         own = inputs["data"]["name"] in OWN_DATA
@@ -116,11 +129,11 @@ def _read_run(folder: Path) -> ReportedRun:
             own_recordings=own,
             variant=dict(_flat(of_the_row)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{folder} cannot be read as a run: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f"{folder} is left out, for it cannot be read as a run: {type(error).__name__}: {error}",
             "It holds record.json, config.yaml and evaluation/ as sedcrnn wrote them",
-            f"Restore its files, train it again, or report without it: leave_out=[{folder.name}]",
+            "Restore its files, or train it again",
         ) from error
 
 
@@ -129,18 +142,9 @@ def _state(record: dict[str, Any], metrics: dict[str, Any]) -> str:
         return "unfinished"
     if not metrics:
         return f"not evaluated on the {FOLD} fold"
-    if metrics["of"].get("schema_version") != SCHEMA_VERSION:
+    if isinstance(metrics.get("of"), dict) and metrics["of"].get("schema_version") != SCHEMA_VERSION:
         return "evaluated by another version; evaluate it again"
-    return EVALUATED
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {error}", "It is a JSON file, whole", "Remove it, and evaluate the run again"
-        ) from error
+    return EVALUATED if is_whole(metrics) else "evaluated, and its metrics.json is damaged; evaluate it again"
 
 
 def _flat(node: Any, prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import matplotlib
@@ -60,7 +60,7 @@ def draw_score(rows: Sequence[Row], score: str) -> Figure:
     figure = Figure((4.3, 0.75 + 0.42 * len(rows)), layout="constrained")
     axis = figure.add_subplot()
     # As wide as the bounds of the intervals and the calibrated values, with room for a figure.
-    ends = [max(row.interval("window", score)[1], *row.values("window", SCALED_LOG_LOSS)) for row in rows]
+    ends = [max([row.interval("window", score)[1], *row.values("window", SCALED_LOG_LOSS)]) for row in rows]
     widest = 100 if score == MACRO_ACCURACY else max(ends)
     for place, row in enumerate(rows):
         value = scale * mean(row.values("window", score))
@@ -118,7 +118,7 @@ def draw_classes(rows: Sequence[Row], scenes: Sequence[str]) -> Figure:
             np.arange(len(scenes)) + width * (number - (len(rows) - 1) / 2),
             list(map(mean, values)),
             0.92 * width,
-            yerr=list(map(stdev, values)) if len(runs) > 1 else None,
+            yerr=np.std(values, axis=1, ddof=1) if len(runs) > 1 else None,  # NaN for a scene without examples
             color=COLOURS[number],
             error_kw={"elinewidth": 0.8, "ecolor": "black"},
             label=row.label,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.intervals import LEVEL
 from sedcrnn.evaluation.predictions import AGGREGATOR
-from sedcrnn.evaluation.result_names import ACCURACY, LATENCY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
 from sedcrnn.reporting.collection import EVALUATED, collect
 from sedcrnn.reporting.grids import LEVELS, MISSING
 from sedcrnn.reporting.page import build_page, describe_data
@@ -152,6 +152,6 @@ def _scores(scored: ScoredRun, level: str) -> dict[str, Any]:
         numbers["temperature"] = scored.temperature
     if scored.is_answer:
         line |= {name: metrics["cost"][name] for name in COST}
-        if latency := scored.run.read(LATENCY):
+        if latency := scored.run.latency:
             numbers["latency_milliseconds"] = latency["milliseconds"]
     return {**line, **{name: f"{value:.6f}" for name, value in numbers.items()}}

@@ -7,7 +7,7 @@ from typing import Any
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.evaluation.intervals import REPLICATES
 from sedcrnn.evaluation.predictions import AGGREGATOR
-from sedcrnn.evaluation.result_names import LATENCY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
+from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
 from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.reporting.collection import FOLD
 from sedcrnn.reporting.comparison import Difference, compare, fusion_gain
@@ -218,7 +218,7 @@ def cost_grid(table: Table) -> Grid:
     for row in table.rows:
         answers = [run for run in row.runs.values() if run.is_answer]
         costs = [run.run.metrics["cost"] for run in answers]
-        latencies = [latency for run in answers if (latency := run.run.read(LATENCY))]
+        latencies = [latency for run in answers if (latency := run.run.latency)]
         machines |= {f"{latency['device']}, threads: {latency['threads']}" for latency in latencies}
         cells = [
             [f"{run.run.metrics['heads'][run.head]['parameters']:,}" for run in row.runs.values()],

@@ -4,6 +4,7 @@ A table holds runs on one fold of one data set, selected by one protocol. The ru
 each config of an experiment has a row of its own, named by what differs.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from sedcrnn.progress import progress
 from sedcrnn.reporting.collection import EVALUATED, ReportedRun
 from sedcrnn.reporting.naming import name_tables, name_variants
 from sedcrnn.reporting.scoring import ScoredRun, score_run
+
+log = logging.getLogger(__name__)
 
 
 @pydantic.dataclasses.dataclass(config=CHECKED)
@@ -173,7 +176,7 @@ def _tables_of(spec: TableSpec, runs: Sequence[ReportedRun], seeds: Sequence[int
     """The tables of one entry of tables.yaml: one for every fold that its runs were evaluated on."""
     pairs = [(row, run) for row in spec.rows for run in runs if run.experiment == row.experiment]
     bar = progress(pairs, spec.title, unit="run", disable=not pairs)
-    scored = [(row, score_run(run, row.head)) for row, run in bar]
+    scored = [(row, one) for row, run in bar if (one := _scored(run, row.head)) is not None]
     folds = {one.fold: one for _, one in scored}
     in_order = sorted(folds, key=lambda fold: (folds[fold].run.data["name"], folds[fold].run.data["selection"], fold))
     tables = []
@@ -185,6 +188,15 @@ def _tables_of(spec: TableSpec, runs: Sequence[ReportedRun], seeds: Sequence[int
         ]
         tables.append(Table(spec, title, folds[fold].run.data, shown, tuple(rows)))
     return tables
+
+
+def _scored(run: ReportedRun, head: str | None) -> ScoredRun | None:
+    """A run's scores; None where its predictions are not those of its metrics.json, or damaged, which is told."""
+    try:
+        return score_run(run, head)
+    except CheckpointError as error:
+        log.warning("%s is left out of the tables: %s", run.folder.name, error)
+        return None
 
 
 def _rows_of(spec: RowSpec, scored: Sequence[ScoredRun], seeds: Sequence[int]) -> list[Row]:

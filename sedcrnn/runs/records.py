@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
 from sedcrnn.errors import CheckpointError, nearest
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
@@ -22,21 +22,58 @@ CONFIG, RECORD, CHECKPOINTS = "config.yaml", "record.json", "checkpoints"
 Differences = dict[str, tuple[Any, Any]]
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A small file that a command wrote; None where there is none, or a broken one, which is told."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        problem = str(error)
+    else:
+        if isinstance(value, dict):
+            return value
+        problem = "it holds no keys"
+    log.warning("%s cannot be read, and is passed over: %s", path, problem, extra={"once": True})
+    return None
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of a run folder; None where there is none."""
-    path = folder / RECORD
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    """The record of a run folder; None where there is none, or a broken one, which is told."""
+    record = read_json(folder / RECORD)
+    if record is None:
+        return None
+    known = {"status": str, "name": str, "seed": int} | ({"finished": str} if is_finished(record) else {})
+    if wrong := [key for key, kind in known.items() if not isinstance(record.get(key), kind)]:
+        log.warning("%s is passed over: it does not say '%s'", folder / RECORD, wrong[0], extra={"once": True})
+        return None
+    return record
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved config of a run folder, as plain data, whatever version of the package wrote it."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    """The resolved config of a run folder, as plain data, whatever version of the package wrote it.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        config: Any = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        problem = next((f"it has no '{key}'" for key in ("data", "trainer") if not isinstance(config[key], dict)), "")
+        problem = problem or ("" if isinstance(config["data"]["source"], dict) else "it has no 'data.source'")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    if problem:
+        raise CheckpointError(
+            f"{folder / CONFIG} cannot be read: {problem}",
+            "It is the config that the run was trained with",
+            "Restore it, or train the run again",
+        )
     return dict(config)
 
 
 def is_finished(record: dict[str, Any] | None) -> bool:
     """Whether a record is that of a run that was trained to its end."""
-    return record is not None and record["status"] == "finished"
+    return record is not None and record.get("status") == "finished"
 
 
 def find_run(name: str, runs: str | Path = "runs") -> Path:

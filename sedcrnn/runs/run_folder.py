@@ -57,10 +57,11 @@ class Run:
     def finished(self) -> bool:
         """Whether this very stage has been trained to its end, and its network is there; nothing is written."""
         record = read_record(self.folder)
-        if record is None or not is_finished(record) or record["key"] != self.key:
+        if record is None or not is_finished(record) or record.get("key") != self.key:
             return False
         best = self.folder / BEST
-        whole = best.is_file() and best.stat().st_size == record["best"]["bytes"]
+        expected = record["best"].get("bytes") if isinstance(record.get("best"), dict) else None
+        whole = best.is_file() and best.stat().st_size == expected
         if not whole:
             log.warning("%s is missing or cut short: it is trained again.", best, extra={"once": True})
         return whole
@@ -74,9 +75,10 @@ class Run:
         found: dict[Path, Differences] = {}
         for folder in sorted(self.folder.parent.glob(f"{glob.escape(self.folder.name[:-8])}????????")):
             record = read_record(folder)
-            if record is not None and is_finished(record) and (folder / CONFIG).is_file():
-                added = {"inputs": record["inputs"], "sedcrnn": record["versions"]["sedcrnn"]}
-                found[folder] = differences(without_places(read_config(folder)) | added, made)
+            if record is not None and is_finished(record):
+                with suppress(CheckpointError):  # another run's broken file is none of this one's business
+                    added = {"inputs": record.get("inputs"), "sedcrnn": record.get("versions", {}).get("sedcrnn")}
+                    found[folder] = differences(without_places(read_config(folder)) | added, made)
         return min(found.items(), key=lambda item: len(item[1]), default=None)
 
     @contextmanager
@@ -149,8 +151,10 @@ def _folder_of(folder: Path, key: str) -> Path:
 
 
 def _is_worth_keeping(folder: Path) -> bool:
-    """Whether an epoch was finished: then there is a checkpoint."""
-    return is_finished(read_record(folder)) or any((folder / CHECKPOINTS).glob("*.ckpt"))
+    """Whether an epoch was finished: then there is a checkpoint. What cannot be read may be of a run that was."""
+    record = read_record(folder)
+    is_broken = record is None and (folder / RECORD).is_file()
+    return is_broken or is_finished(record) or any((folder / CHECKPOINTS).glob("*.ckpt"))
 
 
 def _git_commit() -> str | None:

@@ -1,35 +1,31 @@
 """Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint."""
 
 import logging
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
 from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
-from sedcrnn.config.targets import build, is_ours, resolve
+from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
-from sedcrnn.errors import ConfigError, SedcrnnError
+from sedcrnn.errors import SedcrnnError
 from sedcrnn.evaluation.result_names import EPOCH, PLATEAU_MONITOR
-from sedcrnn.features.feature import Feature
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.networks.execution import choose_precision, keep_freed_memory, on_gpu
-from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.networks.execution import choose_precision, keep_freed_memory
 from sedcrnn.runs.checkpoint_io import WholeCheckpoints
 from sedcrnn.runs.checkpoints import BEST, LAST, check_resumable
 from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
-from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes
+from sedcrnn.sweeps.ranks import check_sweep, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
+from sedcrnn.training.checks import check_without_data, refused
 from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
@@ -58,13 +54,16 @@ def train(config: TrainConfig) -> Path | None:
     precision = choose_precision(config.trainer["precision"], config.trainer["accelerator"])  # results depend on it
     config = with_used_features(replace(config, trainer={**config.trainer, "precision": precision}))
     kind_of_module.check_recipe(asdict(config.recipe), network)
-    check_loggers(config.logger)
-    callbacks: list[Callback] = [build(node, "callback") for node in config.callbacks.values() if node is not None]
+    with refused("logger"):
+        check_loggers(config.logger)
+    with refused("callbacks"):
+        callbacks: list[Callback] = [build(node, "callback") for node in config.callbacks.values() if node is not None]
+        TimeLimit(config.trainer.get("max_time") or "00:00:00:01")
     if config.recipe.cache_frozen:
         check_cacheable(config.recipe, network)
     starts, encoders = init_from.load_initial(config), init_from.load_encoders(config)
     datamodule = make_datamodule(config)
-    _check_without_data(config, starts, datamodule.features)
+    check_without_data(config, starts, datamodule.features, callbacks)
     datamodule.prepare_data()
     datamodule.setup()
     for clip in datamodule.skipped:
@@ -124,9 +123,11 @@ def _used(features: FeaturesConfig) -> dict[str, Any]:
 
 def make_datamodule(config: TrainConfig) -> SceneDataModule:
     """The data of a stage: the features that its config still names, in the store that it names."""
-    features = {name: build(node, "feature") for name, node in _used(config.features).items()}
     recipe, store = config.recipe, FeatureStore(Path(config.store))
-    augmentations = {name: build(node, "augmentation") for name, node in vars(recipe.augmentation).items() if node}
+    with refused("features"):
+        features = {name: build(node, "feature") for name, node in _used(config.features).items()}
+    with refused("recipe.augmentation"):
+        augmentations = {name: build(node, "augmentation") for name, node in vars(recipe.augmentation).items() if node}
     return SceneDataModule(
         config.data,
         features,
@@ -258,32 +259,3 @@ class StopEarly(EarlyStopping):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lightning's own would train one more epoch."""
         trainer.should_stop = trainer.should_stop or self.stopped_epoch > 0
-
-
-def _check_without_data(config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]) -> None:
-    """Refuse what the trainer or the network would refuse, before hours of extraction."""
-    try:
-        processes = count_processes(config.trainer)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(
-            f"Lightning refuses the trainer: {str(error).splitlines()[0]}",
-            "It asks for what this computer has and Lightning knows",
-            "Correct the trainer's values, or leave trainer=auto",
-        ) from error
-    check_world_size(processes)
-    frames = features.get("frames")
-    if frames is not None and frames.coded and frames.on_device and not on_gpu(config.trainer["accelerator"]):
-        raise ConfigError(
-            "features.frames.jpeg_decoder=gpu, and this stage is not trained on a GPU",
-            "Only an NVIDIA GPU decodes JPEG frames",
-            "Set features.frames.jpeg_decoder=cpu, or trainer=gpu where there is one",
-        )
-    sizes = {name: size for feature in features.values() for name, size in feature.dimensions.items()}
-    if not config.model["network"]["_target_"].startswith("sedcrnn."):
-        return  # of the user's own; it may need more than shapes
-    node = init_from.complete_network(config.model["network"], starts, {"scenes": 2, **sizes})
-    with torch.device("meta"), torch.no_grad():
-        network = build(node, "network")
-        if all(map(is_ours, (node, *_used(config.features).values()))):
-            network.eval()(**init_from.empty_inputs(network.inputs, sizes))
-    frozen_modules(network, [*config.recipe.frozen, *config.recipe.l2, *config.recipe.learning_rates])

@@ -264,7 +264,7 @@ def test_a_store_that_cannot_be_written_is_read(store, sources, monkeypatch, cap
     np.testing.assert_array_equal(readable.read(sources[0], SPECTROGRAM), VALUES)
     assert caplog.messages == []
     assert readable.key(sources[1], SPECTROGRAM) == store.key(sources[1], SPECTROGRAM)
-    assert "is read-only: what 1 file(s) hold is found out anew each time." in caplog.text
+    assert "(attempt to write a readonly database): what 1 file(s) hold is found out anew each time." in caplog.text
 
 
 def test_a_failed_write_leaves_nothing(store, source):

@@ -1,0 +1,140 @@
+"""What can be known of a stage before its data are touched: hours of extraction come after this, and no surprise.
+
+All that a config builds is built here for trial: trainer, network, optimiser and schedule. What the libraries refuse is
+a mistake in the config.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback
+from torch import nn
+
+from sedcrnn.config.stage_config import RecipeConfig, TrainConfig
+from sedcrnn.config.targets import build, is_ours
+from sedcrnn.errors import ConfigError, check_choice
+from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS, TRAIN_LOSS
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.spectrogram import Spectrogram
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.execution import on_gpu
+from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.runs.outputs import check_place
+from sedcrnn.runs.records import RECORD
+from sedcrnn.sweeps.ranks import check_world_size, count_processes
+from sedcrnn.training import init_from
+
+
+def check_without_data(
+    config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature], callbacks: Sequence[Callback]
+) -> None:
+    """Refuse what trainer, network, optimiser or schedule would refuse.
+
+    Raises:
+        ConfigError: naming the part and what is wrong with it.
+    """
+    with refused("trainer", "It asks for what this computer has and Lightning knows"):
+        processes = count_processes(config.trainer)
+    check_world_size(processes)
+    _check_decoder(config, features)
+    for feature in features.values():
+        if isinstance(feature, Spectrogram):
+            with refused("features.spectrogram.bank"):  # of nothing, it makes nothing
+                list(feature.bank.columns(iter(()), feature.sample_rate, feature.hop, feature.layout))
+    with refused("recipe"):
+        _check_optimizer(config.recipe)
+    if not any(Path(config.runs).glob(f"*-s{config.seed}-*/{RECORD}")):  # else this very stage may be finished
+        check_place("runs", config.runs, is_folder=True)
+    network = _check_network(config, starts, features)
+    for callback in callbacks:
+        if network is not None and isinstance(monitor := getattr(callback, "monitor", None), str):
+            check_choice(f"monitor of the callback {type(callback).__name__}", monitor, _logged(network))
+
+
+@contextmanager
+def refused(key: str, allowed: str = "What it names takes only certain values") -> Iterator[None]:
+    """Around the building of what a key of the config names: what a library refuses is a mistake in the config."""
+    try:
+        yield
+    except (
+        MisconfigurationException,
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{key} cannot be made as the config says: {text}", allowed, f"Correct {key}") from error
+
+
+def _check_decoder(config: TrainConfig, features: Mapping[str, Feature]) -> None:
+    frames = features.get("frames")
+    if frames is not None and frames.coded and frames.on_device and not on_gpu(config.trainer["accelerator"]):
+        raise ConfigError(
+            "features.frames.jpeg_decoder=gpu, and this stage is not trained on a GPU",
+            "Only an NVIDIA GPU decodes JPEG frames",
+            "Set features.frames.jpeg_decoder=cpu, or trainer=gpu where there is one",
+        )
+
+
+def _check_optimizer(recipe: RecipeConfig) -> None:
+    """Take a step of the optimiser and of its schedule, with one parameter."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.grad = torch.zeros(1)
+    optimizer = build(recipe.optimizer, "optimizer", params=[parameter])
+    optimizer.step()
+    if (node := recipe.scheduler) is not None:
+        node = {**node, "T_max": node["T_max"] or 1} if "T_max" in node else node
+        scheduler = build(node, "scheduler", optimizer=optimizer)
+        scheduler.step(*([1.0] if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) else []))
+
+
+def _check_network(
+    config: TrainConfig, starts: init_from.Starts, features: Mapping[str, Feature]
+) -> SceneNetwork | None:
+    """Build the network without its weights, and give it a second of silence and darkness; None: it is not ours."""
+    if not config.model["network"]["_target_"].startswith("sedcrnn."):
+        return None  # of the user's own; it may need more than shapes
+    sizes = {name: size for feature in features.values() for name, size in feature.dimensions.items()}
+    nodes = [node for node in asdict(config.features).values() if node is not None]
+    with refused("model.network"):
+        node = init_from.complete_network(config.model["network"], starts, {"scenes": 2, **sizes})
+        with torch.device("meta"), torch.no_grad():
+            network: SceneNetwork = build(node, "network")
+            if all(map(is_ours, (node, *nodes))):
+                network.eval()(**init_from.empty_inputs(network.inputs, sizes))
+        _check_size(network)
+    recipe = config.recipe
+    frozen_modules(network, [*recipe.frozen, *recipe.l2, *recipe.learning_rates])
+    for head in (name for name, weight in recipe.head_weights.items() if weight is not None):
+        check_choice(f"head of the {type(network).__name__} that recipe.head_weights names", head, network.head_names)
+    return network
+
+
+def _logged(network: SceneNetwork) -> list[str]:
+    """What callbacks may watch when an epoch has ended."""
+    heads = ["", *(f"{head}/" for head in network.head_names[:-1])]
+    scores = (MACRO_ACCURACY, MACRO_LOG_LOSS, ACCURACY, LOG_LOSS)
+    return [
+        TRAIN_LOSS,
+        *(f"{fold}/{head}{one}" for fold in ("validation", "train") for head in heads for one in scores),
+    ]
+
+
+def _check_size(network: nn.Module) -> None:
+    """Refuse a network whose weights this computer has no memory for."""
+    needed = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise ConfigError(
+            f"The weights of model.network take {needed / 1e9:,.0f} GB",
+            f"This computer has {memory / 1e9:,.0f} GB of memory",
+            "Make the network smaller",
+        )

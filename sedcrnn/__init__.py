@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "32-true", calibrated: bool = True) -> "Predictor":
+def load(
+    path: str | Path, device: str = "auto", precision: str = "32-true", calibrated: bool = True, damage: str = "skip"
+) -> "Predictor":
     """A predictor from a run folder, a checkpoint or an ONNX file; see `sedcrnn.inference.predictor.load`."""
     from sedcrnn.runs.records import find_run
 
@@ -38,4 +40,4 @@ def load(path: str | Path, device: str = "auto", precision: str = "32-true", cal
         path = find_run(str(path))  # a wrong name is answered before torch is loaded
     from sedcrnn.inference import predictor  # here, because it takes seconds to load
 
-    return predictor.load(path, device, precision, calibrated)
+    return predictor.load(path, device, precision, calibrated, damage)

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
 from sedcrnn.config.stage_config import FeaturesConfig
-from sedcrnn.config.values import CHECKED, Count, CountOrNone, PathName
+from sedcrnn.config.values import CHECKED, Count, CountOrNone, OnDamage, PathName
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -24,6 +24,7 @@ class InspectOptions:
     output: Annotated[PathName | None, "The figure; null: <name of the file>.png in the current folder."] = None
     start: Annotated[CountOrNone, "First second shown."] = 0
     seconds: Annotated[Count, "Seconds shown, at most."] = 10
+    damage: OnDamage = "skip"
     features: FeaturesConfig
 
 
@@ -40,7 +41,8 @@ def draw(options: InspectOptions) -> Path:
     from sedcrnn.plotting.network_inputs import draw_file, drawable
     from sedcrnn.runs.outputs import check_place
 
-    features = {name: build(node, "feature") for name, node in vars(options.features).items() if node is not None}
+    nodes = {name: node for name, node in vars(options.features).items() if node is not None}
+    features = {name: build(node, "feature").with_damage(options.damage) for name, node in nodes.items()}
     file, video = Path(options.file), Path(options.video) if options.video else None
     output = Path(options.output or f"{file.stem}.png")
     check_place("output", output)

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
 from sedcrnn.config.command_options import Calibrated, Device, Precision, RunName
-from sedcrnn.config.values import CHECKED, Count, Name, PathName
+from sedcrnn.config.values import CHECKED, Count, Name, OnDamage, PathName
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -31,6 +31,7 @@ class PredictOptions:
     ] = None
     batch_size: Annotated[Count | None, "Seconds at a time; null: 10, fewer where frames are large."] = None
     calibrated: Calibrated = True
+    damage: OnDamage = "skip"
     device: Device = "auto"
     precision: Precision = "auto"
 

@@ -19,6 +19,7 @@ from sedcrnn.config.values import (
     Name,
     NetworkNode,
     NotNegative,
+    OnDamage,
     PathName,
     Positive,
     Seed,
@@ -194,6 +195,7 @@ class SpectrogramKeys(TypedDict, total=False):
         Field(ge=1e-8, lt=1),
         "RMS amplitude under which everything is equally silent; 1e-7 is -140 dB.",
     ]
+    damage: OnDamage
 
 
 @takes("feature", "sedcrnn.features.frames.Frames")
@@ -213,6 +215,7 @@ class FramesKeys(TypedDict, total=False):
         Literal["cpu", "gpu"],
         "What decodes JPEG frames while a stage is trained on a GPU: loading processes, or nvJPEG.",
     ]
+    damage: OnDamage
 
 
 # Data sources
@@ -240,14 +243,10 @@ class ManifestKeys(FolderKeys, total=False):
     """Own recordings as a table lists them."""
 
     manifest: Annotated[PathName, "The table: csv, tsv or parquet; in the root, or an absolute path."]
-    video_column: Annotated[
-        Name | None, "Column with the file of the video; its audio too, where there is no column for audio."
-    ]
+    video_column: Annotated[Name | None, "Column with the file of the video; its audio too, where no column has that."]
     audio_column: Annotated[Name | None, "Column with the file of the audio."]
     label_column: Annotated[Name | None, "Column with the scene."]
-    group_column: Annotated[
-        Name | None, "Column of clips that no two folds may share; a clip without one is its own group."
-    ]
+    group_column: Annotated[Name | None, "Column of clips that no two folds may share; without one, a clip is its own."]
     fold_column: Annotated[Name | None, "Column with train or test; without it the test fold is drawn by group."]
 
 

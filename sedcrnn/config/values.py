@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter
 from pydantic_core import PydanticCustomError
@@ -33,6 +33,11 @@ CountOrNone = Annotated[int, Strict(), Field(ge=0), AfterValidator(_bounded)]
 Workers = Annotated[int, Strict(), Field(ge=0, le=256)]
 Seed = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
 Name = Annotated[str, Field(min_length=1)]
+OnDamage = Annotated[
+    Literal["stop", "skip", "end"],
+    "What becomes of files with damaged pieces: stop refuses them, skip puts silence and the last picture in their "
+    "place, end ends them there.",
+]
 
 
 class IsPath:

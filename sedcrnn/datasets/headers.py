@@ -1,16 +1,25 @@
-"""Media file -> what its header says of its audio or video track, without decoding."""
+"""Media file -> what its audio and video tracks are, by the code that reads them, without decoding."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import av
-import soundfile
+from av.container import InputContainer
 
-from sedcrnn.features.audio_file import open_audio_file
+from sedcrnn.features.audio_file import both_told, open_exact
 from sedcrnn.features.feature import unreadable
-from sedcrnn.features.video_track import DECODER_ERRORS, truncation
+from sedcrnn.features.media_file import (
+    MediaClock,
+    audio_stream,
+    check_end,
+    decoding,
+    open_media,
+    video_start,
+    video_stream,
+)
+from sedcrnn.features.video_track import Pace
 
 
 class AudioHeader(NamedTuple):
@@ -48,52 +57,53 @@ class VideoHeader(NamedTuple):
 
 
 def read_audio_header(path: Path) -> AudioHeader:
-    """Read the header of an audio file, or of the audio track of a video file.
+    """What the audio of a file is, as `open_audio` reads it.
 
     Raises:
         ClipError: the file cannot be read, has no audio, or ends before the end that its header declares.
     """
-    try:
-        if (file := open_audio_file(path)) is not None:
-            with file:
-                header = AudioHeader(file.samplerate, file.channels, file.frames, file.subtype)
-        else:
-            with _track(path, "audio") as (stream, seconds):
-                samples = round(seconds * stream.rate)
-                header = AudioHeader(stream.rate, stream.channels, samples, stream.codec_context.name)
-    except soundfile.SoundFileError as error:
-        raise unreadable(path, f"cannot be read: {error}") from error
-    if header.samples == 0:
-        raise unreadable(path, "holds no audio")
+    check_end(path, "stop")
+    file, why = open_exact(path)
+    if file is not None:
+        with file:
+            return AudioHeader(file.samplerate, file.channels, file.frames, file.subtype)
+    with both_told(path, why), open_media(path) as container:
+        stream = audio_stream(path, container)
+        samples = round(_seconds(path, container, stream) * stream.rate)
+        header = AudioHeader(stream.rate, stream.channels, samples, stream.codec_context.name)
+    if samples <= 0:
+        raise unreadable(path, "holds 0 samples of audio")
     return header
 
 
 def read_video_header(path: Path) -> VideoHeader:
-    """Read the header of a video file; errors as `read_audio_header`."""
-    with _track(path, "video") as (stream, seconds):
-        context, rate = stream.codec_context, float(stream.average_rate or 0)
-        header = VideoHeader(context.width, context.height, rate, seconds, context.name)
-    if seconds <= 0 or not rate:
-        raise unreadable(path, "holds no frames")
-    return header
+    """What the video of a file is, as `decode_video_track` reads it; errors as `read_audio_header`."""
+    check_end(path, "stop")
+    with open_media(path) as container:
+        stream = video_stream(path, container)
+        seconds, context = float(_seconds(path, container, stream)), stream.codec_context
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+    if seconds <= 0:
+        raise unreadable(path, "holds no frame that can be decoded")
+    return VideoHeader(context.width, context.height, rate, seconds, context.name)
 
 
-@contextmanager
-def _track(path: Path, kind: Literal["audio", "video"]) -> Iterator[tuple[Any, float]]:
-    """The file's track of a kind, which can be decoded and is not cut off, and its length in seconds."""
-    try:
-        # Metadata need not be UTF-8, and is of no interest.
-        with av.open(path, metadata_errors="ignore") as container:
-            stream = container.streams.best(kind)
-            if not isinstance(stream, av.AudioStream | av.VideoStream):
-                raise unreadable(path, f"has no {kind}")
-            if stream.codec_context is None:
-                raise unreadable(path, f"has {kind} in a format that FFmpeg cannot decode")
-            if cut := truncation(path, stream):
-                raise unreadable(path, cut)
-            if stream.duration is not None and stream.time_base is not None:
-                yield stream, float(stream.duration * stream.time_base)
-            else:  # mkv
-                yield stream, (container.duration or 0) / av.time_base
-    except DECODER_ERRORS as error:
-        raise unreadable(path, f"cannot be read: {error}") from error
+def _seconds(path: Path, container: InputContainer, stream: av.AudioStream | av.VideoStream) -> Fraction:
+    """From the beginning of the video, or of the audio where there is no video, to the end of a track: as the index of
+    mp4 and mov has it, and elsewhere as the packets have it, because headers may guess."""
+    begin = video_start(container)
+    if stream.duration and stream.time_base and "mp4" in container.format.name:
+        late = (stream.start_time or 0) * stream.time_base
+        return stream.duration * stream.time_base + (0 if begin is None else late - begin)
+    clock, shown = MediaClock(path, container), dict[Fraction, Fraction]()
+    with decoding(path):
+        for packet in clock.packets():
+            if packet.stream is stream and packet.pts is not None and packet.time_base is not None:
+                shown[packet.pts * packet.time_base] = (packet.duration or 0) * packet.time_base
+    first, end = clock.spans.get(stream.index, (Fraction(0), Fraction(0)))
+    if isinstance(stream, av.VideoStream):
+        pace = Pace()
+        for time, later in pairwise(sorted(shown)):
+            pace.add(later - time, shown[time])
+        end = clock.end if pace.uneven else end
+    return end - (first if begin is None else begin)

@@ -1,30 +1,26 @@
 """Audio file, or the audio track of a video -> blocks of stereo waveform, checked -> another sample rate.
 
-libsndfile reads what it knows (wav, flac, ogg, mp3 ...), FFmpeg everything else. Everything is a stream of blocks, so
-that an hour of audio needs no more memory than a minute.
+libsndfile reads what it reads exactly and to the end (wav, flac, ogg, mp3 ...), FFmpeg everything else. Everything is a
+stream of blocks, so that an hour of audio needs no more memory than a minute.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 import soxr
-from av.container import InputContainer
-from numpy.typing import NDArray
 
 from sedcrnn.errors import ClipError, MissingTrackError
+from sedcrnn.features.audio_track import BLOCK, Floats, track_blocks, track_rate
 from sedcrnn.features.feature import unreadable
-from sedcrnn.features.video_track import MISSING_END, decoding, video_start
+from sedcrnn.features.file_end import MISSING_END
+from sedcrnn.features.media_file import MediaClock, audio_stream, cause, check_end, decoding, open_media
 
-Floats = NDArray[np.float64]
-
-BLOCK = 1 << 19  # samples per block: eleven seconds at 48 kHz, so that a clip is one block
 LOUDEST = 8.0  # float files may pass full scale a little; 18 dB above it, they hold integers stored as floats
+ESTIMATED = ("MP3", "MPEG", "OGG")  # formats of which libsndfile guesses the length, or reads the first part alone
+ENDLESS = 1 << 62  # samples that libsndfile names where a FLAC file does not know its length
 
 
 class AudioReader:
@@ -50,54 +46,48 @@ class AudioReader:
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[AudioReader]:
+def open_audio(path: Path, damage: str = "stop") -> Iterator[AudioReader]:
     """Open an audio file or the audio track of a video.
 
     More than two channels are mixed down to stereo by FFmpeg's rule: centre and surround channels go to their side
-    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum may pass full scale. Where the
-    file has video too, the audio begins with the video: what comes before is cut, and a later start is filled with
-    silence.
+    (the centre to both) at -3 dB, the low-frequency channel is left out, and the sum may pass full scale
+    (`audio_track.Mixer` for channels without places). Where the file has video too, the audio begins with the video:
+    what comes before is cut, and a later start is filled with silence, as gaps are.
+
+    `damage` says what becomes of pieces that cannot be decoded (`damage.Damage`); a file that is cut off is read only
+    if it is `end`.
 
     Raises:
         ClipError: the file is absent, unreadable or truncated, or its audio cannot be decoded; MissingTrackError where
             it has no audio track and nothing is damaged.
     """
-    file = open_audio_file(path)
+    check_end(path, damage)
+    file, why = open_exact(path)
     if file is not None:
         with file:
-            if file.channels <= 2:
-                yield AudioReader(path, file.samplerate, _file_blocks(path, file))
-                return
-    with decoding(path):
-        container = av.open(path, metadata_errors="ignore")
-    with container:
-        stream = container.streams.best("audio")
-        if not isinstance(stream, av.AudioStream):
-            raise unreadable(path, "has no audio", MissingTrackError)
-        if stream.codec_context is None:
-            raise unreadable(path, "has audio in a format that FFmpeg cannot decode")
-        yield AudioReader(path, stream.sample_rate, _track_blocks(path, container, stream))
+            yield AudioReader(path, file.samplerate, _file_blocks(path, file, damage))
+    else:
+        with both_told(path, why):
+            rate = track_rate(path)
+        yield AudioReader(path, rate, track_blocks(path, rate, damage))
 
 
-def open_audio_file(path: Path) -> soundfile.SoundFile | None:
-    """Open a file with libsndfile; None where it does not know the format, which is then FFmpeg's to read.
+def open_exact(path: Path) -> tuple[soundfile.SoundFile | None, str]:
+    """Open a mono or stereo file that libsndfile reads exactly and to its end; or None, and what it says of the file if
+    that is an error. Such a file is FFmpeg's to read.
 
     Raises:
-        ClipError: the file is absent, unreadable or truncated.
+        ClipError: the file is absent.
     """
     with decoding(path):
         try:
-            file = soundfile.SoundFile(path)
+            file = soundfile.SoundFile(bytes(path))  # names need not be UTF-8
         except soundfile.LibsndfileError as error:
-            if error.code == 1:  # SF_ERR_UNRECOGNISED_FORMAT
-                return None
-            raise
-    # libsndfile reads what is left of a truncated wav without an error; only its log shows it. Programs that write wav
-    # to a pipe declare 0x7FFFF000 bytes or more, because they cannot know better.
-    cut = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if cut and int(cut[2]) < int(cut[1]) < 0x7FFFF000:
-        raise unreadable(path, f"is truncated: {cut[2]} bytes of audio are left, and its header declares {cut[1]}")
-    return file
+            return None, "" if error.code == 1 else cause(error)  # SF_ERR_UNRECOGNISED_FORMAT
+        if file.channels <= 2 and 0 < file.frames < ENDLESS and (file.format not in ESTIMATED or _agreed(path, file)):
+            return file, ""
+        file.close()
+    return None, ""
 
 
 def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Floats]:
@@ -112,51 +102,56 @@ def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Fl
     yield stream.resample_chunk(np.empty((0, 2)), last=True).T
 
 
-def _file_blocks(path: Path, file: soundfile.SoundFile) -> Iterator[Floats]:
-    with decoding(path):
-        for block in file.blocks(BLOCK, dtype="float64", always_2d=True):
-            yield block.T
+def _file_blocks(path: Path, file: soundfile.SoundFile, damage: str) -> Iterator[Floats]:
+    """What libsndfile reads; from where it fails on, what FFmpeg does."""
+    given = 0
+    why = f"it reads {{:,}} samples of {file.frames:,}"
+    while given < file.frames:
+        try:
+            block = file.read(BLOCK, dtype="float64", always_2d=True).T
+        except (soundfile.SoundFileError, ValueError) as error:
+            why = cause(error)
+            break
+        if block.shape[1] == 0:
+            break
+        given += block.shape[1]
+        yield block
+    if given >= file.frames - MISSING_END * file.samplerate:
+        return
+    skipped = given
+    with both_told(path, why.format(given)):
+        for block in track_blocks(path, file.samplerate, damage):
+            kept = block[:, skipped:]
+            skipped -= block.shape[1] - kept.shape[1]
+            yield kept
 
 
-def _track_blocks(path: Path, container: InputContainer, stream: av.AudioStream) -> Iterator[Floats]:
-    """The decoded track in blocks, shifted to the video's time."""
-    rate = stream.sample_rate
-    video = video_start(container)
-    parts: list[Floats] = []
-    waiting, samples, to_cut = 0, 0, 0
-    for start, part in _decoded(path, container, stream):
-        if samples == 0 and video is not None and start is not None:
-            lead = round((start - video) * rate)
-            to_cut = max(0, -lead)
-            waiting = max(0, lead)
-            parts = [np.zeros((len(part), waiting))]
-        samples += part.shape[1]
-        kept = part[:, to_cut:]
-        to_cut -= part.shape[1] - kept.shape[1]
-        parts.append(kept)
-        waiting += kept.shape[1]
-        if waiting >= BLOCK:
-            yield np.concatenate(parts, axis=1)
-            parts, waiting = [], 0
-    if waiting:
-        yield np.concatenate(parts, axis=1)
-    declared = (stream.duration or 0) * (stream.time_base or 0) if "mp4" in container.format.name else 0
-    if samples and Fraction(samples, rate) < declared - MISSING_END:
-        raise unreadable(path, f"is truncated: {samples / rate:.2f} s of audio are left of {float(declared):.2f} s")
+def _agreed(path: Path, file: soundfile.SoundFile) -> bool:
+    """Whether the packets of a file last as long as libsndfile takes it to last."""
+    try:
+        with open_media(path) as container, decoding(path):
+            stream = audio_stream(path, container)
+            ticks = sum(
+                packet.duration or 0 for packet in MediaClock(path, container).packets() if packet.stream is stream
+            )
+            seconds = ticks * (stream.time_base or 0)
+    except ClipError:
+        return True  # FFmpeg does not know better
+    return bool(abs(seconds - file.frames / file.samplerate) <= MISSING_END)
 
 
-def _decoded(path: Path, container: InputContainer, stream: av.AudioStream) -> Iterator[tuple[Fraction | None, Floats]]:
-    """Start in seconds and samples (channel, sample) of every frame of the track, in stereo or mono."""
-    mixer = av.AudioResampler(format="dblp", layout="mono" if stream.layout.nb_channels == 1 else "stereo")
-    with decoding(path):
-        for frame in container.decode(stream):
-            if frame.is_corrupt:  # FFmpeg patches damaged audio up and only marks it
-                raise unreadable(path, "holds a damaged piece of audio")
-            start = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-            for mixed in mixer.resample(frame):
-                yield start, np.asarray(mixed.to_ndarray(), dtype=np.float64)
-        for mixed in mixer.resample(None):
-            yield None, np.asarray(mixed.to_ndarray(), dtype=np.float64)
+@contextmanager
+def both_told(path: Path, why: str) -> Iterator[None]:
+    """Adds what libsndfile says to FFmpeg's refusal of a file."""
+    try:
+        yield
+    except MissingTrackError:
+        raise
+    except ClipError as error:
+        if not why:
+            raise
+        found = error.found.removeprefix(f"'{path}' ").removeprefix("cannot be read: ")
+        raise unreadable(path, f"cannot be read. libsndfile: {why}. FFmpeg: {found}") from error
 
 
 def _check_samples(path: Path, block: Floats) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from numpy.typing import NDArray
 
@@ -106,6 +107,10 @@ class Feature(ABC):
         """The decoded values of one file in pieces of any lengths, in order; a feature that makes them piece by piece
         needs little memory for a file of any length. Errors as `extract`, when the damage is reached."""
         yield self.decoded(self.extract(path))
+
+    def with_damage(self, policy: str) -> Self:
+        """The feature with another policy for damaged files (`damage.Damage`), if it has one."""
+        return replace(self, damage=policy) if is_dataclass(self) and hasattr(self, "damage") else self
 
     def decoded(self, stored: Values) -> Values:
         """Stored rows as `decode` decodes them, on the CPU, as arrays."""

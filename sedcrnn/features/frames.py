@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sedcrnn.features.damage import damage_parameter
 from sedcrnn.features.feature import Change, Feature, count_steps, unchanged
 from sedcrnn.features.video_track import decode_video_track, upright
 
@@ -41,6 +42,7 @@ class Frames(Feature):
     storage: str = "raw"
     jpeg_quality: int = 95
     jpeg_decoder: str = "cpu"
+    damage: str = "stop"
 
     name = "frames"
     track = "video"
@@ -69,7 +71,8 @@ class Frames(Feature):
     def parameters(self) -> dict[str, object]:
         """The method, its version and all that determines the pixels, which are the same with `raw` and `none`."""
         coding = {"method": "jpeg", "quality": self.jpeg_quality} if self.storage == "jpeg" else {"method": "rgb"}
-        return {"version": 2, **coding, "rate": self.rate, **self.dimensions, "antialias": self.antialias}
+        values = {"rate": self.rate, **self.dimensions, "antialias": self.antialias}
+        return {"version": 3, **damage_parameter(self.damage), **coding, **values}
 
     def extract(self, path: Path) -> NDArray[np.uint8]:
         """All frames as they are stored, or would be: (time, height, width, channel=3) uint8 RGB; for `jpeg`,
@@ -150,7 +153,7 @@ class Frames(Feature):
                 waiting.extend([self._resize(upright(frame))] * missing)
 
         latest = end = Fraction(0)
-        for time, duration, frame in decode_video_track(path):
+        for time, duration, frame in decode_video_track(path, self.damage):
             latest = max(latest, time)  # what has been shown stays shown where times jump back
             on_display = on_display or frame
             show_until(latest, on_display)

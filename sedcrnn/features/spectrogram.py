@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.audio_file import open_audio, resampled
+from sedcrnn.features.damage import damage_parameter
 from sedcrnn.features.feature import STEPS_PER_SECOND, Change, Feature, count_steps, unchanged
 from sedcrnn.features.filterbanks import LAYOUTS, ChannelLayout, FilterBank
 
@@ -44,6 +45,7 @@ class Spectrogram(Feature):
     sample_rate: int = 44100
     hop: float = 0.02
     amin: float = 1e-7
+    damage: str = "stop"
 
     name = "spectrogram"
     track = "audio"
@@ -77,12 +79,13 @@ class Spectrogram(Feature):
     def parameters(self) -> dict[str, object]:
         """All that determines the output."""
         return {
-            "version": 2,
+            "version": 3,
+            **damage_parameter(self.damage),
             "bank": self.bank.parameters(),
             "channels": self.channels,
             "analysis_rate": self.sample_rate,
             "hop": self.hop,
-            "floor": self.amin,  # the store's keys hold the older names, so that what is stored stays valid
+            "floor": self.amin,  # the store's keys hold the older name
         }
 
     def extract(self, path: Path) -> NDArray[np.int16]:
@@ -113,7 +116,7 @@ class Spectrogram(Feature):
         """Pieces as they are stored. The last step is held back until the length of the audio is known, which may cut
         or lengthen it."""
         made = 0
-        with open_audio(path) as audio:
+        with open_audio(path, self.damage) as audio:
             blocks = resampled(audio.blocks(), audio.sample_rate, self.sample_rate)
             held = np.empty((0, len(self.layout.names), self.bank.bands), np.int16)
             for amplitude in self.bank.columns(blocks, self.sample_rate, self.hop, self.layout):

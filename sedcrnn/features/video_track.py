@@ -5,40 +5,25 @@ Seeking would not be faster with long groups of pictures, and decoding only key 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import soundfile
-from av.container import InputContainer
-from av.stream import Disposition
 from numpy.typing import NDArray
 
-from sedcrnn.errors import MissingTrackError
+from sedcrnn.features.damage import Damage
 from sedcrnn.features.feature import unreadable
+from sedcrnn.features.media_file import MediaClock, cause, check_end, decoding, open_media, video_start, video_stream
 
-# Decoders raise their own errors; bad files also make av fail in ways that are errors of Python.
-DECODER_ERRORS = (av.FFmpegError, soundfile.SoundFileError, OSError, EOFError, ValueError, LookupError, OverflowError)
+Shown = tuple[Fraction, Fraction, av.VideoFrame]
 
-# Seconds by which a track may fall short of its declared length: encoders count what they pad, and dropped frames.
-MISSING_END = Fraction(1, 5)
-
-
-@contextmanager
-def decoding(path: Path) -> Iterator[None]:
-    """Turns a decoder's errors, and that of an absent file, into ClipErrors."""
-    if not path.is_file():
-        raise unreadable(path, "is not an existing file")
-    try:
-        yield
-    except DECODER_ERRORS as error:
-        raise unreadable(path, f"cannot be read: {error}") from error
+OBLIQUE = 0.0175  # tangent of the degree by which a picture may be off a right angle, as for FFmpeg's own program
+UPRIGHT = (1, 0, 0, 1)
 
 
-def decode_video_track(path: Path) -> Iterator[tuple[Fraction, Fraction, av.VideoFrame]]:
+def decode_video_track(path: Path, damage: str = "stop") -> Iterator[Shown]:
     """All frames of a video, in order of display, as they are coded (not turned upright): each with its start, in
     seconds from the track's, and its duration by itself.
 
@@ -49,103 +34,128 @@ def decode_video_track(path: Path) -> Iterator[tuple[Fraction, Fraction, av.Vide
     Containers round times (Matroska to 1/1000 s). A time within such a step of a multiple of the frame period is taken
     for the multiple: otherwise frame 6 at 30000/1001 frames per second, due at 0.2002 s, would be shown at 0.2 s.
 
+    Where frames come at irregular times, as from screen recorders, the last one stays until the other tracks end.
+
+    `damage` says what becomes of pieces that cannot be decoded (`damage.Damage`).
+
     Raises:
         ClipError: the file cannot be opened, has no frame that can be decoded, is turned by other than right angles,
-            or is damaged or truncated anywhere; MissingTrackError where it has no video track and nothing is damaged.
+            jumps in time (`MediaClock`), or is damaged or truncated; MissingTrackError where it has no video track and
+            nothing is damaged.
     """
-    with decoding(path), av.open(path, metadata_errors="ignore") as container:  # metadata need not be UTF-8
-        stream = video_stream(container)
-        if stream is None:
-            raise unreadable(path, "has no video", MissingTrackError)
-        tick = stream.time_base
-        if stream.codec_context is None or tick is None:
-            raise unreadable(path, "has video in a format that FFmpeg cannot decode")
-        if cut := truncation(path, stream):
-            raise unreadable(path, cut)
+    check_end(path, damage)
+    with open_media(path) as container, decoding(path):
+        stream = video_stream(path, container)
+        tick = stream.time_base or Fraction(1)
+        period = 1 / stream.guessed_rate if stream.guessed_rate else Fraction(0)
         stream.codec_context.thread_count = 1  # the extraction runs one process per core
         # AVI has no times: FFmpeg counts frames as they are stored, and with B-frames the first one seems to come late.
         begin = None if container.format.name == "avi" else video_start(container)
-        keyed, key = False, None
-        frames, end = 0, Fraction(0)
-        for packet in container.demux():  # all tracks: Matroska declares the length of the longest only
-            if packet.pts is not None:
-                end = max(end, (packet.pts + (packet.duration or 0)) * (packet.time_base or tick))
-            if packet.stream is not stream:
-                continue
-            if not keyed and packet.is_keyframe:
-                keyed, key = True, packet.pts
-            if not keyed:
-                continue  # without a key frame, some decoders fail and others invent frames
-            for frame in stream.decode(packet):
-                if key is not None and frame.pts is not None and frame.pts < key:
-                    continue  # it needs frames before the key frame
-                pts = _checked(path, frame)
-                begin = pts * tick if begin is None else begin
-                frames += 1
-                period = 1 / stream.guessed_rate if stream.guessed_rate else Fraction(0)
-                start = pts * tick - begin
-                multiple = round(start / period) * period if period else start
-                duration = frame.duration * tick if frame.duration else period
-                yield multiple if abs(multiple - start) <= tick else start, duration, frame
-        if frames == 0:
+        clock, watch = MediaClock(path, container), Damage(path, "video", damage, container)
+        waiting: Shown | None = None  # held back, because the last one may stay longer
+        pace = Pace()
+        for frame in _decoded(clock, stream, watch):
+            turn(frame, path)
+            duration = frame.duration * tick if frame.duration else period
+            if frame.pts is None:  # raw streams have no times
+                start = waiting[0] + waiting[1] if waiting else Fraction(0)
+            else:
+                begin = frame.pts * tick if begin is None else begin
+                start = frame.pts * tick - begin
+            multiple = round(start / period) * period if period else start
+            if waiting is not None:
+                pace.add(start - waiting[0], waiting[1])
+                yield waiting
+            waiting = (multiple if abs(multiple - start) <= tick else start), duration, frame
+        if waiting is None:
             raise unreadable(path, "holds no frame that can be decoded")
-        _check_end(path, container, stream, end)
+        start, duration, frame = waiting
+        if begin is not None and pace.uneven:
+            duration = max(duration, clock.end - begin - start)
+        yield start, duration, frame
+        watch.tell()
+
+
+class Pace:
+    """How pictures follow each other. It is `uneven` where one has stayed for more than twice its own duration, or that
+    of another, as from screen recorders; then the last one stays until the file ends."""
+
+    def __init__(self) -> None:
+        self._shortest = self._longest = Fraction(0)
+
+    def add(self, seconds: Fraction, duration: Fraction) -> None:
+        """A picture, by the seconds until the next one and its duration by itself."""
+        lengths = [length for length in (seconds, duration, self._shortest) if length > 0]
+        self._shortest, self._longest = min(lengths, default=Fraction(0)), max(self._longest, seconds)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether pictures stay until the next one, however long."""
+        return self._longest > 2 * self._shortest
 
 
 def aspect_ratio(path: Path) -> float:
-    """Width over height of a video when it is upright; errors as `decode_video_track`."""
-    *_, frame = next(decode_video_track(path))
-    return frame.width / frame.height if frame.rotation % 180 == 0 else frame.height / frame.width
+    """Width over height of a video when it is upright, as players show it; errors as `decode_video_track`."""
+    *_, frame = next(decode_video_track(path, "end"))
+    with open_media(path) as container:
+        pixel = float(video_stream(path, container).sample_aspect_ratio or 1)
+    ratio = frame.width * pixel / frame.height
+    return ratio if turn(frame, path)[0] else 1 / ratio
 
 
 def upright(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """RGB pixels (height, width, channel=3), turned as the file's display matrix asks."""
+    """RGB pixels (height, width, channel=3), turned and mirrored as the file's display matrix asks."""
     pixels: NDArray[Any] = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90))
+    a, b, c, d = turn(frame)
+    if not a:
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(pixels[::d, ::a])
 
 
-def video_stream(container: InputContainer) -> av.VideoStream | None:
-    """The video track. The cover of a piece of music is a still image, and no video."""
-    stream = container.streams.best("video")
-    if isinstance(stream, av.VideoStream) and not stream.disposition & Disposition.attached_pic:
-        return stream
-    return None
+def turn(frame: av.VideoFrame, path: Path | None = None) -> tuple[int, int, int, int]:
+    """The signs of a, b, c, d of a frame's display matrix: a point (x, y) is shown at (a x + c y, b x + d y).
+
+    Raises:
+        ClipError: it turns the picture by no right angle.
+    """
+    side: Any = frame.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return UPRIGHT
+    a, b, _, c, d, *_ = (int(value) for value in np.frombuffer(side, np.int32))
+    large = max(map(abs, (a, b, c, d)))
+    signs = tuple(0 if abs(value) <= OBLIQUE * large else (1 if value > 0 else -1) for value in (a, b, c, d))
+    if large == 0:
+        return UPRIGHT
+    if signs[0] == signs[3] == 0 != signs[1] * signs[2] or signs[1] == signs[2] == 0 != signs[0] * signs[3]:
+        return signs[0], signs[1], signs[2], signs[3]
+    raise unreadable(path or Path(), f"is to be turned by {frame.rotation} degrees, which is no right angle")
 
 
-def video_start(container: InputContainer) -> Fraction | None:
-    """When the video begins, in seconds: with its first packet that edit lists do not leave out, whether it can be
-    decoded or not. None without video, or without such a time."""
-    stream = video_stream(container)
-    if stream is None or stream.start_time is None or stream.time_base is None:
-        return None
-    return stream.start_time * stream.time_base
-
-
-def truncation(path: Path, stream: av.AudioStream | av.VideoStream) -> str | None:
-    """How a file ends before the end of the packets that its header names (in mp4, mov and avi), which FFmpeg does not
-    notice; None if it is whole."""
-    size = path.stat().st_size
-    end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-    return f"is truncated: it has {size:,} bytes, and its header names {end:,}" if end > size else None
-
-
-def _checked(path: Path, frame: av.VideoFrame) -> int:
-    """A frame's time, in ticks of the container's clock."""
-    if frame.is_corrupt:  # FFmpeg patches damaged frames up and only marks them
-        raise unreadable(path, "holds a damaged frame")
-    if frame.rotation % 90:
-        raise unreadable(path, f"is to be turned by {frame.rotation} degrees, which is no right angle")
-    if frame.pts is None:
-        raise unreadable(path, "holds a frame without a time")
-    return frame.pts
-
-
-def _check_end(path: Path, container: InputContainer, stream: av.VideoStream, end: Fraction) -> None:
-    """Refuse a file without an index whose tracks all end before the time that its header declares."""
-    declared = Fraction(0)
-    if container.format.name == "avi" and stream.average_rate:
-        declared = stream.frames / stream.average_rate
-    elif "matroska" in container.format.name:
-        declared = Fraction(container.duration or 0, av.time_base)
-    if end < declared - MISSING_END:
-        raise unreadable(path, f"is truncated: {float(end):.2f} s are left of {float(declared):.2f} s")
+def _decoded(clock: MediaClock, stream: av.VideoStream, watch: Damage) -> Iterator[av.VideoFrame]:
+    """The frames that can be decoded whole: from a key frame on, at the beginning, after a join and after damage."""
+    keyed, key, joins = False, None, 0
+    for packet in clock.packets():  # all tracks: the clock is theirs together
+        if packet.stream is not stream:
+            continue
+        if clock.joins > joins:
+            keyed, joins = False, clock.joins
+        if not keyed and packet.is_keyframe:
+            keyed, key = True, packet.pts
+        if not keyed:
+            continue  # without a key frame, some decoders fail and others invent frames
+        try:
+            frames = stream.decode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            watch.met(f"cannot be read: {cause(error)}")
+            keyed, frames = False, []
+        for frame in frames:
+            if key is not None and frame.pts is not None and frame.pts < key:
+                continue  # it needs frames before the key frame
+            if frame.is_corrupt:  # FFmpeg patches damaged frames up and only marks them
+                watch.met("holds a damaged frame")
+                keyed = False
+            elif keyed:
+                watch.passed()
+                yield frame
+        if watch.ended:
+            return

@@ -11,7 +11,8 @@ from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.folds import leave_city_out
 from sedcrnn.errors import SedcrnnError
-from sedcrnn.features.video_track import decode_video_track, decoding
+from sedcrnn.features.media_file import decoding
+from sedcrnn.features.video_track import decode_video_track
 from sedcrnn.inference.scene_models import ONNX_SUFFIX
 from sedcrnn.runs.checkpoints import read_checkpoint
 from sedcrnn.runs.files import atomic

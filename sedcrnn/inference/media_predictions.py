@@ -43,6 +43,7 @@ def predict_files(
     plot: str | None,
     batch_size: int | None,
     calibrated: bool,
+    damage: str,
     device: str,
     precision: str,
 ) -> None:
@@ -57,7 +58,7 @@ def predict_files(
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
     media = find_media(files, audio)
     figures = figure_paths(media, plot)
-    predictor = sedcrnn.load(run, device, precision, calibrated)
+    predictor = sedcrnn.load(run, device, precision, calibrated, damage)
     from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
 
     keep_freed_memory()

@@ -22,6 +22,7 @@ from sedcrnn.datasets.clips import UNLABELLED, Clip
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW
 from sedcrnn.errors import CheckpointError, ClipError, MissingTrackError, check_choice
 from sedcrnn.features.feature import Feature, unreadable
+from sedcrnn.features.media_file import open_media, within_memory
 from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
 from sedcrnn.progress import progress as progress_bar
@@ -44,7 +45,7 @@ class Predictor:
         CheckpointError: the model does not say how its inputs are made.
     """
 
-    def __init__(self, model: SceneModel) -> None:
+    def __init__(self, model: SceneModel, damage: str = "skip") -> None:
         self.model = model
         self.scenes, self.heads = model.scenes, tuple(model.heads)
         names = dict.fromkeys(name for needed in model.heads.values() for name in needed)
@@ -55,7 +56,9 @@ class Predictor:
                     "It holds the config of every feature that its network takes",
                     "Train the stage (and export it) again",
                 )
-        self.features = build_features(model.features, names)
+        self.features = {
+            name: feature.with_damage(damage) for name, feature in build_features(model.features, names).items()
+        }
 
     def predict(
         self,
@@ -138,7 +141,9 @@ class Predictor:
             check_choice("head", head, self.heads)
 
 
-def load(path: str | Path, device: str = "cpu", precision: str = "32-true", calibrated: bool = True) -> Predictor:
+def load(
+    path: str | Path, device: str = "cpu", precision: str = "32-true", calibrated: bool = True, damage: str = "skip"
+) -> Predictor:
     """A predictor from a run folder, a checkpoint or an ONNX file; nothing else is needed.
 
     Its probabilities are calibrated by the temperatures that the file holds, if any; without, or with
@@ -146,6 +151,9 @@ def load(path: str | Path, device: str = "cpu", precision: str = "32-true", cali
 
     The answers of `32-true` are those of the evaluation. `bf16-mixed` takes half the time where it is native, and
     changes probabilities by some thousandths; `auto` takes it there. ONNX files run in float32.
+
+    `damage` says what becomes of pieces of a file that cannot be decoded: `skip` answers of silence and of the picture
+    before, `end` up to there, `stop` not at all.
 
     Raises:
         CheckpointError: missing, or not of this package.
@@ -160,7 +168,7 @@ def load(path: str | Path, device: str = "cpu", precision: str = "32-true", cali
         model.temperatures = {}
     elif not model.temperatures:
         log.warning("The probabilities of %s are not calibrated: %s.", model.path, model.no_temperatures)
-    return Predictor(model)
+    return Predictor(model, damage)
 
 
 def build_features(nodes: Mapping[str, Any], names: Iterable[str]) -> dict[str, Feature]:
@@ -187,13 +195,14 @@ def windows(feature: Feature, path: Path) -> Iterator[Array]:
     rows = STEPS_PER_WINDOW * feature.per_step
     held: list[Array] = []
     end = 0
-    for piece in feature.stream(path):
-        held.append(piece)
-        if sum(map(len, held)) >= rows:
-            joined = np.concatenate(held)
-            end = len(joined) // rows * rows
-            yield from joined[:end].reshape(-1, rows, *joined.shape[1:])
-            held = [joined[end:]]
+    with within_memory(path):
+        for piece in feature.stream(path):
+            held.append(piece)
+            if sum(map(len, held)) >= rows:
+                joined = np.concatenate(held)
+                end = len(joined) // rows * rows
+                yield from joined[:end].reshape(-1, rows, *joined.shape[1:])
+                held = [joined[end:]]
     if not end:
         raise unreadable(path, "lasts less than one second")
 
@@ -226,6 +235,6 @@ def batches(
 
 def _declared(path: Path) -> int | None:
     """Length of a file in seconds as it declares it, for the progress bar alone."""
-    with suppress(av.FFmpegError, OSError, ValueError), av.open(path, metadata_errors="ignore") as container:
+    with suppress(ClipError), open_media(path) as container:
         return None if container.duration is None else int(container.duration // av.time_base)
     return None

@@ -68,11 +68,9 @@ def cut(path: Path, share: float) -> Path:
 
 
 def test_truncated_files_are_named(wav: Path, film: Callable[..., Path]) -> None:
-    with pytest.raises(
-        ClipError, match=r"a\.wav' is truncated: \d+ bytes of audio are left, and its header declares 288006"
-    ):
+    with pytest.raises(ClipError, match=r"a\.wav' is truncated: it has [\d,]+ bytes, and its header names 288,050"):
         read_audio_header(cut(wav, 0.5))
-    with pytest.raises(ClipError, match=r"a\.mp4' cannot be read: .*Invalid data"):
+    with pytest.raises(ClipError, match=r"a\.mp4' is truncated"):
         read_video_header(cut(film("a.mp4"), 0.5))  # the header is at the end
     with pytest.raises(ClipError, match=r"b\.mp4' is truncated: it has [\d,]+ bytes, and its header names"):
         read_video_header(cut(film("b.mp4", movflags="faststart"), 0.5))
@@ -99,5 +97,5 @@ def test_missing_streams_and_empty_audio_are_named(film: Callable[..., Path], tm
     with pytest.raises(ClipError, match="has no video"):
         read_video_header(film("b.mp4", video=False))
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 2)), 48000)
-    with pytest.raises(ClipError, match="holds no audio"):
+    with pytest.raises(ClipError, match="holds 0 samples of audio"):
         read_audio_header(tmp_path / "a.wav")

@@ -92,7 +92,7 @@ def test_truncated_files_are_refused(tmp_path, write_audio):
     path = write_audio(tmp_path / "a.wav")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ClipError, match=r"truncated.*288000"):
+    with pytest.raises(ClipError, match=r"truncated: it has [\d,]+ bytes, and its header names 288,0"):
         read(path)
     flac = tmp_path / "a.flac"
     soundfile.write(flac, np.random.default_rng(0).uniform(-1, 1, (48000, 2)), 48000)
@@ -207,7 +207,7 @@ def test_mono_tracks_are_both_sides_and_surround_is_mixed_down(tmp_path, write_m
     np.testing.assert_allclose(np.sqrt((result**2).mean(1)), [0.25, 0.25], rtol=1e-3)
 
 
-def test_a_truncated_track_is_refused_with_both_lengths(tmp_path, write_media):
+def test_a_truncated_track_is_refused_with_both_sizes(tmp_path, write_media):
     path = tmp_path / "a.mp4"
     write_media(path, np.random.default_rng(0).uniform(-0.5, 0.5, (2, 5 * 48000)))
     moved = tmp_path / "fast.mp4"  # the index in front, as on the web; otherwise the file would not even open
@@ -219,7 +219,7 @@ def test_a_truncated_track_is_refused_with_both_lengths(tmp_path, write_media):
                 target.mux(packet)
     content = moved.read_bytes()
     moved.write_bytes(content[: len(content) * 2 // 3])
-    with pytest.raises(ClipError, match=r"fast\.mp4' (is truncated: 3\.\d+ s of audio are left of 5\.\d+|cannot be)"):
+    with pytest.raises(ClipError, match=r"fast\.mp4' is truncated: it has [\d,]+ bytes, and its header names"):
         read_track(moved)
 
 
@@ -252,7 +252,7 @@ def test_awkward_files_are_read(awkward, name, rate, seconds):
         ("sample_ac4.mp4", "a format that FFmpeg cannot decode"),
         ("corrupted.mp4", "has no audio"),
         ("malformed_free_box.mp4", "cannot be read"),
-        ("cut_after_moov.m4a", "holds 0 samples"),
+        ("cut_after_moov.m4a", "is truncated"),
         ("empty.wav", "holds 0 samples"),
         ("video_only.mp4", "has no audio"),
     ],

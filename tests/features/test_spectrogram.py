@@ -222,7 +222,7 @@ def test_a_hop_that_does_not_fit_into_a_step_is_refused(hop):
 def test_parameters_are_all_arguments_and_survive_json():
     parameters = Spectrogram(bank=RecursiveGammatone(low_hz=20.0)).parameters()
     assert json.loads(json.dumps(parameters)) == {
-        "version": 2,
+        "version": 3,
         "bank": {
             "method": "gammatone",
             "version": 2,

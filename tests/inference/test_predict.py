@@ -53,7 +53,7 @@ def test_a_folder_with_a_broken_file(run_command, make_checkpoint, write_media, 
     code, out_text, error = run_command(f"run={make_checkpoint('fusion')}", media, *written, "top=2")
     assert code == 1
     assert "Error: 1 of 3 files could not be predicted." in error
-    assert re.search(r"Not predicted:\n  .*broken\.mp4' cannot be read", error)
+    assert re.search(r"Not predicted:\n  .*broken\.mp4' is truncated", error)
     answer = re.search(r"^a\.mp4: ([\w ]+) \(([01]\.\d\d), not calibrated\), 2 s$", out_text, re.MULTILINE)
     assert re.search(
         r"^b\.m4a: .*\nAnswer of the audio head: .*\nThe file has no video: the audio head answers without it\.$",

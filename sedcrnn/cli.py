@@ -3,6 +3,7 @@
 A command's page imports nothing heavy: help and mistakes are answered before torch is loaded.
 """
 
+import io
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ EXPECTED_WARNINGS = (
     ".*module\\(s\\) in eval mode at the start of training.*",
     ".*does not have many workers.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",
+    "Glyph .* missing from font.*",  # names of files may be in any script
     ".*sync_dist=True.*",  # scores are reduced over processes already
 )
 
@@ -110,7 +112,7 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
     result: list[str] = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
-        if words and equals and os.path.isfile(argument):  # noqa: PTH113 - Path raises for long values
+        if words and before not in _WITH_VALUE and _is_there(argument, may_be_folder=key not in known):
             plain.append(argument)
         elif equals and key in known:
             result.append(f"{key}={_written(value, known[key][1])}")
@@ -140,6 +142,14 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
 _OPTIONS = {"--hydra-help", "--resolve", "--run", "--multirun"}
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
                "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc"}  # fmt: skip
+
+
+def _is_there(argument: str, may_be_folder: bool) -> bool:
+    """Whether a word is a file, or a folder, whatever its name looks like; options of Hydra are options."""
+    is_option = argument in _OPTIONS | _WITH_VALUE | {"-m"}
+    return not is_option and (os.path.exists if may_be_folder else os.path.isfile)(
+        argument
+    )  # Path raises for long values
 
 
 def _written(value: str, kind: Any) -> str:
@@ -181,6 +191,9 @@ class _AboveProgressBars(logging.Handler):
 
 def _show_messages() -> None:
     """What is shown of what libraries say."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text of any encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("sedcrnn")
     if not logger.handlers:
         logger.addHandler(_AboveProgressBars())

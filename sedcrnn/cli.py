@@ -3,6 +3,7 @@
 A command's page imports nothing heavy: help and mistakes are answered before torch is loaded.
 """
 
+import io
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ EXPECTED_WARNINGS = (
     ".*module\\(s\\) in eval mode at the start of training.*",
     ".*does not have many workers.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",
+    "Glyph .* missing from font.*",  # names of files may be in any script
     ".*sync_dist=True.*",  # scores are reduced over processes already
 )
 
@@ -127,6 +129,9 @@ class _AboveProgressBars(logging.Handler):
 
 def _show_messages() -> None:
     """What is shown of what libraries say."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text of any encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logger = logging.getLogger("sedcrnn")
     if not logger.handlers:
         logger.addHandler(_AboveProgressBars())

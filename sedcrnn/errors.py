@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +21,8 @@ class SedcrnnError(Exception):
         super().__init__(found, allowed, remedy)  # all three, so that the error survives a trip between processes
 
     def __str__(self) -> str:
-        return " ".join(sentence.rstrip(".") + "." for sentence in (self.found, self.allowed, self.remedy))
+        sentences = (self.found, self.allowed, self.remedy)
+        return visible(" ".join(one if one.endswith(".") else f"{one}." for one in sentences))
 
 
 class ConfigError(SedcrnnError):
@@ -62,6 +64,24 @@ class SubmissionError(SedcrnnError):
 
 class WeightsError(SedcrnnError):
     """A file of pretrained weights that is missing, broken, or of another network or training."""
+
+
+def visible(text: str) -> str:
+    """Text, perhaps with names of files, on one line that any terminal, figure and UTF-8 file can show.
+
+    Line ends, other control characters, and bytes of a name that are no text, which Python holds as lone surrogates,
+    are written as escapes: `\\n`, `\\xfc`.
+    """
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    match unicodedata.category(character):
+        case "Cs":
+            return f"\\x{ord(character) & 0xFF:02x}"
+        case "Cc" | "Zl" | "Zp":
+            return character.encode("unicode_escape").decode()
+    return character
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from sedcrnn.cli import command
 from sedcrnn.config.stage_config import FeaturesConfig
 from sedcrnn.config.values import CHECKED, Count, CountOrNone, OnDamage, PathName
+from sedcrnn.errors import visible
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -31,20 +32,20 @@ class InspectOptions:
 @command(InspectOptions, words=["file", "video"], groups={"features": "paper"})
 def main(options: InspectOptions) -> None:
     """Draw the file, and print where the figure is."""
-    print(draw(options))
-    print(f"Next: sedcrnn predict run=<run> {quote(options.file)}")
+    print(visible(str(draw(options))))
+    print(f"Next: sedcrnn predict run=<run> {visible(quote(options.file))}")
 
 
 def draw(options: InspectOptions) -> Path:
     """Draw the file; the figure."""
     from sedcrnn.config.targets import build
     from sedcrnn.plotting.network_inputs import draw_file, drawable
-    from sedcrnn.runs.outputs import check_place
+    from sedcrnn.runs.outputs import check_place, name_after
 
     nodes = {name: node for name, node in vars(options.features).items() if node is not None}
     features = {name: build(node, "feature").with_damage(options.damage) for name, node in nodes.items()}
     file, video = Path(options.file), Path(options.video) if options.video else None
-    output = Path(options.output or f"{file.stem}.png")
+    output = Path(options.output or name_after(file, ".png"))
     check_place("output", output)
     return draw_file(file, video, output, options.start, options.seconds, drawable(features))
 

@@ -6,21 +6,13 @@
 <root>/train/<scene>/..., test/<scene>/... folds of your own; without them the test fold is drawn by group
 """
 
-import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sedcrnn.datasets.clips import (
-    AUDIO_SUFFIXES,
-    MEDIA_SUFFIXES,
-    VIDEO_SUFFIXES,
-    Clip,
-    DataSource,
-    Manifest,
-    check_root,
-)
+from sedcrnn.datasets.clips import MEDIA_SUFFIXES, Clip, DataSource, Manifest, check_root
 from sedcrnn.datasets.folds import FOLDS, UNDIVIDED, divide
+from sedcrnn.datasets.walk import is_media, kind_of, linked_again, media_files, of_one_name, subfolders
 from sedcrnn.errors import DataError
 
 FOLD_LIKE = {*FOLDS, "val", "valid", "validation", "dev", "eval", "evaluate"}  # no set has only scenes of these names
@@ -55,12 +47,12 @@ class Folder(DataSource):
             for clip in self._clips(scene, fold, ignored)
         ]
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(ignored.items()))
-        source = str(self.root) + (f" (without {ignored.total()} files that are not media: {kinds})" if ignored else "")
+        source = str(self.root) + (f" (without {ignored.total()} other files: {kinds})" if ignored else "")
         return divide("folder", clips, self.scenes, self.test_fraction, self.test_seed, source)
 
     def _folds(self) -> list[tuple[str, Path]]:
         """The folders that class folders lie in: the root, unless it holds train/ and test/."""
-        present = {path.name for path in _folders(self.root)}
+        present = {path.name for path in subfolders(self.root)}
         if present == set(FOLDS):
             return [(fold, self.root / fold) for fold in FOLDS]
         if present.issuperset(FOLDS) or (present and present <= FOLD_LIKE):
@@ -72,27 +64,27 @@ class Folder(DataSource):
         return [(UNDIVIDED, self.root)]
 
     def _clips(self, folder: Path, fold: str, ignored: Counter[str]) -> Iterator[Clip]:
-        files: defaultdict[Path, list[Path]] = defaultdict(list)  # by path without suffix
-        for path in media_files(folder, ignored):
-            files[path.with_suffix("")].append(path)
-        if not files:
+        named = of_one_name(media_files(folder, ignored))
+        if not named:
             raise DataError(
                 f"The class folder {folder} holds no media",
                 f"Clips end in {', '.join(sorted(MEDIA_SUFFIXES))}",
                 "Put the clips of the scene there, or remove the folder",
             )
-        for name, paths in sorted(files.items()):
-            groups = name.relative_to(folder).parts[:-1]
-            clip = name.relative_to(self.root).as_posix()
-            audio, video = (_only(paths, suffixes) or paths[0] for suffixes in (AUDIO_SUFFIXES, VIDEO_SUFFIXES))
-            yield Clip(clip, audio, video, folder.name, city="", location=groups[0] if groups else clip, fold=fold)
+        pairs = {name: (_only(audio or video), _only(video or audio)) for name, (audio, video) in named.items()}
+        for name, again in zip(sorted(pairs), linked_again([pairs[name] for name in sorted(pairs)]), strict=True):
+            if again:
+                ignored["linked again"] += 1
+                continue
+            groups, clip = name.relative_to(folder).parts[:-1], name.relative_to(self.root).as_posix()
+            yield Clip(clip, *pairs[name], folder.name, city="", location=groups[0] if groups else clip, fold=fold)
 
 
 def _class_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
     """The folders in a folder, which may hold no media beside them."""
-    classes = _folders(folder)
+    classes = subfolders(folder)
     files = [path for path in folder.iterdir() if path.is_file()]
-    stray = sorted(path.name for path in files if _is_media(path))
+    stray = sorted(path.name for path in files if is_media(path))
     if stray or not classes:
         found = "holds no folders" if files else "is empty"
         if stray:
@@ -102,39 +94,15 @@ def _class_folders(folder: Path, ignored: Counter[str]) -> list[Path]:
             LAYOUT,
             "Put each clip in the folder of its scene, or list clips and labels in a file (data=manifest)",
         )
-    ignored.update(_kind(path) for path in files)
+    ignored.update(kind_of(path) for path in files)
     return classes
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def media_files(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Audio and video files at any depth; other files are counted by kind."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(parent) / name for name in names):
-            if _is_media(path):
-                yield path
-            else:
-                ignored[_kind(path)] += 1
-
-
-def _is_media(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in MEDIA_SUFFIXES
-
-
-def _kind(path: Path) -> str:
-    return "hidden" if path.name.startswith(".") else path.suffix.lower() or "without suffix"
-
-
-def _only(paths: Sequence[Path], suffixes: tuple[str, ...]) -> Path | None:
-    found = sorted(path for path in paths if path.suffix.lower() in suffixes)
-    if len(found) > 1:
+def _only(paths: Sequence[Path]) -> Path:
+    if len(paths) > 1:
         raise DataError(
-            f"{found[0]} and {found[1].name} have one name",
+            f"{paths[0]} and {paths[1].name} have one name",
             "A clip has one video file, one audio file, or one of each",
             "Rename or remove one of them",
         )
-    return found[0] if found else None
+    return paths[0]

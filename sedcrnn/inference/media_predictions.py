@@ -1,7 +1,8 @@
 """Paths of files and folders -> the clips that they name -> predictor -> tables on the terminal, JSON, CSV, figures."""
 
+import logging
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import sedcrnn
-from sedcrnn.datasets.clips import AUDIO_SUFFIXES, MEDIA_SUFFIXES, VIDEO_SUFFIXES
-from sedcrnn.datasets.folder import media_files
-from sedcrnn.errors import ClipError, ConfigError, DataError
+from sedcrnn.datasets.clips import MEDIA_SUFFIXES
+from sedcrnn.datasets.walk import linked_again, media_files, of_one_name
+from sedcrnn.errors import ClipError, ConfigError, DataError, SedcrnnError, visible
 from sedcrnn.inference.file_prediction import (
     Prediction,
     overview,
@@ -19,6 +20,9 @@ from sedcrnn.inference.file_prediction import (
     write_predictions_csv,
     write_predictions_json,
 )
+from sedcrnn.runs.outputs import name_after
+
+log = logging.getLogger(__name__)
 
 FIGURES = (".png", ".pdf", ".svg")
 
@@ -63,14 +67,22 @@ def predict_files(
 
     keep_freed_memory()
     predictor.check_head(head)
+    names: list[str] = []
     predictions: list[Prediction] = []
-    unreadable: dict[str, str] = {}
+    failed: list[tuple[str, str]] = []  # names, and why
     for one, figure in zip(media, figures, strict=True):
         try:
             prediction = predictor.predict(one.video, one.audio, head, batch_size, progress=True)
         except ClipError as error:
-            unreadable[one.name] = error.found
+            failed.append((one.name, error.found))
             continue
+        except SedcrnnError:
+            raise
+        except Exception as error:  # a fault of this package or of a library, which ends this file and no other
+            log.debug("%s", one.name, exc_info=True)
+            failed.append((one.name, f"'{one.video}' cannot be predicted ({type(error).__name__}: {error})"))
+            continue
+        names.append(one.name)
         predictions.append(prediction)
         print(*table(prediction, one.name, top), "", sep="\n", flush=True)
         if figure is not None:
@@ -78,28 +90,28 @@ def predict_files(
 
             write_timeline(figure, prediction, one.name)
     if len(predictions) > 1:
-        print(*overview([one.name for one in media if one.name not in unreadable], predictions), "", sep="\n")
+        print(*overview(names, predictions), "", sep="\n")
     if json is not None:
         temperatures = dict(predictor.model.temperatures)
         about: dict[str, Any] = {
             "sedcrnn": sedcrnn.__version__,
             "run": str(predictor.model.path),
-            "unreadable": unreadable,
+            "unreadable": dict(failed),
         }
         about |= {"calibrated": bool(temperatures), "temperatures": temperatures}
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)
     if csv is not None:
         write_predictions_csv(Path(csv), predictions, predictor.scenes)
     for written in filter(None, (json, csv, plot if predictions else None)):
-        print(f"Written: {written}")
+        print(f"Written: {visible(written)}")
     if predictions and not (json or csv or plot):
         print(
             "Next: csv=scenes.csv keeps all probabilities; plot=scenes.png, or a folder for several files, draws them."
         )
-    if unreadable:
-        print("Not predicted:", *(f"  {message}" for message in unreadable.values()), sep="\n", file=sys.stderr)
+    if failed:
+        print("Not predicted:", *(f"  {visible(message)}" for _, message in failed), sep="\n", file=sys.stderr)
         raise DataError(
-            f"{len(unreadable)} of {len(media)} files could not be predicted",
+            f"{len(failed)} of {len(media)} files could not be predicted",
             "Files are whole, last a second or longer, and have the audio or the video that the head takes",
             f"Mend those listed above, or leave them out; {len(predictions)} were predicted",
         )
@@ -116,7 +128,7 @@ def find_media(paths: Sequence[str], audio: str | None = None) -> list[Media]:
         DataError: no paths, a path that does not exist, or a folder without media.
         ConfigError: audio for several.
     """
-    found = [media for path in paths for media in _find(Path(path))]
+    found = [media for path in paths for media in _find(Path(path), len(paths) > 1)]
     if not found:
         raise DataError(
             "No files are named",
@@ -139,27 +151,26 @@ def _with_audio(media: Sequence[Media], audio: Path) -> Media:
     return replace(media[0], audio=audio)
 
 
-def _find(path: Path) -> Iterator[Media]:
+def _find(path: Path, several: bool) -> Iterator[Media]:
     if path.is_file():
-        yield Media(str(path), path, path)
+        yield Media(visible(str(path)), path, path)
         return
     if not path.is_dir():
         raise DataError(f"There is no file or folder '{path}'", "Media files and folders are predicted", "Correct it")
-    by_name: defaultdict[Path, list[Path]] = defaultdict(list)
-    for file in sorted(media_files(path, Counter())):
-        by_name[file.with_suffix("")].append(file)
-    if not by_name:
+    clips: list[tuple[Path, Path]] = []
+    for audio, video in of_one_name(media_files(path, Counter())).values():
+        is_pair = len(audio) == len(video) == 1
+        clips += [(video[0], audio[0])] if is_pair else [(file, file) for file in sorted(audio + video)]
+    if not clips:
         raise DataError(
             f"The folder '{path}' holds no media files",
             f"They are known by their suffixes: {' '.join(sorted(MEDIA_SUFFIXES))}",
             "Name another folder, or the files themselves, which may have any name",
         )
-    for files in by_name.values():
-        audio = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
-        video = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
-        pairs = [(video[0], audio[0])] if len(audio) == len(video) == 1 else [(file, file) for file in files]
-        for of_video, of_audio in pairs:
-            yield Media(str(of_video.relative_to(path)), of_video, of_audio)
+    for (video_file, audio_file), again in zip(clips, linked_again(clips), strict=True):
+        if not again:
+            name = video_file if several else video_file.relative_to(path)
+            yield Media(visible(str(name)), video_file, audio_file)
 
 
 def figure_paths(media: Sequence[Media], plot: str | None) -> list[Path | None]:
@@ -179,8 +190,10 @@ def figure_paths(media: Sequence[Media], plot: str | None) -> list[Path | None]:
         )
     if path.suffix.lower() in FIGURES:
         return [path]
-    stems: list[str] = []
+    figures: dict[str, Path | None] = {}  # by what it is called where case plays no part
     for one in media:
-        names = chain([one.video.stem], (f"{one.video.stem}-{number}" for number in count(2)))
-        stems.append(next(name for name in names if name not in stems))
-    return [path / f"{stem}.png" for stem in stems]
+        endings = chain([".png"], (f"-{number}.png" for number in count(2)))
+        names = (name_after(one.video, ending) for ending in endings)
+        name = next(name for name in names if name.casefold() not in figures)
+        figures[name.casefold()] = path / name
+    return list(figures.values())

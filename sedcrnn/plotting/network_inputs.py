@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
-from sedcrnn.errors import ClipError, ConfigError, MissingTrackError
+from sedcrnn.errors import ClipError, ConfigError, MissingTrackError, visible
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.frames import Frames
 from sedcrnn.features.spectrogram import Spectrogram
@@ -70,7 +70,7 @@ def draw_file(
             frames = values[windows[0].step : windows[-1].step + STEPS_PER_WINDOW]
             strip = FrameStrip(frames=frames, aspect_ratio=aspect_ratio(sources["video"]))
     end = min(start + seconds, max(steps) / STEPS_PER_SECOND)
-    title = ", ".join(dict.fromkeys(path.name for path in sources.values()))
+    title = ", ".join(dict.fromkeys(visible(path.name) for path in sources.values()))
     figure = draw_inputs(title, start, end, panels, strip)
     try:
         with atomic(output) as temporary:

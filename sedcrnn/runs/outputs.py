@@ -7,6 +7,7 @@ from pathlib import Path
 from sedcrnn.errors import ConfigError
 
 ROOM = 64 * 1024  # bytes that are written for trial
+LONGEST_NAME = 255  # bytes that file systems give the name of a file
 
 
 def check_place(key: str, value: str | Path | None, is_folder: bool = False, remedy: str = "") -> None:
@@ -29,6 +30,13 @@ def check_place(key: str, value: str | Path | None, is_folder: bool = False, rem
             "Where results go is tried before the work begins",
             remedy or f"Choose another place: {key}=<{'folder' if is_folder else 'file'}>",
         )
+
+
+def name_after(file: Path, ending: str) -> str:
+    """The name of a file that is made from another: that one's without suffix, as much as there is room for."""
+    whole = os.fsencode(file.stem)
+    kept = whole[: LONGEST_NAME - len(ending)]
+    return f"{file.stem if kept == whole else kept.decode(errors='ignore')}{ending}"
 
 
 def _problem(path: Path, is_folder: bool) -> str:

@@ -63,7 +63,7 @@ def test_files_that_are_not_media_are_ignored_and_counted(tmp_path: Path, caplog
     manifest = make(tmp_path, *many("bus", "park"), *others).manifest()
     assert len(manifest.clips) == 6
     (message,) = caplog.messages
-    assert message.startswith(f"{tmp_path} (without 5 files that are not media: 2 .txt, 2 hidden, 1 without suffix): ")
+    assert message.startswith(f"{tmp_path} (without 5 other files: 2 .txt, 2 hidden, 1 without suffix): ")
     assert "2 scenes, 4 clips to train and 2 to test, drawn with data.source.test_seed=0" in message
 
 

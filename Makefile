@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-paper demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu pictures test test-slow check lock clean
+.PHONY: help setup demo demo-paper demo-seeds ablation report bench-audio bench-data bench-start bench-train bench-visual check-gpu pictures test test-slow fuzz-configs check lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -70,6 +70,9 @@ test: $(LOCKED)  ## the tests that are fast, in minutes, on all cores
 
 test-slow: $(LOCKED)  ## the others: processes that are killed and resumed, sweeps, DDP, compilation, a browser
 	@$(PYTHON) -m pytest -m slow
+
+fuzz-configs: $(LOCKED)  ## 500 random overrides and edits of small files through the commands
+	@$(PYTHON) -m tests.fuzz.configs $(or $(files),500) $(or $(seed),0)
 
 check: $(LOCKED)  ## lint, format and types
 	@$(PYTHON) -m ruff check .

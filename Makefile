@@ -71,8 +71,9 @@ test: $(LOCKED)  ## the tests that are fast, in minutes, on all cores
 test-slow: $(LOCKED)  ## the others: processes that are killed and resumed, sweeps, DDP, compilation, a browser
 	@$(PYTHON) -m pytest -m slow
 
-fuzz: $(LOCKED)  ## 2,000 damaged media files through the reader
+fuzz: $(LOCKED)  ## 2,000 damaged media files through the reader; 500 random overrides and edits of small files through the commands
 	@$(PYTHON) -m tests.fuzz.media $(or $(files),2000) $(or $(seed),0)
+	@$(PYTHON) -m tests.fuzz.configs $(or $(configs),500) $(or $(seed),0)
 
 check: $(LOCKED)  ## lint, format and types
 	@$(PYTHON) -m ruff check .

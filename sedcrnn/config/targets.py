@@ -58,6 +58,8 @@ _INSIDE = {
     ("feature", "bank"): "filter_bank",
 }
 
+_ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 # Packages that the user's own config has named to this process.
 _named: set[str] = set()
 
@@ -198,6 +200,13 @@ def _built(node: Mapping[str, Any], role: str, arguments: Mapping[str, Any]) -> 
                     f"The nearest is {nearest(key, takes)}",
                     "Correct the spelling",
                 )
+    needed = [one.name for one in takes.values() if one.default is one.empty and one.kind not in _ANY]
+    if absent := [name for name in needed if name not in given and name not in arguments and not ROLES[role].waits]:
+        raise ConfigError(
+            f"The argument '{absent[0]}' of {node['_target_']} is not given",
+            "It has no default",
+            "Give it in the config",
+        )
     make: Callable[..., Any] = found
     return partial(make, **given) if ROLES[role].waits else make(**given, **arguments)
 

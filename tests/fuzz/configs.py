@@ -1,6 +1,6 @@
 """Random overrides and edits of small files through the real commands: each is answered in words, or works.
 
-python -m tests.fuzz.configs [number] [seed] [kind]     (make fuzz)
+python -m tests.fuzz.configs [number] [seed] [kind]     (make fuzz-configs)
 
 Stages are trained up to their first step. What ends in a traceback is a fault, and so is what a stage tells only after
 it has touched its data, though it could have been known before. Both are printed with what leads to them.
@@ -27,9 +27,9 @@ Case = tuple[str, list[str]]  # a command, and its arguments
 LEFT_OUT = ("data.root", "data.source.root", "store", "runs", "page", "trainer.devices", "trainer.num_nodes")
 NUMBERS = """-1 0 1 2 3 0.5 -0.5 1.0 1.5 nan inf -inf 1e400 1e-400 1e30 99999999999999999999999 1_000 0x10 1e3 +1 .5
 5.""".split()  # noqa: SIM905 - nobody could read the list
-OTHERS = """abc null [] [a,b] [1,2] [null] {} {a:1} {a:{b:c}} true false '' "x" 'x "[1, ${ ${nope} ${oc.env:NOPE} ${nope:1}
-a,b é 日本 ??? yes ~ - = == % # !a 00 [[1]] [nan] a=b a:b (a) choice(1,2) range(1) \\ \\' $x /tmp ../.. . adam float64
-cuda tpu""".split()  # noqa: SIM905
+OTHERS = """abc null [] [a,b] [1,2] [null] {} {a:1} {a:{b:c}} true false '' "x" 'x "[1, ${ ${nope} ${oc.env:NOPE}
+${nope:1} a,b é 日本 ??? yes ~ - = == % # !a 00 [[1]] [nan] a=b a:b (a) choice(1,2) range(1) \\ \\' $x /tmp ../.. . adam
+float64 cuda tpu""".split()  # noqa: SIM905
 OTHERS += ["", " ", "a b", "x" * 5000, "9" * 5000, "[" * 300, "\udcff", "\t", "a\nb"]
 GROUPS = ("model", "recipe", "trainer", "data", "features", "logger", "callbacks", "debug", "network")
 ENDS = (b"\ndefaults: 3\n", b"\n? [a]\n: b\n", b"\n1: 2\n", b"\n<<: 3\n", b"\n...\nx", b"\n---\na: 1\n")

@@ -21,6 +21,10 @@ class ReachedError(BaseException):
     """A stage has come as far as it is to."""
 
 
+class TooLongError(BaseException):
+    """A command takes too long; no `Exception`, so that nothing puts it into words."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command did.
@@ -90,4 +94,4 @@ def _stop(*_: Any, **__: Any) -> None:
 
 
 def _stop_at_last(*_: object) -> None:
-    raise TimeoutError(f"it takes more than {SECONDS} s")
+    raise TooLongError(f"it takes more than {SECONDS} s")

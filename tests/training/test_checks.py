@@ -33,6 +33,7 @@ CALLBACKS = "pytorch_lightning.callbacks"
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
+        ("~features.spectrogram.bank", "The argument 'bank' of sedcrnn.features.spectrogram.Spectrogram is not given"),
         ("recipe.optimizer._target_=x.y", "There is no class 'x.y'"),
         (f"~recipe.optimizer,+recipe.optimizer={SGD}, momentum: abc}}", "recipe cannot be made as the config says"),
         (f"~recipe.optimizer,+recipe.optimizer={SGD}, nesterov: true}}", "Nesterov momentum requires a momentum"),

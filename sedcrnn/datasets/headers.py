@@ -11,7 +11,7 @@ from av.stream import Stream
 
 from sedcrnn.features.audio_file import both_told, open_exact
 from sedcrnn.features.feature import unreadable
-from sedcrnn.features.media_clock import MediaClock
+from sedcrnn.features.media_clock import JUMP, MediaClock
 from sedcrnn.features.media_file import (
     audio_stream,
     check_end,
@@ -95,7 +95,7 @@ def _seconds(path: Path, container: InputContainer, stream: av.AudioStream | av.
     mp4 and mov has it, and elsewhere as the packets have it, because headers may guess."""
     times: dict[Fraction, Fraction] = {}  # when a picture begins, and its duration by itself
     tracks = [each for each in container.streams if each.type in ("audio", "video") and not still(each)]
-    if "mp4" in container.format.name and all(each.duration and each.time_base for each in tracks):
+    if "mp4" in container.format.name and all(_steady(each) for each in tracks):
         tick = stream.time_base or Fraction(0)
         starts = sorted(entry.timestamp * tick for entry in stream.index_entries)
         times = {start: later - start for start, later in pairwise([*starts, *starts[-1:]])}
@@ -117,6 +117,15 @@ def _seconds(path: Path, container: InputContainer, stream: av.AudioStream | av.
         end = max(end for _, end in spans.values())
     begin = video_start(container)
     return end - (first if begin is None else begin)
+
+
+def _steady(stream: Stream) -> bool:
+    """Whether the index of a track has every packet, without a jump that only the clock can judge."""
+    if not stream.duration or stream.time_base is None:
+        return False
+    stamps = sorted(entry.timestamp for entry in stream.index_entries)
+    ends = [(stream.start_time or 0), *stamps, (stream.start_time or 0) + stream.duration]
+    return bool(stamps) and all((later - time) * stream.time_base <= JUMP for time, later in pairwise(ends))
 
 
 def _span(stream: Stream) -> tuple[Fraction, Fraction]:

@@ -107,8 +107,7 @@ def resampled(blocks: Iterable[Floats], from_hz: int, to_hz: int) -> Iterator[Fl
 
 def _file_blocks(path: Path, file: soundfile.SoundFile, damage: str) -> Iterator[Floats]:
     """What libsndfile reads; from where it fails on, what FFmpeg does."""
-    given = 0
-    why = f"it reads {{:,}} samples of {file.frames:,}"
+    given, why = 0, ""
     while given < file.frames:
         try:
             block = file.read(BLOCK, dtype="float64", always_2d=True).T
@@ -122,7 +121,7 @@ def _file_blocks(path: Path, file: soundfile.SoundFile, damage: str) -> Iterator
     if given >= file.frames - FRAME:
         return
     skipped = given
-    with both_told(path, why.format(given)):
+    with both_told(path, why or f"it reads {given:,} samples of {file.frames:,}"):
         for block in track_blocks(path, file.samplerate, damage):
             kept = block[:, skipped:]
             skipped -= block.shape[1] - kept.shape[1]

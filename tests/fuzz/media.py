@@ -97,7 +97,7 @@ def fuzz(folder: Path, number: int, seed: int) -> tuple[Counter[str], list[str]]
     outcomes: Counter[str] = Counter()
     faults = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    signal.signal(signal.SIGALRM, _too_long)
+    previous = signal.signal(signal.SIGALRM, _too_long)
     for count in range(number):
         rng = random.Random(f"{seed} {count}")
         original = originals[count % len(originals)]
@@ -116,6 +116,7 @@ def fuzz(folder: Path, number: int, seed: int) -> tuple[Counter[str], list[str]]
         if grown > GROWTH_KB:
             faults.append(f"number {count} of seed {seed} ({original.name}) takes {grown / 1e6:.1f} GB")
             before += grown
+    signal.signal(signal.SIGALRM, previous)
     return outcomes, faults
 
 

@@ -11,6 +11,7 @@ import pytest
 from sedcrnn import predict
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.inference.file_prediction import Prediction, certainty, overview, summary, table
+from tests.fuzz.known_media import Film, write
 
 
 @pytest.fixture
@@ -142,3 +143,21 @@ def test_tables_say_what_was_left_out_and_whether_they_are_calibrated():
     lines = list(table(answer([0.93, 0.05, 0.02]), "a.mp4", 1))
     assert "calibrated probabilities (temperature 1.50)" in lines[1]
     assert lines[-1] == "    all  street traffic 0.930"
+
+
+def test_damage_is_passed_over_and_told_or_refused(run_command, make_checkpoint, tmp_path, caplog):
+    film = Film("mp4", "aac", "libx264", seconds=4)
+    path = tmp_path / "12:30.mp4"
+    content = bytearray(write(tmp_path / "a.mp4", film).read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 700] = bytes(700)
+    path.write_bytes(content)
+    run = f"run={make_checkpoint('fusion')}"
+    code, out, _ = run_command(run, path, "json=" + str(tmp_path / "all.json"))
+    assert code == 0
+    assert "damaged piece(s) of audio. In their place is silence." in caplog.text
+    assert "damaged piece(s) of video. In their place is the picture before." in caplog.text
+    assert "4 s" in out
+    code, _, error = run_command(run, path, "damage=stop")
+    assert code == 1
+    assert "cannot be read: Invalid data" in error

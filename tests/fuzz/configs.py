@@ -1,6 +1,6 @@
 """Random overrides and edits of small files through the real commands: each is answered in words, or works.
 
-python -m tests.fuzz.configs [number] [seed] [kind]     (make fuzz-configs)
+python -m tests.fuzz.configs [number] [seed] [kind]     (make fuzz)
 
 Stages are trained up to their first step. What ends in a traceback is a fault, and so is what a stage tells only after
 it has touched its data, though it could have been known before. Both are printed with what leads to them.

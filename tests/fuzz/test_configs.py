@@ -1,4 +1,4 @@
-"""A small part of `make fuzz-configs`, with a fixed seed: no traceback, and nothing told late."""
+"""A small part of `make fuzz`, with a fixed seed: no traceback, and nothing told late."""
 
 from pathlib import Path
 

@@ -175,9 +175,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
-    """Write what a checkpoint holds, whole and sealed, or nothing."""
+    """Write what a checkpoint holds, whole and sealed, or nothing.
+
+    Raises:
+        OSError: as of any file; torch says of a full disk that a position is unexpected, and more only of Python's files.
+    """
     with atomic(path) as temporary:
-        torch.save(dict(content), temporary)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(dict(content), file)
+        except RuntimeError as error:
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         with ZipFile(temporary, "a") as archive:
             archive.comment = UNSEALED
         seal(temporary)

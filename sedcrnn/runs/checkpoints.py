@@ -178,7 +178,7 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
     """Write what a checkpoint holds, whole and sealed, or nothing.
 
     Raises:
-        OSError: as of any file; torch says of a full disk that a position is unexpected, and more only of Python's files.
+        OSError: as of any file; of a full disk, torch itself says only that a position is unexpected.
     """
     with atomic(path) as temporary:
         try:

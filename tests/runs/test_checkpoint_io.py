@@ -22,9 +22,10 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tmp_path: Path, monke
         def writable(self) -> bool:
             return True
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "open", lambda *_: Full())
-        writer.save_checkpoint({"epoch": 2}, path)
+        with pytest.raises(OSError, match="No space left"):
+            writer.save_checkpoint({"epoch": 2}, path)
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
     assert writer.load_checkpoint(path)["epoch"] == 1
     writer.remove_checkpoint(path)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
 from sedcrnn.config.checking import dotted_keys
@@ -180,7 +181,7 @@ def main(words: list[str]) -> int:
     """Print the faults; exit code 1 where there are any."""
     number, seed, only, *_ = [*words, *("500", "0", "")[len(words) :]]
     started, faults, ends = time.monotonic(), 0, Counter[str]()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
         small = make_small_set(Path(folder))
         for kind, command, arguments in cases(int(number), int(seed), small, only):
             outcome = run(command, arguments)

@@ -114,7 +114,7 @@ def described(shape: Any, config: Any = None, prefix: str = "") -> dict[str, tup
         found[prefix + name] = sentence(kind), kind
         inner = next((one for one in _alternatives(kind) if dataclasses.is_dataclass(one)), None)
         if isinstance(value, Mapping) and "_target_" in value:
-            inner = keys_of(value["_target_"])
+            inner = keys_of(str(value["_target_"]))
         if inner is not None:
             found |= described(inner, value, f"{prefix}{name}.")
     return found

@@ -52,9 +52,10 @@ class SceneData:
         seed: int,
         augmentations: Mapping[str, Augmentation] | None = None,
     ) -> None:
-        self.augmentations = augmentations or {}
-        for name in self.augmentations.keys() & features.keys():
-            self.augmentations[name].check(features[name])
+        # Of features alone that the network takes, as the recipe is the same for networks of others.
+        self.augmentations = {name: one for name, one in (augmentations or {}).items() if name in features}
+        for name, augmentation in self.augmentations.items():
+            augmentation.check(features[name])
         if data.unreadable == "skip" and (unstored := [name for name in features if not features[name].stored]):
             raise ConfigError(
                 f"data.unreadable=skip with features.{unstored[0]}.storage=none",

@@ -47,6 +47,8 @@ def check_without_data(
         if isinstance(feature, Spectrogram):
             with refused("features.spectrogram.bank"):  # of nothing, it makes nothing
                 list(feature.bank.columns(iter(()), feature.sample_rate, feature.hop, feature.layout))
+    with refused("data.source"):
+        build(config.data.source, "data_source")
     with refused("recipe"):
         _check_optimizer(config.recipe)
     if not any(Path(config.runs).glob(f"*-s{config.seed}-*/{RECORD}")):  # else this very stage may be finished

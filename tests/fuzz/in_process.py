@@ -14,7 +14,7 @@ from unittest.mock import patch
 from hydra.core.global_hydra import GlobalHydra
 
 SECONDS = 20  # that a command may take
-OF_THE_DATA = ("data set", "fold", "clip")  # words of mistakes that only the data can tell
+OF_THE_DATA = ("data set", "fold", "clip", "manifest")  # words of mistakes that only the data can tell
 
 
 class ReachedError(BaseException):
@@ -43,7 +43,8 @@ class Outcome:
     def fault(self) -> str:
         """What is wrong with it; empty: nothing."""
         lines = self.shown.strip().splitlines() or [""]
-        if "Traceback" in self.shown or self.code not in (0, 1):
+        is_usage = self.code == 2 and " error: " in self.shown  # of an option that Hydra has
+        if "Traceback" in self.shown or not (self.code in (0, 1) or is_usage):
             return f"exit code {self.code}: {' | '.join(lines[-4:])[-500:]}"
         if self.code == 1 and "Error: " not in self.shown:
             return "it failed without a word"

@@ -8,7 +8,7 @@ import pytest
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.scene_data import SceneData
 from sedcrnn.errors import ConfigError
-from sedcrnn.training.stage import train
+from sedcrnn.training.stage import make_datamodule, train, with_used_features
 
 Stage = Callable[..., TrainConfig]
 
@@ -77,3 +77,11 @@ def test_folds_are_drawn_before_features_are_made(stage: Stage, monkeypatch: pyt
         train(stage("audio", "data.leave_out_city=nope"))
     with pytest.raises(TouchedError):
         train(stage("audio"))
+
+
+def test_augmentation_of_what_the_network_does_not_take_is_none(stage: Stage) -> None:
+    data = make_datamodule(with_used_features(stage("audio", "recipe.augmentation.frames.flip=1.0")))
+    assert set(data.augmentations) <= {"spectrogram"}
+    data.prepare_data()
+    data.setup()
+    assert next(iter(data.train_dataloader())).keys() >= {"spectrogram", "scene"}

@@ -50,7 +50,10 @@ def fingerprint(path: Path) -> Codes:
                 break
     wave = np.concatenate(held)[: SECONDS * audio.sample_rate]
     wave = wave[: len(wave) // factor * factor]
-    return codes(sum(wave[first::factor] for first in range(factor)) / factor, rate)
+    averaged = np.zeros(len(wave) // factor)
+    for first in range(factor):
+        averaged += wave[first::factor]
+    return codes(averaged / factor, rate)
 
 
 def codes(wave: NDArray[np.float64], rate: float) -> Codes:
@@ -66,7 +69,8 @@ def codes(wave: NDArray[np.float64], rate: float) -> Codes:
     steps = np.diff(np.log(bands + SILENCE), axis=1)
     signs = steps[LAG:] > steps[:-LAG]
     made: Codes = (signs << np.arange(BITS)).sum(1).astype(np.uint16)
-    return made * (bands[LAG:].max(1) > SILENCE)
+    made[bands[LAG:].max(1) < SILENCE] = 0
+    return made
 
 
 def find_alike(fingerprints: Sequence[Codes]) -> list[tuple[int, int]]:

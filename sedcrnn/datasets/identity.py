@@ -1,8 +1,8 @@
 """Clips whose files hold the same bytes, whatever they are called.
 
 On two sides of a split they make a test of what was learnt by heart, and under two labels one of them is wrong: both
-are refused. The same audio under two labels is only told where the clips differ in video, which tells them apart; on two
-sides it is refused even then, for the audio was trained on.
+are refused. The same audio under two labels is only told where the clips differ in video, which tells them apart; on
+two sides it is refused even then, for the audio was trained on.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.folds import Folds

@@ -155,7 +155,7 @@ def _check_copies(report: Report, facts: Mapping[Clip, ClipFacts], jobs: int) ->
     }
     copies = find_copies(clips, tracks)
     for problem in (*PROBLEMS, ""):
-        named = [f"{one.named(sides)}: {' and '.join(one.tracks)}" for one in copies if one.problem(sides) == problem]
+        named = [one.named(sides) for one in copies if one.problem(sides) == problem]
         if problem:
             report.errors += _found(f"the same bytes {problem}", named)
         else:

@@ -20,9 +20,8 @@ from sedcrnn.errors import DataError, visible
 
 log = logging.getLogger(__name__)
 
-Tracks = Mapping[
-    str, Sequence[object]
-]  # audio and video -> what stands for the bytes of each clip's file; None: unknown
+# Audio and video -> what stands for the bytes of each clip's file; None: unknown.
+Tracks = Mapping[Any, Sequence[object]]
 
 PROBLEMS = ("on two sides of the split", "under two labels")
 
@@ -45,7 +44,9 @@ class Copies:
 
     def named(self, sides: Mapping[str, str]) -> str:
         """The first few of the clips in words."""
-        return " and ".join(with_side(clip, sides) for clip in self.clips[:3])
+        return " and ".join(with_side(clip, sides) for clip in self.clips[:3]) + (
+            "" if self.are_whole else f" in {self.tracks[0]}"
+        )
 
 
 def with_side(clip: Clip, sides: Mapping[str, str]) -> str:
@@ -86,8 +87,7 @@ def check_contents(folds: Folds, clips: Sequence[Clip], tracks: Tracks) -> None:
     for problem in PROBLEMS:
         if wrong := [one for one in copies if one.problem(sides) == problem]:
             raise DataError(
-                f"Files hold the same bytes {problem}, {len(wrong)} time(s): {wrong[0].named(sides)} have one "
-                f"{' and '.join(wrong[0].tracks)}",
+                f"Files hold the same bytes {problem}, {len(wrong)} time(s): {wrong[0].named(sides)}",
                 "A recording is in one fold and has one label, whatever its files are called",
                 "Remove all but one of each, or put those of one label into one group; sedcrnn data check names them",
             )

@@ -22,7 +22,12 @@ class DataOptions:
     action: Annotated[Literal["download", "check"], "What to do; a download of TAU 2021 is 108 GB."]
     data: DataConfig
     seed: Annotated[Seed, "Seed of the draw for validation, which check tries."] = 0
-    jobs: Annotated[Count, "Archives that are fetched, or files that are read, at a time."] = 4
+    jobs: Annotated[
+        Count | None, "Archives that are fetched, or clips that are read, at a time; null: 4, or one for each core."
+    ] = None
+    similar: Annotated[
+        Flag, "Whether a check compares how clips sound, to find one recording in two formats; false: only their bytes."
+    ] = True
     set: Annotated[
         Literal["development", "evaluation", "both"], "What to download; evaluation goes into <root>/evaluation."
     ] = "development"
@@ -50,7 +55,7 @@ def main(options: DataOptions) -> None:
                 "Give data=tau2021 data.root=<folder>",
             )
         archives = select(read_archives(source.archives), options.set, options.only)
-        download(archives, source.root, options.url, options.jobs, options.remove_archives)
+        download(archives, source.root, options.url, options.jobs or 4, options.remove_archives)
         parts = ", ".join(dict.fromkeys(archive.part for archive in archives))
         print(f"\n{len(archives)} archive(s) are unpacked in {source.root}: {parts} of the {options.set} set(s).")
         submit = f"submit run=<run> data.root={source.root / 'evaluation'}"
@@ -60,7 +65,13 @@ def main(options: DataOptions) -> None:
 
     known = getattr(source, "known_faults", {})
     report = check(
-        source.manifest(), data.selection, data.validation_fraction, data.validation_seed, options.jobs, known
+        source.manifest(),
+        data.selection,
+        data.validation_fraction,
+        data.validation_seed,
+        options.jobs,
+        known,
+        options.similar,
     )
     print(report)
     if report.errors:

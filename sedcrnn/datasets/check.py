@@ -1,4 +1,4 @@
-"""Manifest -> lists and folds, headers of all media -> what is there, and what is wrong with it, in one screen."""
+"""Manifest -> lists and folds, all media -> what is there, and what is wrong with it, in one screen."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,21 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, zip_longest
-from pathlib import Path
 from statistics import median_low
-from typing import TypeVar
 
+from sedcrnn.datasets.clip_facts import ClipFacts, Header, TrackFacts, all_cores, read_facts
 from sedcrnn.datasets.clips import Clip, Manifest
+from sedcrnn.datasets.fingerprint import find_alike
 from sedcrnn.datasets.folds import FOLDS, label_order, make_folds
-from sedcrnn.datasets.headers import AudioHeader, VideoHeader, read_audio_header, read_video_header
-from sedcrnn.errors import ClipError, DataError
+from sedcrnn.datasets.headers import AudioHeader, VideoHeader
+from sedcrnn.datasets.identity import PROBLEMS, contents_of, find_copies, with_side
+from sedcrnn.errors import DataError, visible
 from sedcrnn.features.feature import STEPS_PER_SECOND
-from sedcrnn.progress import progress
 
 SKEW = 0.5  # seconds by which audio and video of a clip may differ in length
 _ROWS, _NAMES = 20, 3  # of a table, and of a finding, so that the report fits a screen
-
-Header = TypeVar("Header", AudioHeader, VideoHeader)
 
 
 @dataclass
@@ -40,21 +38,30 @@ class Report:
         for title, findings in (("Media", self.media), ("Errors", self.errors), ("Warnings", self.warnings)):
             if findings:
                 lines += ["", title, *(f"  {finding}" for finding in findings)]
-        return "\n".join(lines)
+        return "\n".join(map(visible, lines))
 
 
 def check(
-    manifest: Manifest, selection: str, validation_fraction: float, seed: int, jobs: int, known: Mapping[str, str]
+    manifest: Manifest,
+    selection: str,
+    validation_fraction: float,
+    seed: int,
+    jobs: int | None,
+    known: Mapping[str, str],
+    similar: bool = True,
 ) -> Report:
-    """Check lists, folds (as `make_folds` makes them) and the headers of all media, so many at a time.
+    """Check lists, folds (as `make_folds` makes them) and all media, by so many processes (None: all cores).
 
-    `known` says what is known to be wrong with the videos of some clips, which is then a warning.
+    `known` says what is known to be wrong with the videos of some clips, which is then a warning. `similar` compares
+    the sound of clips, and not only the bytes of their files.
     """
-    report = Report(manifest)
+    report, jobs = Report(manifest), jobs or all_cores()
     _check_lists(report, partial(make_folds, manifest, selection, validation_fraction, seed))
-    audio = _read(report, "audio", {clip.id: clip.audio for clip in manifest.clips}, read_audio_header, jobs, {})
-    video = _read(report, "video", {clip.id: clip.video for clip in manifest.clips}, read_video_header, jobs, known)
+    facts = dict(zip(manifest.clips, read_facts(manifest.clips, jobs, similar), strict=True))
+    audio = _check_track(report, "audio", {clip.id: its.audio for clip, its in facts.items()}, {})
+    video = _check_track(report, "video", {clip.id: its.video for clip, its in facts.items()}, known)
     _check_formats(report, audio, video)
+    _check_copies(report, facts, jobs)
     return report
 
 
@@ -111,29 +118,13 @@ def _found(what: str, names: Collection[str]) -> list[str]:
     return [f"{what}: {len(names):,} ({', '.join(islice(names, _NAMES))}{more})"] if names else []
 
 
-def _read(
-    report: Report,
-    kind: str,
-    paths: Mapping[str, Path],
-    read: Callable[[Path], Header],
-    jobs: int,
-    known: Mapping[str, str],
+def _check_track(
+    report: Report, kind: str, tracks: Mapping[str, TrackFacts[Header]], known: Mapping[str, str]
 ) -> dict[str, Header]:
-    """The headers of all clips that can be read, in parallel: this waits for the disk more than it computes. What is
-    known of the others is a warning, and all else an error."""
-
-    def outcome(path: Path) -> Header | str:
-        try:
-            return read(path) if path.is_file() else ""
-        except ClipError as error:
-            return error.found
-
-    with ThreadPoolExecutor(jobs) as pool:
-        found = pool.map(outcome, paths.values())
-        bar = progress(found, f"Reading headers ({kind})", total=len(paths), unit="file")
-        outcomes = dict(zip(paths, bar, strict=True))
-    headers = {clip: found for clip, found in outcomes.items() if not isinstance(found, str)}
-    faults = {clip: found for clip, found in outcomes.items() if isinstance(found, str)}
+    """The headers of the clips that have one. What is known of the others is a warning, and all else an error."""
+    headers = {clip: track.header for clip, track in tracks.items() if track.header is not None}
+    absent = [clip for clip, track in tracks.items() if track.is_absent]
+    faults = {clip: track.fault for clip, track in tracks.items() if track.header is None and not track.is_absent}
     report.warnings += [
         f"{clip}: {known[clip]}, and so it is here; data.unreadable=skip leaves it out"
         for clip in faults
@@ -143,8 +134,37 @@ def _read(
     unreadable = [clip for clip in faults if faults[clip] and clip not in known]
     report.errors += _found(f"{kind} unreadable", unreadable)
     report.errors += [f"  {faults[clip]}" for clip in unreadable[:_NAMES]]
+    if len(absent) == len(tracks):
+        report.media.append(f"{kind:<8}none, so this is for networks that do without")
+        return headers
+    report.warnings += _found(f"no {kind}, so only networks that do without are trained on all clips", absent)
     report.media.append(f"{kind:<8}{_describe(list(headers.values()))}")
     return headers
+
+
+def _check_copies(report: Report, facts: Mapping[Clip, ClipFacts], jobs: int) -> None:
+    """The same recording on both sides of the split is an error where its bytes are the same; whatever else may be one
+    recording is a warning."""
+    clips, sides = report.manifest.clips, {clip.id: clip.fold for clip in report.manifest.clips}
+    files = list(dict.fromkeys(file for clip in clips for file in (clip.audio, clip.video) if file.is_file()))
+    with ThreadPoolExecutor(jobs) as pool:
+        contents = dict(zip(files, contents_of(files, pool.map), strict=True))
+    tracks = {
+        "audio": [contents.get(clip.audio) for clip in clips],
+        "video": [contents.get(clip.video) for clip in clips],
+    }
+    copies = find_copies(clips, tracks)
+    for problem in (*PROBLEMS, ""):
+        named = [one.named(sides) for one in copies if one.problem(sides) == problem]
+        if problem:
+            report.errors += _found(f"the same bytes {problem}", named)
+        else:
+            report.warnings += _found("the same bytes more than once", named)
+    same = {(one, other) for group in copies for one in group.clips for other in group.clips}
+    pairs = [(clips[one], clips[other]) for one, other in find_alike([its.codes for its in facts.values()])]
+    pairs = sorted((pair for pair in pairs if pair not in same), key=lambda pair: pair[0].fold == pair[1].fold)
+    named = [" and ".join(with_side(clip, sides) for clip in pair) for pair in pairs]
+    report.warnings += _found("audio so alike that it may be of one recording", named)
 
 
 def _table(title: str, clips: Sequence[Clip], key: Callable[[Clip], str]) -> list[str]:

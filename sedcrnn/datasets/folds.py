@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sedcrnn.datasets.clips import Clip, Manifest
-from sedcrnn.errors import ConfigError, DataError, nearest
+from sedcrnn.errors import ConfigError, DataError, nearest, visible
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,12 @@ def label_order(labels: Iterable[str], chosen: Sequence[str] | None = None) -> t
         )
     spelt: dict[str, str] = {}
     for label in found:
+        if label != visible(label):
+            raise DataError(
+                f"The label '{visible(label)}' is no line of text in UTF-8",
+                "Labels stand in tables and figures",
+                "Rename it, and its folder where it has one",
+            )
         other = spelt.setdefault(unicodedata.normalize("NFKC", label).strip().casefold(), label)
         if other != label:
             raise DataError(

@@ -9,11 +9,14 @@ from typing import Any
 
 from sedcrnn.datasets.clips import Clip, DataSource, Manifest
 from sedcrnn.datasets.folds import UNDIVIDED, divide
-from sedcrnn.errors import ConfigError, DataError, nearest
+from sedcrnn.errors import ConfigError, DataError, nearest, visible
 
 
 class ManifestFile(DataSource):
     """Clips as a table lists them, with their labels and, where it has them, groups and folds.
+
+    Files are found by the bytes of their names, which need not be UTF-8; the rest of a table is text in UTF-8. Blanks
+    around values are left out, unless a file has them in its name.
 
     A column that is not named here is called `video`, `audio`, `label`, `group` or `fold`, where the table has it. A
     clip is named by the path of its video (of its audio, where there is no column for video), as listed.
@@ -83,21 +86,33 @@ class ManifestFile(DataSource):
         return columns
 
     def _clip(self, row: Mapping[str, str], number: int, columns: Mapping[str, str]) -> Clip:
-        value = {role: row[column] for role, column in columns.items()}
+        value = {role: row[column].strip() for role, column in columns.items()}
         if missing := [columns[role] for role in ("video", "audio", "label") if value.get(role) == ""]:
             raise DataError(
                 f"Row {number} of {self.path} has no {' and no '.join(missing)}",
                 "Every row names the clip's file or files and its label",
                 "Complete or remove the row",
             )
-        video = value.get("video") or value["audio"]
-        audio, group = value.get("audio") or video, value.get("group") or video
+        for role in value.keys() & {"label", "group", "fold"}:
+            if visible(value[role]) != value[role]:
+                found = f"row {number} has the {role} '{visible(value[role])}', which is no line of text"
+                raise _malformed(self.path, found)
+        files = {role: self._file(row[columns[role]]) for role in ("video", "audio") if value.get(role)}
+        video = files.get("video") or files["audio"]
+        audio, group = files.get("audio") or video, value.get("group") or video
         fold = value.get("fold", UNDIVIDED)
         return Clip(video, self.root / audio, self.root / video, value["label"], city="", location=group, fold=fold)
 
+    def _file(self, listed: str) -> str:
+        """A path in a row, with blanks around it where they belong to its name."""
+        name = listed if listed != listed.strip() and (self.root / listed).is_file() else listed.strip()
+        if visible(name) != name and not (self.root / name).exists():  # rather a text of another encoding than a name
+            raise _malformed(self.path, f"no file has the listed name '{visible(name)}', byte for byte")
+        return name
+
 
 def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The header and the rows of a table, every value as text without surrounding blanks."""
+    """The header and the rows of a table, every value as text."""
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".parquet": _read_parquet}
     if not path.is_file() or path.suffix.lower() not in readers:
         raise DataError(
@@ -108,7 +123,7 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     table = list(readers[path.suffix.lower()](path))
     if len(table) < 2:
         raise _malformed(path, "it has no rows")
-    header, *rows = table
+    header, *rows = [value.strip() for value in table[0]], *table[1:]
     if len(set(header)) < len(header):
         raise _malformed(path, f"it has two columns of one name ({', '.join(header)})")
     return header, [dict(zip(header, row, strict=True)) for row in rows]
@@ -116,15 +131,16 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def _read_csv(path: Path) -> Iterator[list[str]]:
     try:
-        text = path.read_text("utf-8-sig").lstrip("\n")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)  # what the header holds most of
-        table = [row for row in csv.reader(StringIO(text), delimiter=delimiter, strict=True) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape").lstrip("\r\n")
+        delimiter = max(",;\t", key=text.splitlines()[0].count) if text else ","  # what the header holds most of
+        lines = StringIO(text, newline="")  # names of files may hold any line end, in quotes
+        table = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if row]
+    except csv.Error as error:
         raise _malformed(path, str(error)) from error
     for number, row in enumerate(table, start=1):
         if len(row) != len(table[0]):
             raise _malformed(path, f"row {number} has {len(row)} values, the header {len(table[0])}")
-        yield [value.strip() for value in row]
+        yield row
 
 
 def _read_parquet(path: Path) -> Iterator[list[str]]:
@@ -143,7 +159,7 @@ def _read_parquet(path: Path) -> Iterator[list[str]]:
         raise _malformed(path, str(error)) from error
     yield [str(name) for name in table.column_names]
     for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        yield ["" if value is None else str(value).strip() for value in row]
+        yield ["" if value is None else str(value) for value in row]
 
 
 def _malformed(path: Path, what: str) -> DataError:

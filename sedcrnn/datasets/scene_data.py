@@ -15,6 +15,7 @@ from sedcrnn.config.stage_config import DataConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip, DataSource, Manifest
 from sedcrnn.datasets.folds import Folds, leave_city_out, make_folds, shuffle_labels
+from sedcrnn.datasets.identity import check_contents
 from sedcrnn.datasets.window_dataset import (
     Batch,
     ClipWindows,
@@ -96,17 +97,28 @@ class SceneData:
             left_out = {unreadable.clip for unreadable in self.skipped}
             readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
             self.manifest = Manifest(manifest.name, manifest.scenes, readable)
-            self.folds = self._divide(self.manifest)
+            folds = self._divide(self.manifest)
+            tracks = {self.features[name].track: keys for name, keys in self._keys.items()}
+            check_contents(folds, self.manifest.clips, tracks)
+            self.folds = folds
         if self._encoder is not None and not self._datasets:
             self._make_datasets("train", "validation")
 
     @property
     def identity(self) -> dict[str, Any]:
         """What the data are: their name and a digest of every clip's labels, fold and feature contents."""
-        clips = self.manifest.clips
-        keys = [self.store.keys([each.source(clip) for clip in clips], each) for each in self.features.values()]
-        rows = [[one.id, one.scene, one.location, one.fold, *its] for one, *its in zip(clips, *keys, strict=True)]
+        keyed = zip(self.manifest.clips, *self._keys.values(), strict=True)
+        rows = [[one.id, one.scene, one.location, one.fold, *keys] for one, *keys in keyed]
         return {"name": self.manifest.name, "clips": len(rows), "digest": digest([self.manifest.scenes, rows])}
+
+    @cached_property
+    def _keys(self) -> dict[str, list[str]]:
+        """Of every feature, what stands for the bytes of each clip's file."""
+        clips = self.manifest.clips
+        return {
+            name: self.store.keys([feature.source(clip) for clip in clips], feature)
+            for name, feature in self.features.items()
+        }
 
     @property
     def dimensions(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Tables of clips: what is read from csv, tsv and parquet, and what is refused."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,35 @@ def test_columns_that_are_not_there_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         listed(write(tmp_path, [header, *ROWS]), **options).manifest()
+
+
+def test_files_are_found_by_the_bytes_of_their_names(tmp_path: Path) -> None:
+    names = [
+        b"b\xfc.mp4",
+        b" lead.mp4",
+        b"trail.mp4 ",
+        b"new\nline.mp4",
+        b"cr\r.mp4",
+        b"a,b;c.mp4",
+        b'q"uote.mp4',
+        b"k=v.mp4",
+    ]
+    for name in names:
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).touch()  # noqa: PTH118 - of bytes
+    quoted = [b'"' + name.replace(b'"', b'""') + b'"' for name in names]
+    rows = [name + b", " + scene for name, scene in zip(quoted, 4 * [b"bus", b"park"], strict=True)]
+    (tmp_path / "manifest.csv").write_bytes(b"video,label\r\n" + b"\r\n".join([*rows, b"  none.mp4 ,bus"]))
+    manifest = listed(tmp_path).manifest()
+    assert [clip.id for clip in manifest.clips] == [*map(os.fsdecode, names), "none.mp4"]
+    assert all(clip.video.is_file() for clip in manifest.clips[:-1])
+    assert manifest.scenes == ("bus", "park")
+
+
+def test_texts_of_a_table_are_lines_in_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "manifest.csv").write_bytes(b"video,label\na.mp4,caf\xe9\n")
+    with pytest.raises(DataError, match=r"row 2 has the label 'caf.xe9', which is no line of text"):
+        listed(tmp_path).manifest()
 
 
 def test_a_missing_or_unknown_file_is_refused(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_what_can_be_mended_is_one_paragraph(capsys: pytest.CaptureFixture[str])
         raise PermissionError(errno.EACCES, "Permission denied", os.fsdecode(b"/b\xfc.wav"))
     assert ended.value.code == 1
     assert capsys.readouterr().err.strip() == (
-        "Error: This user may not use '/b?.wav'. It takes the permission. Change it, or choose another place."
+        "Error: This user may not use '/b\\xfc.wav'. It takes the permission. Change it, or choose another place."
     )
 
 

@@ -45,6 +45,7 @@ def test_a_file_is_not_answered_for_and_listed(
             calibrated=False,
             device="cpu",
             precision="32-true",
+            damage="skip",
             **options,
         )
     shown = capsys.readouterr()

@@ -199,7 +199,7 @@ def test_every_command_refuses_it_before_anything_is_built_read_or_written(
     commands: dict[str, Callable[[], Any]] = {
         "load": lambda: sedcrnn.load(path),
         "predict": lambda: predict_files(
-            path, [clip], top=1, calibrated=True, device="cpu", precision="32-true", **options
+            path, [clip], top=1, calibrated=True, device="cpu", precision="32-true", damage="skip", **options
         ),
         "evaluate": lambda: evaluate(path, store="store", extraction_workers=0),
         "robustness": lambda: robustness(path, store="store", extraction_workers=0),

@@ -195,7 +195,7 @@ def test_words_name_the_files_and_the_figure_lies_in_the_current_folder(tmp_path
         (["clip.mp4", "start=-1"], ["start is -1", "greater than or equal to 0"]),
         (["clip.mp4", "output=clip.mp4"], ["output=clip.mp4 is the recording itself"]),
         (["clip.mp4", "output=clip.bmp"], ["'clip.bmp' cannot be written", "bmp", "png"]),
-        (["clip.mp4", "output=clip.mp4/a.png"], ["'clip.mp4/a.png' cannot be written"]),
+        (["clip.mp4", "output=clip.mp4/a.png"], ["output=clip.mp4/a.png cannot be written"]),
         (["a", "b", "c"], ["holds 'c'", "file, video"]),
     ],
 )

@@ -19,23 +19,22 @@ from sedcrnn.runs.checkpoints import BEST, load_checkpoint, write_checkpoint
 from sedcrnn.submission import challenge
 from sedcrnn.submission.challenge import submit
 from sedcrnn.training.stage import train
-from tests.conftest import compose_stage, small_overrides
+from tests.conftest import compose_stage, small_overrides, write_sound, write_video
 
 FILES = 12
 
 
 @pytest.fixture(scope="module")
-def ten_scenes(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Media of the shared data set, under names of all ten scenes: three locations in training, one in test."""
+def ten_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Media under names of all ten scenes: three locations in training, one in test."""
     root = tmp_path_factory.mktemp("ten")
     for folder in ("audio", "video", "evaluation_setup"):
         (root / folder).mkdir()
-    media = sorted((tau_root / "audio").iterdir())
     lists: dict[str, list[str]] = {"fold1_train.csv": [], "fold1_evaluate.csv": []}
     for number, scene in enumerate(4 * TAU_SCENES):
-        source, name = media[number % len(media)].stem, f"{scene}-lisbon-{number}-1"
-        shutil.copy(tau_root / "audio" / f"{source}.wav", root / "audio" / f"{name}.wav")
-        shutil.copy(tau_root / "video" / f"{source}.mp4", root / "video" / f"{name}.mp4")
+        name = f"{scene}-lisbon-{number}-1"
+        write_sound(root / "audio" / f"{name}.wav", number % 2 == 0, 200 + number)
+        write_video(root / "video" / f"{name}.mp4", (180, 40, 40), 200 + number)
         fold = "fold1_evaluate.csv" if number >= 30 else "fold1_train.csv"
         lists[fold].append(f"audio/{name}.wav\tvideo/{name}.mp4\t{scene}")
     for fold, rows in lists.items():

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from sedcrnn.runs.files import atomic, write_json
 
-BYTES_KEPT = "surrogateescape"  # how Python reads and writes names of files that are not UTF-8
 SURE, LIKELY = 0.9, 0.6
 """Calibrated probabilities from which on an answer is called sure, and likely; below, it is called unsure."""
 
@@ -136,7 +135,7 @@ def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes
 def write_predictions_csv(path: Path, predictions: Sequence[Prediction], scenes: Sequence[str]) -> None:
     """Write one row per file, head and second: file, second, head, the temperature of the head's probabilities (1: the
     network's own), and the probability of every scene. The file's path has the bytes that it has on the disk."""
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors=BYTES_KEPT) as file:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "second", "head", "temperature", *scenes])
         for prediction in predictions:

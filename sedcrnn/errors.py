@@ -22,7 +22,7 @@ class SedcrnnError(Exception):
 
     def __str__(self) -> str:
         sentences = (self.found, self.allowed, self.remedy)
-        return visible(" ".join(one if one.endswith(".") else f"{one}." for one in sentences))
+        return visible(" ".join(one if one.endswith((".", "?")) else f"{one}." for one in sentences))
 
 
 class ConfigError(SedcrnnError):

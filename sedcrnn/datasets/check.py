@@ -133,8 +133,8 @@ def _check_track(
     report.errors += _found(f"{kind} missing", [clip for clip in faults if not faults[clip] and clip not in known])
     unreadable = [clip for clip in faults if faults[clip] and clip not in known]
     report.errors += _found(f"{kind} unreadable", unreadable)
-    report.errors += [f"  {faults[clip]}" for clip in unreadable[:_NAMES]]
-    if len(absent) == len(tracks):
+    report.errors += [told for clip in unreadable[:_NAMES] if (told := f"  {faults[clip]}") not in report.errors]
+    if absent and not headers:
         report.media.append(f"{kind:<8}none, so this is for networks that do without")
         return headers
     report.warnings += _found(f"no {kind}, so only networks that do without are trained on all clips", absent)

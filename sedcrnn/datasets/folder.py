@@ -52,12 +52,13 @@ class Folder(DataSource):
 
     def _folds(self) -> list[tuple[str, Path]]:
         """The folders that class folders lie in: the root, unless it holds train/ and test/."""
-        present = {path.name for path in subfolders(self.root)}
-        if present == set(FOLDS):
-            return [(fold, self.root / fold) for fold in FOLDS]
-        if present.issuperset(FOLDS) or (present and present <= FOLD_LIKE):
+        folders = subfolders(self.root)
+        present = {path.name.casefold(): path for path in folders}  # Train/ as some programs have it
+        if len(folders) == len(FOLDS) and present.keys() == set(FOLDS):
+            return [(fold, present[fold]) for fold in FOLDS]
+        if present.keys() >= set(FOLDS) or (present and present.keys() <= FOLD_LIKE):
             raise DataError(
-                f"{self.root} holds {', '.join(sorted(present))}: folds or scenes?",
+                f"{self.root} holds {', '.join(path.name for path in folders)}: folds or scenes?",
                 "Folds are train/ and test/ and nothing beside them (validation is drawn from train/)",
                 "Move other folders into these two or elsewhere; rename train/ or test/ where they are scenes",
             )

@@ -71,7 +71,7 @@ def divide(
     train, test = (len(manifest.fold(fold)) for fold in FOLDS)
     how = "as given" if given else f"drawn with data.source.test_seed={test_seed}"
     found = f"{source}: {len(manifest.scenes)} scenes, {train} clips to train and {test} to test, {how}"
-    log.info(found, extra={"once": True})  # stages, and their evaluations, each read the data set
+    log.info(visible(found), extra={"once": True})  # stages, and their evaluations, each read the data set
     return manifest
 
 

@@ -27,7 +27,7 @@ class Window(NamedTuple):
 
 def random_number(seed: int, epoch: int, clip_id: str, purpose: str = "") -> int:
     """64 random bits for a clip in an epoch, whatever the other clips, the number of processes and interruptions."""
-    key = f"{seed}/{epoch}/{clip_id}{purpose}".encode()
+    key = f"{seed}/{epoch}/{clip_id}{purpose}".encode(errors="surrogateescape")
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
 

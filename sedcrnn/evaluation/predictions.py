@@ -95,7 +95,7 @@ def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip], scenes: Sequence[str]) -> None:
     """Write one row per head and window: clip, location, window, label, head, and the probability of every scene."""
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *map(to_cell, scenes)])
         for head, values in predictions.log_probabilities.items():
@@ -123,7 +123,7 @@ def read_predictions(path: Path) -> StoredPredictions:
         CheckpointError: the file is absent, damaged or of another form.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = ([from_cell(cell) for cell in row] for row in csv.reader(file))
         if tuple(header[: len(COLUMNS)]) != COLUMNS:
             raise ValueError(f"its columns are {', '.join(header)}")

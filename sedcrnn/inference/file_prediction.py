@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import atomic, write_json
 
-BYTES_KEPT = "surrogateescape"  # how Python reads and writes names of files that are not UTF-8
 SURE, LIKELY = 0.9, 0.6
 """Calibrated probabilities from which on an answer is called sure, and likely; below, it is called unsure."""
 
@@ -138,7 +137,7 @@ def write_predictions_csv(path: Path, predictions: Sequence[Prediction], scenes:
     """Write one row per file, head and second: file, second, head, the temperature of the head's probabilities (1: the
     network's own), and the probability of every scene; names as `csv_cells` has them, with the bytes that they have on
     the disk."""
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors=BYTES_KEPT) as file:
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "second", "head", "temperature", *map(to_cell, scenes)])
         for prediction in predictions:

@@ -52,6 +52,8 @@ def test_train_and_test_around_class_folders_are_folds(tmp_path: Path) -> None:
     assert [c.id for c in manifest.fold("test")] == ["test/bus/0", "test/bus/1", "test/park/0", "test/park/1"]
     assert len(manifest.fold("train")) == 4
     assert manifest.scenes == ("bus", "park")
+    named = make(tmp_path / "capital", *many("Train/bus", "TEST/bus", "Train/park", "TEST/park", count=2)).manifest()
+    assert [c.id for c in named.fold("test")] == ["TEST/bus/0", "TEST/bus/1", "TEST/park/0", "TEST/park/1"]
     assert make(tmp_path / "rail", *many("train", "tram")).manifest().scenes == ("train", "tram")
 
 

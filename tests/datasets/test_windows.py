@@ -11,6 +11,7 @@ STEPS = [50] * 70
 
 def test_offsets_depend_on_seed_epoch_and_clip_alone_and_cover_all_46() -> None:
     assert random_step(50, 0, 3, "a") == random_step(50, 0, 3, "a")
+    assert random_step(50, 0, 3, "\udcff") != random_step(50, 0, 3, "\udcfe")  # names of files that are no text
     draws = [random_step(50, 0, epoch, "a") for epoch in range(2000)]
     assert set(draws) == set(range(46))  # a clip of 10 s at 5 fps has 46 windows of 5 frames
     assert draws != [random_step(50, 1, epoch, "a") for epoch in range(2000)]

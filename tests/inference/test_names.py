@@ -19,8 +19,8 @@ NAMES = [
     b"12:30.wav", b"a b.wav", b" lead.wav", b"trail .wav", b"a,b.wav", b"[x].wav", b"{y}.wav", b"k=v.wav",
     b"new\nline.wav", b"tab\t.wav", b"esc\x1b[31m.wav", b"-dash.wav", b"--help.wav", b"~home.wav", b"#hash.wav",
     b"$HOME.wav", b"${x}.wav", b"q'uote.wav", b'dq".wav', b"back\\slash.wav", b"*.wav", b"?.wav", b"%03d.wav",
-    b"a;b|c&d.wav", b"<x>.wav", b"UP.WAV", b"dots..wav", b"null.wav", b"1e3.wav", b"x" * 251 + b".wav", b"concat:a.wav",
-    b"http:x.wav", b"$math$.wav", b"=x.wav", "\u202ertl.wav".encode(), b"!@`.wav",
+    b"a;b|c&d.wav", b"<x>.wav", b"UP.WAV", b"dots..wav", b"null.wav", b"1e3.wav", b"x" * 251 + b".wav",
+    b"concat:a.wav", b"http:x.wav", b"$math$.wav", b"=x.wav", "\u202ertl.wav".encode(), b"!@`.wav",
 ]  # fmt: skip
 DRAWN = (b"b\xfc.wav", b"new\nline.wav", b"$math$.wav", b"x" * 251 + b".wav", "\u65e5\u672c.wav".encode())
 

@@ -102,6 +102,7 @@ def test_the_record_says_both_scores_and_the_epoch_and_a_moved_run_goes_on_from_
         PLATEAU_MONITOR: float(best[PLATEAU_MONITOR]),
         "epoch": int(best["epoch"]) + 1,
         "checkpoint": str(BEST),
+        "bytes": (run / BEST).stat().st_size,
     }
     assert load_checkpoint(str(run)).digest == load_checkpoint(str(whole)).digest
     scores = f"accuracy {100 * float(best[CHECKPOINT_MONITOR]):.1f} %, log loss {float(best[PLATEAU_MONITOR]):.3f}"

@@ -79,7 +79,7 @@ def test_a_run_that_never_finished_an_epoch_leaves_no_folder(
     for name, checkpoint in (("audio-s7-00000000", None), ("audio-s8-00000000", LAST), ("audio-s9-00000000", None)):
         folder = tmp_path / "runs" / name
         folder.mkdir()
-        (folder / "record.json").write_text('{"status": "running"}')
+        (folder / "record.json").write_text('{"status": "running", "name": "audio", "seed": 7}')
         if checkpoint:
             (folder / checkpoint).parent.mkdir()
             (folder / checkpoint).touch()

@@ -23,8 +23,8 @@ def test_stages_to_come_take_what_they_took_for_another_seed_or_else_what_others
     def run(name: str, steps: int, seconds: float) -> Path:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        record = {"steps": steps, "seconds": seconds, "clips": {"train": 64}}
-        (folder / "record.json").write_text(json.dumps(record))
+        record = {"status": "running", "name": name, "seed": 0, "clips": {"train": 64}}
+        (folder / "record.json").write_text(json.dumps({**record, "steps": steps, "seconds": seconds}))
         return folder
 
     left = TimeLeft([stages, stages])
@@ -40,6 +40,7 @@ def test_stages_to_come_take_what_they_took_for_another_seed_or_else_what_others
 
 
 def test_nothing_is_said_where_nothing_is_known(stage: Stage, tmp_path: Path) -> None:
-    (tmp_path / "record.json").write_text(json.dumps({"steps": 0, "seconds": 0.0}))
+    record = {"status": "running", "name": "fusion", "seed": 0, "steps": 0, "seconds": 0.0}
+    (tmp_path / "record.json").write_text(json.dumps(record))
     left = TimeLeft([{"fusion": stage("fusion"), "audio": stage("audio")}])
     assert left.after("fusion", tmp_path) == ""

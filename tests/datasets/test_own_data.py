@@ -20,6 +20,7 @@ from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.reporting.run_grids import heads_grid
 from sedcrnn.training.stage import make_datamodule, train
+from tests.conftest import write_sound, write_video
 
 Stage = Callable[..., TrainConfig]
 SCENES = ["beach", "bus", "park"]
@@ -155,9 +156,9 @@ def test_a_set_that_has_grown_is_not_scored_by_what_has_seen_its_new_test_fold(
     data = ["data=folder", f"data.root={root}", "trainer.max_epochs=1"]
     audio, visual = train(own_stage("audio", *data)), train(own_stage("visual", *data))
     evaluate(str(audio), extraction_workers=0, store=str(shared_store))
-    for scene in SCENES:
-        for suffix in (".wav", ".mp4"):
-            shutil.copy(root / scene / f"0{suffix}", root / scene / f"00{suffix}")
+    for number, scene in enumerate(SCENES):
+        write_sound(root / scene / "00.wav", scene == "bus", 100 + number)
+        write_video(root / scene / "00.mp4", (40, 40, 40), 100 + number)
     # another clip of a scene, another draw
     with pytest.raises(CheckpointError, match=r"has learnt from \d of the locations that are to make the test fold: "):
         evaluate(str(audio), extraction_workers=0, store=str(shared_store))

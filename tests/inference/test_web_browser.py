@@ -172,7 +172,7 @@ def test_a_visitor_drops_a_clip_plays_it_and_jumps_and_sees_why_a_broken_one_can
 
     visitor.drop(broken)
     alert = visitor.read("[role=alert]")
-    assert "'broken.mp4' cannot be read" in alert
+    assert "'broken.mp4' is truncated" in alert
     assert "Fetch or convert the file again" in alert
     assert str(tmp_path) not in alert
     assert not visitor.seen("main")

@@ -5,7 +5,7 @@ killed, and programs that write to a pipe, leave sizes of nothing or of the most
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from os import SEEK_END
 from pathlib import Path
@@ -56,6 +56,31 @@ def cut(path: Path) -> str | None:
     if end is None or end <= size + SLACK:
         return None
     return f"is truncated: it has {size:,} bytes, and its header names {end:,}"
+
+
+def joined(path: Path) -> str | None:
+    """That the file is several of its kind, one behind another, of which readers know the first alone, in words; None
+    where it is one. Nothing is said of kinds that are read to their last part, nor of FLAC and FLV, which state no size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head[4:8] in BOXES:
+            names = [name for name, _ in _boxes(file)]
+            several = names.count(b"moov") > 1 and b"moof" not in names  # of fragments, all are read
+        elif head[:4] in (b"RIFF", b"RIFX", b"FORM") and head[8:11] != b"AVI":
+            (length,) = _read(file, 4, "<I" if head[:4] == b"RIFF" else ">I")
+            several = _follows(file, 8 + length + length % 2, head[:4])
+        else:
+            several = head[:4] == b".snd" and _follows(file, _au_end(file) or 0, head[:4])
+    return "is several files joined into one, of which only the first would be read" if several else None
+
+
+def _follows(file: BinaryIO, place: int, name: bytes) -> bool:
+    file.seek(place)
+    return place > 0 and file.read(4) == name
 
 
 def _stated_end(head: bytes) -> Callable[[BinaryIO], int | None]:
@@ -154,15 +179,22 @@ def _variable(file: BinaryIO, place: int) -> tuple[int | None, int]:
 
 def _box_end(file: BinaryIO) -> int | None:
     """The end of the last of the outermost boxes of mp4 and mov."""
+    *_, (_, end) = _boxes(file)
+    return end
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
+    """The names of the outermost boxes and their ends; None: to the end of the file, or no box at all."""
     place, size = 0, _size(file)
     while place < size:
         length, name = _read(file, place, ">I4s")
         if length == 1:
             (length,) = _read(file, place + 8, ">Q")
-        if length < 8 or not bytes(name).isalnum():  # to the end of the file, or no box at all
-            return None
+        if length < 8 or not bytes(name).isalnum():
+            yield name, None
+            return
         place += length
-    return place
+        yield name, place
 
 
 def _asf_end(file: BinaryIO) -> int | None:

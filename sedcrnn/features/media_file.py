@@ -17,7 +17,7 @@ from av.stream import Disposition
 
 from sedcrnn.errors import ClipError, MissingTrackError
 from sedcrnn.features.feature import unreadable
-from sedcrnn.features.file_end import cut
+from sedcrnn.features.file_end import cut, joined
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +74,13 @@ def tell(what: str) -> None:
 
 
 def check_end(path: Path, damage: str) -> None:
-    """Refuse a file that is cut off, unless `damage=end` says that it then ends there.
+    """Refuse a file that is cut off, or is several joined into one, unless `damage=end` says that it then ends there.
 
     Raises:
         ClipError: in which both lengths are told.
     """
     with decoding(path):
-        how = cut(path)
+        how = cut(path) or joined(path)
     if how and damage != "end":
         raise unreadable(path, how)
     if how:

@@ -94,9 +94,7 @@ def ended_by_signals() -> Iterator[None]:
         if command.received:
             _end(command)
     except BaseException as error:
-        if not isinstance(error, SystemExit) and not command.received:
-            _ask_others(command)
-        if command.received:
+        if command.received or (not isinstance(error, SystemExit) and asked_to_end()):
             _end(command)
         raise
     finally:
@@ -126,7 +124,10 @@ def adopt(started: Callable[[], Sequence[Popen[bytes]]]) -> None:
 
 
 def asked_to_end() -> bool:
-    """Whether a signal has asked this process to end, so that what fails now fails because of it."""
+    """Whether a signal has asked this process, or another of the same work, to end, so that what has failed here has
+    failed because of it; the others are given time to end."""
+    if _command is not None and not _command.received:
+        _ask_others(_command)
     return _command is not None and _command.received is not None
 
 

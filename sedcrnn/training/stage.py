@@ -1,7 +1,7 @@
 """Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint."""
 
 import logging
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ def train(config: TrainConfig) -> Path | None:
     with nullcontext() if is_trial or run.finished else run.locked():  # what is finished may be read-only
         if run.finished and not is_trial:
             log.info("%s: nothing has changed since it was trained; reusing %s", config.name, run.folder)
+            with suppress(OSError):  # of a kill at the very end; a read-only run keeps it
+                (run.folder / LAST).unlink(missing_ok=True)
             return run.folder
         if not is_trial and (earlier := run.nearest_earlier()) is not None:
             log.info("%s: trained anew, for it differs from %s in %s", config.name, earlier[0], in_words(earlier[1]))

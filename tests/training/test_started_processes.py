@@ -203,7 +203,7 @@ def test_a_port_that_is_taken_is_named(start: Start, tmp_path: Path) -> None:
         (
             {key: value for key, value in task(1, 1, "1").items() if key != "SLURM_NTASKS_PER_NODE"},
             ["trainer=slurm", *ON_CPU],
-            "Error: Lightning refuses the trainer: You set `--ntasks=2` in your SLURM bash script",
+            "Error: trainer cannot be made as the config says: You set `--ntasks=2` in your SLURM",
         ),
     ],
 )

@@ -60,7 +60,7 @@ def cut(path: Path) -> str | None:
 
 def joined(path: Path) -> str | None:
     """That the file is several of its kind, one behind another, of which readers know the first alone, in words; None
-    where it is one. Nothing is said of kinds that are read to their last part, nor of FLAC and FLV, which have no sizes.
+    where it is one. Nothing is said of kinds that are read to their last part, nor of FLAC and FLV, without sizes.
 
     Raises:
         OSError: it cannot be read.

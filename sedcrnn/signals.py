@@ -176,14 +176,14 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 
 def _cut_off(command: _Command, reading: int) -> None:
     """Python hands a signal to the main thread, which may be in a library's loop; the pipe tells of it at once."""
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
+    with os.fdopen(reading, "rb", buffering=0) as pipe:  # open to the end: a second signal writes to it too
         while (number := pipe.read(1)) and number[0] not in _ASKING:
             pass
-    if number:
-        command.received = command.received or signal.Signals(number[0])
-        time.sleep(GRACE)
-        _kill(command.children)
-        os._exit(_say(command))
+        if number:
+            command.received = command.received or signal.Signals(number[0])
+            time.sleep(GRACE)
+            _kill(command.children)
+            os._exit(_say(command))
 
 
 def _end_with_parent(command: _Command) -> None:

@@ -102,6 +102,15 @@ def test_one_that_comes_twice_and_to_the_whole_group_is_one(start: Start) -> Non
     assert errors.count("Ended by") == 1
 
 
+def test_more_of_them_during_the_end_change_nothing(start: Start) -> None:
+    process = start("try:\n    time.sleep(60)\nfinally:\n    time.sleep(0.6)")
+    for _ in range(4):
+        time.sleep(0.1)
+        process.terminate()
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (143, line(signal.SIGTERM))
+
+
 def test_a_signal_that_is_ignored_stays_so_and_handlers_are_put_back(start: Start) -> None:
     before = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); old = signal.getsignal(signal.SIGTERM)"
     process = start("os.kill(os.getpid(), signal.SIGHUP)\nprint('lives', file=sys.stderr)", before)

@@ -39,7 +39,8 @@ def main(options: ExtractOptions) -> None:
     features = [build(node, "feature") for node in nodes.values()]
     source = build(options.data.source, "data_source")
     source.prepare()
-    unreadable = extract(source.manifest().clips, features, Path(options.store), options.data.extraction_workers)
+    workers, incomplete = options.data.extraction_workers, options.data.incomplete
+    unreadable = extract(source.manifest().clips, features, Path(options.store), workers, incomplete)
     if unreadable:
         lines = (f"  {one.clip}: {one.message}" for one in unreadable)
         print(f"\n{len(unreadable)} clip(s) could not be read:", *lines, sep="\n")

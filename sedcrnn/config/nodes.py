@@ -113,6 +113,10 @@ class FusionNetworkKeys(TypedDict, total=False):
         Literal["glorot", "average"],
         "What a learned late fusion starts as: random weights (the paper's), or the average of its inputs.",
     ]
+    missing: Annotated[
+        Literal["subnetwork", "zero", "learned"],
+        "Where audio or video is missing, the other's network answers; or fusion, by a zero or learned embedding.",
+    ]
 
 
 @takes(

@@ -56,6 +56,10 @@ class DataConfig:
     unreadable: Annotated[
         Literal["stop", "skip"], "Stop at clips that cannot be read, or leave them out and list them."
     ]
+    incomplete: Annotated[
+        Literal["unreadable", "use"],
+        "Clips without audio or without video: as unreadable ones, or used, by networks of both with what they have.",
+    ]
     extraction_workers: Annotated[Workers, "Processes that render clips and make features."]
     num_workers: Annotated[
         Workers | Literal["auto"], "Processes that load batches; auto: by cores and by what is read."

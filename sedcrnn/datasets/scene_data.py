@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -16,6 +16,7 @@ from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip, DataSource, Manifest
 from sedcrnn.datasets.folds import Folds, leave_city_out, make_folds, shuffle_labels
 from sedcrnn.datasets.identity import check_contents
+from sedcrnn.datasets.incomplete import Incomplete, make_incomplete
 from sedcrnn.datasets.window_dataset import (
     Batch,
     ClipWindows,
@@ -26,7 +27,7 @@ from sedcrnn.datasets.window_dataset import (
 )
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows
 from sedcrnn.errors import ConfigError, DataError
-from sedcrnn.features.extraction import Unreadable, extract_all
+from sedcrnn.features.extraction import Extraction, Unreadable, extract_all
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.pack import Pack, make_pack
 from sedcrnn.features.store import FeatureStore
@@ -42,7 +43,8 @@ class SceneData:
 
     manifest: Manifest  # without skipped clips
     folds: Folds
-    skipped: tuple[Unreadable, ...]  # clips that could not be read
+    skipped: tuple[Unreadable, ...]  # clips that could not be read, or lack all that the network takes
+    incomplete: Incomplete  # clips that lack a part of it
 
     def __init__(
         self,
@@ -57,16 +59,20 @@ class SceneData:
         self.augmentations = {name: one for name, one in (augmentations or {}).items() if name in features}
         for name, augmentation in self.augmentations.items():
             augmentation.check(features[name])
-        if data.unreadable == "skip" and (unstored := [name for name in features if not features[name].stored]):
+        chosen = {"unreadable": data.unreadable == "skip", "incomplete": data.incomplete == "use"}
+        unstored = [name for name in features if not features[name].stored]
+        if unstored and (
+            keys := [f"data.{key}={getattr(data, key)}" for key, is_chosen in chosen.items() if is_chosen]
+        ):
             raise ConfigError(
-                f"data.unreadable=skip with features.{unstored[0]}.storage=none",
-                "Clips are left out before the folds are made, and what is not stored is read only after that",
-                f"Set data.unreadable=stop, or features.{unstored[0]}.storage=jpeg",
+                f"{' and '.join(keys)} with features.{unstored[0]}.storage=none",
+                "What clips hold is known before the folds are made, and what is not stored is read only after that",
+                f"Leave {' and '.join(keys)} out, or set features.{unstored[0]}.storage=jpeg",
             )
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
         self._encoder: FrozenEncoder | None = None
-        self._prepared: tuple[Manifest, tuple[Unreadable, ...]] | None = None  # so that neither is done twice
+        self._prepared: tuple[Manifest, Extraction] | None = None  # so that neither is done twice
         self._datasets: dict[str, ClipWindows] = {}
 
     def encoded_by(self, encoder: FrozenEncoder) -> Self:
@@ -92,12 +98,24 @@ class SceneData:
             if self._prepared is None:  # by another process of this computer
                 manifest = self._manifest(build(self.data.source, "data_source"))
                 self._prepared = manifest, self._extract(manifest)
-            # All that is missing are clips that cannot be read.
-            manifest, self.skipped = self._prepared
-            left_out = {unreadable.clip for unreadable in self.skipped}
-            readable = tuple(clip for clip in manifest.clips if clip.id not in left_out)
-            self.manifest = Manifest(manifest.name, manifest.scenes, readable)
-            folds = self._divide(self.manifest)
+            # All that is missing are clips that cannot be read, or lack a track.
+            manifest, found = self._prepared
+            readable = _without(manifest, found.unreadable)
+            folds = self._divide(readable)  # the same for networks of audio, of video and of both
+            one_input = len(self.features) == 1
+            useless = [
+                Unreadable(clip.id, f"It has no {self.features[name].track}, and the network takes nothing else")
+                for name, ids in found.lacking.items()
+                for clip in readable.clips
+                if one_input and clip.id in ids
+            ]
+            self.skipped = (*found.unreadable, *useless)
+            self.manifest = _without(readable, useless)
+            self.incomplete = make_incomplete(self.manifest.clips, {} if one_input else found.lacking)
+            kept = {clip.id for clip in self.manifest.clips}
+            folds = Folds(
+                **{name: tuple(clip for clip in fold if clip.id in kept) for name, fold in vars(folds).items()}
+            )
             tracks = {self.features[name].track: keys for name, keys in self._keys.items()}
             check_contents(folds, self.manifest.clips, tracks)
             self.folds = folds
@@ -145,7 +163,9 @@ class SceneData:
         clips = {fold: self._clips(fold) for fold in folds}
         if encoder is None:
             for fold, own in clips.items():
-                dataset = WindowDataset(own, scenes, self.features, store, self.augmentations, self._packs)
+                dataset = WindowDataset(
+                    own, scenes, self.features, store, self.augmentations, self._packs, self.incomplete
+                )
                 self._datasets[fold] = dataset
             return
         together = [clip for own in clips.values() for clip in own]
@@ -154,7 +174,8 @@ class SceneData:
         for fold, own in clips.items():
             end = start + len(own)
             values = {name: rows.of_clips(start, end) for name, rows in encoded.items()}
-            self._datasets[fold], start = EncodedDataset(own, scenes, values), end
+            about = (list(self.features), encoder.made_of, self.incomplete)
+            self._datasets[fold], start = EncodedDataset(own, scenes, values, *about), end
 
     def _clips(self, fold: str) -> tuple[Clip, ...]:
         clips: tuple[Clip, ...] = getattr(self.folds, fold)
@@ -169,8 +190,9 @@ class SceneData:
 
     def example(self, fold: str) -> Batch:
         """The network's inputs for the first window of a fold, as a batch of one; of the features, not encoded."""
-        clip, inputs = getattr(self.folds, fold)[0], {}
+        first, inputs = getattr(self.folds, fold)[0], {}
         for name, feature in self.features.items():
+            clip = self.incomplete.instead(name, first)
             values = read_values(feature, clip, self.store, steps=STEPS_PER_WINDOW)
             inputs[name] = feature.network_input(torch.tensor(values[None]))
         return inputs
@@ -180,7 +202,9 @@ class SceneData:
         """The files out of which windows of all clips are cut, of the features that are small enough."""
         packed = {name: feature for name, feature in self.features.items() if feature.packed}
         entries = {
-            name: self.store.paths([feature.source(clip) for clip in self.manifest.clips], feature)
+            name: self.store.paths(
+                [feature.source(clip) for clip in self.manifest.clips if not self.incomplete.lacks(name, clip)], feature
+            )
             for name, feature in packed.items()
         }
         return {name: pack for name in packed if (pack := make_pack(entries[name])) is not None}
@@ -194,9 +218,10 @@ class SceneData:
         folds = make_folds(manifest, data.selection, data.validation_fraction, data.validation_seed)
         return shuffle_labels(folds, data.validation_seed) if data.shuffle_labels else folds
 
-    def _extract(self, manifest: Manifest) -> tuple[Unreadable, ...]:
-        stored = [feature for feature in self.features.values() if feature.stored]
-        return extract_all(manifest.clips, stored, self.store, self.data.extraction_workers, self.data.unreadable)
+    def _extract(self, manifest: Manifest) -> Extraction:
+        stored, data = [feature for feature in self.features.values() if feature.stored], self.data
+        policies = (data.unreadable, data.incomplete)
+        return extract_all(manifest.clips, stored, self.store, data.extraction_workers, *policies)
 
     def _loader(self, dataset: ClipWindows, batches: RandomWindows | ConsecutiveWindows) -> DataLoader[Batch]:
         slow = isinstance(dataset, WindowDataset) and not all(each.on_device for each in self.features.values())
@@ -205,6 +230,11 @@ class SceneData:
 
     def _rank(self) -> tuple[int, int]:
         return 0, 1  # rank and world size
+
+
+def _without(manifest: Manifest, left_out: Sequence[Unreadable]) -> Manifest:
+    ids = {one.clip for one in left_out}
+    return Manifest(manifest.name, manifest.scenes, tuple(clip for clip in manifest.clips if clip.id not in ids))
 
 
 def choose_num_workers(setting: int | Literal["auto"], slow: bool, processes: int = 1, cores: int | None = None) -> int:

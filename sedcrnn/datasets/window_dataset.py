@@ -7,6 +7,8 @@ A window is a dict of tensors, and a batch one of tensors with a batch axis in f
     scene         int64, index into the data set's scenes; -1 where unlabelled
     clip          int64, index into the fold's clips
     window        int64, second of the clip at which the window starts, rounded down
+    present       (input,) bool, whether the clip has what each input is made from; only where a clip of the data set
+                  lacks something (`incomplete`)
 
 with the features that the network takes, each under its name in the config; an `EncodedDataset` has what a frozen part
 of the network made of them in their place. Features that say so (`Feature.on_device`) are cut as they are stored, and
@@ -28,14 +30,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from sedcrnn.augmentation import Augmentation, Draws
 from sedcrnn.datasets.clips import UNLABELLED, Clip
+from sedcrnn.datasets.incomplete import COMPLETE, Incomplete
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, RandomWindows, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature, Values
 from sedcrnn.features.pack import Pack, Rows
 from sedcrnn.features.store import FeatureStore
+from sedcrnn.networks import PRESENT
 
 Batch = dict[str, Any]
 """Tensors; and arrays of what stays on the CPU: JPEG files that a GPU is to decode, and `draws`."""
+
+UNBOUNDED = 1 << 60  # steps of what a clip lacks, which do not bound its length
 
 PER_STEP = {"visual_steps"}  # encoded values with a row per step of a clip; the others have a row per window
 
@@ -60,8 +66,10 @@ class ClipWindows(Dataset[Batch], ABC):
     may also be a `Window`, which starts at any step.
     """
 
-    def __init__(self, clips: Sequence[Clip], scenes: Sequence[str], steps: Sequence[int]) -> None:
-        self.clips, self.steps = clips, list(steps)
+    def __init__(
+        self, clips: Sequence[Clip], scenes: Sequence[str], steps: Sequence[int], present: Tensor | None = None
+    ) -> None:
+        self.clips, self.steps, self.present = clips, list(steps), present
         self.scene = torch.tensor([-1 if clip.scene == UNLABELLED else scenes.index(clip.scene) for clip in clips])
         self._ends = list(accumulate(length // STEPS_PER_WINDOW for length in steps))  # in whole seconds
 
@@ -77,7 +85,8 @@ class ClipWindows(Dataset[Batch], ABC):
         """Windows with their labels, as one batch."""
         clip = _tensor([window.clip for window in windows])
         second = _tensor([window.step // STEPS_PER_SECOND for window in windows])
-        return {**self.values(windows), "scene": self.scene[clip], "clip": clip, "window": second}
+        batch = {**self.values(windows), "scene": self.scene[clip], "clip": clip, "window": second}
+        return batch if self.present is None else {**batch, PRESENT: self.present[clip]}
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -101,7 +110,8 @@ class ClipWindows(Dataset[Batch], ABC):
 class WindowDataset(ClipWindows):
     """Windows of stored features, by name of the network's input; those that have a `draw` are augmented.
 
-    `packs` holds all entries of a feature in one file, where there is such a file (`features.pack`).
+    `packs` holds all entries of a feature in one file, where there is such a file (`features.pack`); `incomplete` says
+    which clips lack a feature.
     """
 
     def __init__(
@@ -112,6 +122,7 @@ class WindowDataset(ClipWindows):
         store: FeatureStore,
         augmentations: Mapping[str, Augmentation] | None = None,
         packs: Mapping[str, Pack] | None = None,
+        incomplete: Incomplete = COMPLETE,
     ) -> None:
         for name, feature in features.items():
             if not feature.stored:
@@ -122,13 +133,23 @@ class WindowDataset(ClipWindows):
                 )
         self.features, self.packs = features, packs or {}
         self.augmentations = {name: each for name, each in (augmentations or {}).items() if each.active}
+        self._lacks = {name: [incomplete.lacks(name, clip) for clip in clips] for name in features}
         self.entries = {
-            name: store.paths([feature.source(clip) for clip in clips], feature) for name, feature in features.items()
+            name: store.paths([feature.source(incomplete.instead(name, clip)) for clip in clips], feature)
+            for name, feature in features.items()
         }
         self._bounds = {name: [pack.bounds[entry] for entry in self.entries[name]] for name, pack in self.packs.items()}
         # Steps that every feature of a clip has; audio and video may differ by a little in length.
-        steps = [[rows // feature.per_step for rows in self._count_rows(name)] for name, feature in features.items()]
-        super().__init__(clips, scenes, list(map(min, zip(*steps, strict=True))))
+        steps = [
+            [
+                UNBOUNDED if lacks else rows // feature.per_step
+                for rows, lacks in zip(rows, self._lacks[name], strict=True)
+            ]
+            for name, feature in features.items()
+            for rows in [self._count_rows(name)]
+        ]
+        present = incomplete.present(list(features), clips)
+        super().__init__(clips, scenes, list(map(min, zip(*steps, strict=True))), present)
 
     def values(self, windows: Sequence[Window]) -> Batch:
         """Network input of every feature, or what it is made from on the network's device: name -> (window, ...)."""
@@ -163,13 +184,17 @@ class WindowDataset(ClipWindows):
 
     def _cut(self, name: str, windows: Sequence[Window]) -> Values:
         """Windows of a feature as they are stored (window, row, ...)."""
-        per_step = self.features[name].per_step
+        per_step, lacks = self.features[name].per_step, self._lacks[name]
         rows = STEPS_PER_WINDOW * per_step
+        first = [0 if lacks[window.clip] else window.step * per_step for window in windows]
         if name in self.packs:
             packed, bounds = self.packs[name].values, self._bounds[name]
-            starts = [bounds[window.clip][0] + window.step * per_step for window in windows]
+            starts = [bounds[window.clip][0] + row for window, row in zip(windows, first, strict=True)]
             return np.stack([packed[start : start + rows] for start in starts])
-        opened = [(FeatureStore.open(self.entries[name][window.clip]), window.step * per_step) for window in windows]
+        opened = [
+            (FeatureStore.open(self.entries[name][window.clip]), row)
+            for window, row in zip(windows, first, strict=True)
+        ]
         cuts = [stored[start : start + rows] for stored, start in opened]
         if self.features[name].coded:  # files, which differ in length from clip to clip
             length = max(cut.shape[-1] for cut in cuts)
@@ -188,12 +213,24 @@ def _draws(windows: Sequence[Window]) -> Draws:
 
 
 class EncodedDataset(ClipWindows):
-    """Windows of what a frozen part made of the clips: name -> rows of all of them."""
+    """Windows of what a frozen part made of the clips: name -> rows of all of them; `inputs` are the network's, and
+    `made_of` says which of them a value is made of."""
 
-    def __init__(self, clips: Sequence[Clip], scenes: Sequence[str], encoded: Mapping[str, Rows]) -> None:
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        scenes: Sequence[str],
+        encoded: Mapping[str, Rows],
+        inputs: Sequence[str] = (),
+        made_of: Mapping[str, str] | None = None,
+        incomplete: Incomplete = COMPLETE,
+    ) -> None:
         late = {name: 0 if name in PER_STEP else STEPS_PER_WINDOW - 1 for name in encoded}
-        steps = np.min([rows.count + late[name] for name, rows in encoded.items()], axis=0)
-        super().__init__(clips, scenes, steps.tolist())
+        made_of = made_of or {}
+        lacks = {name: [incomplete.lacks(made_of.get(name, ""), clip) for clip in clips] for name in encoded}
+        counts = [np.where(lacks[name], UNBOUNDED, rows.count + late[name]) for name, rows in encoded.items()]
+        super().__init__(clips, scenes, np.min(counts, axis=0).tolist(), incomplete.present(inputs, clips))
+        self._lacks = {name: torch.tensor(each) for name, each in lacks.items() if any(each)}
         self._encoded = {name: torch.from_numpy(rows.values) for name, rows in encoded.items()}
         self._first_rows = {name: torch.from_numpy(rows.first) for name, rows in encoded.items()}
 
@@ -203,7 +240,8 @@ class EncodedDataset(ClipWindows):
         step = _tensor([window.step for window in windows])
         made: Batch = {}
         for name, values in self._encoded.items():
-            row = self._first_rows[name][clip] + step
+            own = step.masked_fill(self._lacks[name][clip], 0) if name in self._lacks else step
+            row = self._first_rows[name][clip] + own
             made[name] = values[row[:, None] + torch.arange(STEPS_PER_WINDOW) if name in PER_STEP else row]
         return made
 

@@ -51,7 +51,7 @@ def evaluate(
         return folder / METRICS
     network = checkpoint.build()
     if checkpoint.recipe["cache_frozen"]:
-        encoder = FrozenEncoder(network, checkpoint.network, data.features, torch.device(device))
+        encoder = FrozenEncoder(network, checkpoint.network, data.features, torch.device(device), data.incomplete)
         data = data.encoded_by(encoder)
     clips = data.dataset(fold).clips
     predictions = predict(network, data.evaluation_loader(fold), device)

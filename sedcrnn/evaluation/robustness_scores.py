@@ -31,7 +31,8 @@ from sedcrnn.runs.files import write_json
 
 KINDS = {"spectrogram": AUDIO_KINDS, "frames": VIDEO_KINDS}
 STAND_IN = {"audio missing": "visual", "video missing": "audio"}
-"""The subnetwork that answers alone where a track is missing, as in `sedcrnn predict`."""
+"""The subnetwork that answers alone where a track is missing, as in `sedcrnn predict`, unless fusion goes on with what
+there is (`FusionNetwork`, missing)."""
 
 Values = dict[str, Tensor]
 
@@ -45,7 +46,8 @@ def robustness(
     store: str = "data/store",
     device: str = "cpu",
 ) -> Path:
-    """Score a fold under every condition that concerns the network's inputs, unless that has been done before.
+    """Score the complete clips of a fold under every condition that concerns the network's inputs, unless that has been
+    done before.
 
     Parameters and errors are those of `evaluate`.
 
@@ -65,10 +67,13 @@ def robustness(
     keep_freed_memory()
     network = checkpoint.build().to(device)
     whole = data.dataset(fold)
-    windows = ConsecutiveWindows(whole.steps, batch_size=1).windows
+    # Conditions are changes of what is there.
+    numbers = [number for number in range(len(whole.clips)) if whole.present is None or whole.present[number].all()]
+    clips, scene = [whole.clips[number] for number in numbers], whole.scene[numbers]
+    windows = ConsecutiveWindows([whole.steps[number] for number in numbers], batch_size=1).windows
 
     def encode(name: str, kind: str, windows: Sequence[Window]) -> Values:
-        changed = ChangedWindows(whole.clips, data.manifest.scenes, name, data.features[name], data.store, kind)
+        changed = ChangedWindows(clips, data.manifest.scenes, name, data.features[name], data.store, kind)
         return _encode(network, changed, windows, batch_size, device)
 
     encoded = {(name, kind): encode(name, kind, windows) for name in network.inputs for kind in KINDS[name]}
@@ -84,13 +89,13 @@ def robustness(
         for head, values in answers.items():
             if (index := first_not_finite(values.exp())) is not None:
                 window = windows[index]
-                raise not_finite(whole.clips[window.clip].id, window.step // STEPS_PER_WINDOW, head)
+                raise not_finite(clips[window.clip].id, window.step // STEPS_PER_WINDOW, head)
     complete = heads[COMPLETE]
     differences = [
         (values.exp() - complete[head][order].exp()).abs().max().item()
         for head, values in _heads(network, again, COMPLETE).items()
     ]
-    scene = whole.scene[[window.clip for window in windows]]
+    scene = scene[[window.clip for window in windows]]
     scores: dict[str, dict[str, dict[str, float]]] = {}
     rises: dict[str, dict[str, float]] = {}
     for condition, answers in heads.items():
@@ -145,7 +150,9 @@ def _heads(network: SceneNetwork, encoded: Mapping[tuple[str, str], Values], con
     """(window, scene) log-probabilities of every head under a condition."""
     kinds = zip(KINDS, CONDITIONS[condition], strict=True)
     present = [encoded[name, kind] for name, kind in kinds if name in network.inputs and kind != ABSENT]
-    if condition in STAND_IN:
+    if condition in STAND_IN and isinstance(network, FusionNetwork) and network.fuses_incomplete:
+        logits = network.heads_of_encoded(**present[0])
+    elif condition in STAND_IN:
         logits = dict.fromkeys(network.head_names, present[0][STAND_IN[condition]])
     elif isinstance(network, FusionNetwork):
         logits = network.decode(**present[0], **present[1])

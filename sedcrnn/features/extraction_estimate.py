@@ -43,7 +43,9 @@ class Cost:
         )
 
 
-def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, workers: int) -> tuple[Unreadable, ...]:
+def extract(
+    clips: Sequence[Clip], features: Sequence[Feature], root: Path, workers: int, incomplete: str = "unreadable"
+) -> tuple[Unreadable, ...]:
     """Make what is missing of a data set's features; the clips that could not be read.
 
     Raises:
@@ -75,7 +77,8 @@ def extract(clips: Sequence[Clip], features: Sequence[Feature], root: Path, work
                 "Make room, or choose another folder with store=<folder>",
             )
     started = time.monotonic()
-    unreadable = extract_all(clips, [feature for feature in features if feature.stored], store, workers, "skip")
+    stored = [feature for feature in features if feature.stored]
+    unreadable = extract_all(clips, stored, store, workers, "skip", incomplete).unreadable
     duration = time.monotonic() - started
     if made := sum(number for _, number in costs):
         log.info("%d files took %s: %.1f per second.", made, time_in_words(duration), made / duration)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 from numpy.typing import NDArray
 
 from sedcrnn.datasets.clips import Clip
-from sedcrnn.errors import ClipError
+from sedcrnn.errors import ClipError, MissingTrackError
 
 if TYPE_CHECKING:  # processes that only make features need not load torch
     import torch
@@ -134,10 +134,13 @@ class Feature(ABC):
 
 def unreadable(path: Path, what: str, kind: type[ClipError] = ClipError) -> ClipError:
     """The error about a file that cannot be used."""
+    remedy = "Fetch or convert the file again; where it is one of a data set, data.unreadable=skip leaves it out"
+    if kind is MissingTrackError:
+        remedy += ", and data.incomplete=use takes what it has"
     return kind(
         f"'{path}' {what}",
         "A clip has whole audio and video that libsndfile or FFmpeg can decode, and lasts at least one second",
-        "Fetch or convert the file again; where it is one of a data set, data.unreadable=skip leaves it out",
+        remedy,
     )
 
 

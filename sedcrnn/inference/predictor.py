@@ -72,7 +72,8 @@ class Predictor:
     ) -> Prediction:
         """Predict every whole second of a file.
 
-        Where a fusion network finds only audio or only video, its subnetwork for that answers alone.
+        Where a fusion network finds only audio or only video, its subnetwork for that answers alone, or fusion with
+        what there is, as it was trained (`FusionNetwork`, missing).
 
         Args:
             path: a media file.
@@ -103,7 +104,7 @@ class Predictor:
                 size += first.nbytes
                 present[name] = chain([first], seconds)
         absent = {self.features[name].track for name in self.features.keys() - present.keys()}
-        answering = [name for name, needed in self.model.heads.items() if set(needed) <= present.keys()]
+        answering = self.model.answering(present.keys())
         chosen = head or (answering[-1] if answering else self.heads[-1])
         if chosen not in answering:
             needed = [self.features[name].track for name in self.model.heads[chosen]]

@@ -1,7 +1,7 @@
 """Checkpoint or ONNX file -> a model that answers with the probabilities of the heads that its inputs suffice for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from sedcrnn.evaluation.calibration import scaled
 from sedcrnn.inference.onnx_files import check_onnx_file, read_metadata
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device, choose_precision
+from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.runs.checkpoints import Checkpoint
 
 ONNX_SUFFIX = ".onnx"
@@ -40,6 +41,10 @@ class SceneModel(ABC):
     heads: dict[str, tuple[str, ...]]
     temperatures: Mapping[str, float] = MappingProxyType({})
     no_temperatures: str = ""
+
+    def answering(self, inputs: Collection[str]) -> list[str]:
+        """The heads for which some inputs suffice, in order."""
+        return [head for head, needed in self.heads.items() if set(needed) <= set(inputs)]
 
     @abstractmethod
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
@@ -72,18 +77,29 @@ class TorchModel(SceneModel):
         network = checkpoint.build().to(self.device)
         self.heads = head_inputs(network)
         self.networks = [network, *subnetworks(network).values()]
+        self.fuses_incomplete = isinstance(network, FusionNetwork) and network.fuses_incomplete
+
+    def answering(self, inputs: Collection[str]) -> list[str]:
+        """See `SceneModel`; fusion that goes on with what there is answers for one input."""
+        alone = set(self.networks[0].head_names) - {name for part in self.networks[1:] for name in part.head_names}
+        suffice = super().answering(inputs)
+        return [head for head in self.heads if head in suffice or (self.fuses_incomplete and inputs and head in alone)]
 
     @torch.inference_mode()
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
         """See `SceneModel`."""
+        whole, answering = self.networks[0], self.answering(inputs)
         network = next(network for network in self.networks if set(network.inputs) <= inputs.keys())
         tensors = {name: torch.from_numpy(inputs[name]).to(self.device) for name in network.inputs}
         with torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed):
             try:
-                heads = network.heads(**tensors)
+                if network is not whole and isinstance(whole, FusionNetwork) and self.fuses_incomplete:
+                    heads = whole.heads_of_one(**tensors)
+                else:
+                    heads = network.heads(**tensors)
             except RuntimeError as error:  # what does not fit each other, or the memory
                 raise _unfit(self.path, error) from error
-        return {head: logits.float().log_softmax(-1).double().exp().cpu().numpy() for head, logits in heads.items()}
+        return {head: heads[head].float().log_softmax(-1).double().exp().cpu().numpy() for head in answering}
 
 
 class OnnxModel(SceneModel):
@@ -120,7 +136,7 @@ class OnnxModel(SceneModel):
 
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
         """See `SceneModel`."""
-        heads = [head for head, needed in self.heads.items() if set(needed) <= inputs.keys()]
+        heads = self.answering(inputs)
         batch = len(next(iter(inputs.values())))
         # The runtime wants every input, also those that none of these heads needs; it does not run their part.
         options = self.runtime.RunOptions()

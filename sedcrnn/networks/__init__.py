@@ -5,6 +5,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+PRESENT = "present"
+"""Name in a batch of what its windows have: (batch, input), true or false; without it they have everything."""
+
 
 class SceneNetwork(nn.Module):
     """A network that answers with the scene of one second; each subclass has one or more heads.
@@ -20,6 +23,8 @@ class SceneNetwork(nn.Module):
         encoded: names of the values between the two halves of the network.
         encoding_parts: the parts that `encode` runs; while all of them are frozen, encoded values may be kept.
         head_arguments: arguments that encoded values do not depend on: networks that differ in these alone share them.
+        takes_incomplete: whether windows may lack an input; `encode` and `decode` (or `heads`) then take `present`,
+            (batch, input) in the order of `inputs`, as well.
         encode: inputs -> encoded values by name, each (batch, ...).
         decode: encoded values -> {head: (batch, scene) logits}.
     """
@@ -31,18 +36,21 @@ class SceneNetwork(nn.Module):
     encoded: ClassVar[tuple[str, ...]] = ()
     encoding_parts: ClassVar[tuple[str, ...]] = ()
     head_arguments: ClassVar[tuple[str, ...]] = ()
+    takes_incomplete: ClassVar[bool] = False
     encode: Callable[..., dict[str, Tensor]]
     decode: Callable[..., dict[str, Tensor]]
 
-    def heads(self, *inputs: Tensor, **named_inputs: Tensor) -> dict[str, Tensor]:
+    def heads(self, *inputs: Tensor, present: Tensor | None = None, **named_inputs: Tensor) -> dict[str, Tensor]:
         """Inputs -> {head: (batch, scene) logits}."""
-        return self.decode(**self.encode(*inputs, **named_inputs))
+        masks = {} if present is None else {PRESENT: present}
+        return self.decode(**self.encode(*inputs, **named_inputs, **masks), **masks)
 
     def heads_of(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The heads for a batch that holds the inputs, or the values that they were encoded as before."""
+        masks = {PRESENT: batch[PRESENT]} if PRESENT in batch else {}
         if self.encoded and self.encoded[0] in batch:
-            return self.decode(**{name: batch[name] for name in self.encoded})
-        return self.heads(**{name: batch[name] for name in self.inputs})
+            return self.decode(**{name: batch[name] for name in self.encoded}, **masks)
+        return self.heads(**{name: batch[name] for name in self.inputs}, **masks)
 
     def forward(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
         """(batch, scene) logits of the network's answer."""

@@ -15,7 +15,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback
 from torch import nn
 
-from sedcrnn.config.stage_config import RecipeConfig, TrainConfig
+from sedcrnn.config.stage_config import DataConfig, RecipeConfig, TrainConfig
 from sedcrnn.config.targets import build, is_ours
 from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS, TRAIN_LOSS
@@ -75,6 +75,16 @@ def refused(key: str, allowed: str = "What it names takes only certain values") 
     ) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{key} cannot be made as the config says: {text}", allowed, f"Correct {key}") from error
+
+
+def check_takes_incomplete(data: DataConfig, network: type[SceneNetwork]) -> None:
+    """Refuse clips that lack a track for a network of several inputs that cannot do without one of them."""
+    if data.incomplete == "use" and len(network.inputs) > 1 and not network.takes_incomplete:
+        raise ConfigError(
+            f"data.incomplete=use, and a {network.__name__} takes {' and '.join(network.inputs)} of every window",
+            "A network that takes clips as they are says so (takes_incomplete), as FusionNetwork does",
+            "Leave data.incomplete out, and choose data.unreadable=skip to leave such clips out",
+        )
 
 
 def _check_decoder(config: TrainConfig, features: Mapping[str, Feature]) -> None:

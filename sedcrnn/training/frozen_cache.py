@@ -20,6 +20,7 @@ from torch import Tensor
 from sedcrnn.config.stage_config import RecipeConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.incomplete import COMPLETE, Incomplete
 from sedcrnn.datasets.window_dataset import WindowDataset, read_values
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Window
 from sedcrnn.errors import ConfigError
@@ -57,7 +58,7 @@ class EncodedFeature:
 
 class FrozenEncoder:
     """The first half of a network, given with its complete config, whose parts stay as they are, over whole clips: of a
-    visual, an audio or a fusion network, or of one's own on the spectrogram."""
+    visual, an audio or a fusion network, or of one's own on the spectrogram; `incomplete` says what clips lack."""
 
     def __init__(
         self,
@@ -65,8 +66,10 @@ class FrozenEncoder:
         node: Mapping[str, Any],
         features: Mapping[str, Feature],
         device: torch.device | None = None,
+        incomplete: Incomplete = COMPLETE,
     ) -> None:
         self.network, self.features, self.device = network, features, device or torch.device("cpu")
+        self.incomplete = incomplete
         self.kept: dict[str, EncodedFeature] = {}
         self.of_steps = {"visual"}  # values that follow from steps that are stored
         if isinstance(network, FusionNetwork):
@@ -97,8 +100,13 @@ class FrozenEncoder:
         Raises:
             ClipError: a video that cannot be decoded, where frames are not stored.
         """
-        known = [store.known([each.source(clip) for clip in clips], each) for each in self.kept.values()]
-        to_do = shared([clip for clip, *its in zip(clips, *known, strict=True) if not all(its)])
+        clips = list(dict.fromkeys([*clips, *self.incomplete.stand_in.values()]))
+        known = {name: store.known([each.source(clip) for clip in clips], each) for name, each in self.kept.items()}
+        made = [
+            all(known[name][number] or self.incomplete.lacks(each.base.name, clip) for name, each in self.kept.items())
+            for number, clip in enumerate(clips)
+        ]
+        to_do = shared([clip for clip, is_made in zip(clips, made, strict=True) if not is_made])
         # Those alone: on a GPU, the GRU of a network that is to be trained next cannot be in evaluation mode.
         for part in self.network.encoding_parts:
             self.network.get_submodule(part).to(self.device).eval()
@@ -111,14 +119,25 @@ class FrozenEncoder:
                 self._encode(clip, inputs, store)
 
     def read(self, clips: Sequence[Clip], store: FeatureStore) -> dict[str, Rows]:
-        """The encoded values of all clips, by name, mapped from disk."""
-        return {
-            name: gather(store.paths([each.source(clip) for clip in clips], each)) for name, each in self.kept.items()
+        """The encoded values of all clips, by name, mapped from disk; of another clip where one lacks them."""
+        sources = {
+            name: [each.source(self.incomplete.instead(each.base.name, clip)) for clip in clips]
+            for name, each in self.kept.items()
         }
+        return {name: gather(store.paths(sources[name], each)) for name, each in self.kept.items()}
+
+    @property
+    def made_of(self) -> dict[str, str]:
+        """Name of an encoded value -> the network's input that it is made of."""
+        return {name: each.base.name for name, each in self.kept.items()}
 
     def _missing(self, clip: Clip, store: FeatureStore) -> dict[str, EncodedFeature]:
-        """The encoded values of a clip that the store does not hold."""
-        return {name: each for name, each in self.kept.items() if not store.knows(each.source(clip), each)}
+        """The encoded values of a clip that the store does not hold, as far as it has what they are made of."""
+        return {
+            name: each
+            for name, each in self.kept.items()
+            if not self.incomplete.lacks(each.base.name, clip) and not store.knows(each.source(clip), each)
+        }
 
     def _needs_windows(self, missing: Collection[str]) -> bool:
         """Whether windows of the spectrogram are to be encoded."""
@@ -180,8 +199,9 @@ class FrozenEncoder:
         return (piece.to(self.device) for piece in torch.split(values, AT_A_TIME))
 
 
-def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork]) -> None:
-    """Refuse `recipe.cache_frozen` where encoded values would not stay the same from epoch to epoch.
+def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork], node: Mapping[str, Any]) -> None:
+    """Refuse `recipe.cache_frozen` where encoded values would not stay the same from epoch to epoch; `node` is the
+    network's config.
 
     Raises:
         ConfigError: with the reason.
@@ -190,7 +210,7 @@ def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork]) -> None:
     augmented = [
         name
         for name in network.inputs
-        if (node := getattr(recipe.augmentation, name)) and build(node, "augmentation").active
+        if (own := getattr(recipe.augmentation, name)) and build(own, "augmentation").active
     ]
     in_front = "in front of the frozen part"
     reasons = {
@@ -201,7 +221,8 @@ def check_cacheable(recipe: RecipeConfig, network: type[SceneNetwork]) -> None:
         ),
         f"recipe.frozen={recipe.frozen} leaves {' and '.join(loose)} to be trained": loose,
         f"recipe.mixup_alpha={recipe.mixup_alpha} mixes inputs, {in_front}": recipe.mixup_alpha > 0,
-        f"recipe.modality_dropout={recipe.modality_dropout} drops inputs, {in_front}": recipe.modality_dropout > 0,
+        f"recipe.modality_dropout={recipe.modality_dropout} drops inputs, {in_front}, with "
+        "model.network.missing=subnetwork": recipe.modality_dropout > 0 and node.get("missing") in (None, "subnetwork"),
         f"recipe.augmentation.{' and '.join(augmented)} changes inputs, {in_front}": augmented,
     }
     for reason, holds in reasons.items():

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 import sedcrnn
-from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_modalities, mixup
+from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_modalities, drop_present, mixup
 from sedcrnn.config.targets import build
 from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.metrics import SceneScores, sum_over_processes
 from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS
-from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks import PRESENT, SceneNetwork
 from sedcrnn.networks.execution import checkpoint_encoders, compile_in_place
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
 from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION
@@ -148,11 +148,20 @@ class SceneModule(LightningModule):
     def augmented(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """A training batch and its (batch, scene) labels after what the recipe does to whole batches."""
         if self.recipe["modality_dropout"] > 0:
-            batch = drop_modalities(batch, self.recipe["modality_dropout"])
+            batch = self._with_fewer_modalities(batch, self.recipe["modality_dropout"])
         if self.recipe["mixup_alpha"] > 0:
-            inputs = {name: batch[name] for name in self.network.inputs}
+            inputs = {name: batch[name] for name in (*self.network.inputs, PRESENT) if name in batch}
             batch, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
         return batch, target
+
+    def _with_fewer_modalities(self, batch: dict[str, Tensor], probability: float) -> dict[str, Tensor]:
+        """A fusion network that fuses what there is gets windows without audio or video; any other gets silence or
+        black frames."""
+        if getattr(self.network, "fuses_incomplete", False):
+            scene = batch["scene"]
+            present = batch.get(PRESENT, torch.ones(len(scene), 2, dtype=torch.bool, device=scene.device))
+            return {**batch, PRESENT: drop_present(present, probability)}
+        return drop_modalities(batch, probability)
 
     def l2_penalty(self) -> Tensor:
         """As Keras' `kernel_regularizer`: coefficient times the sum of squared kernels of each part that has one."""

@@ -25,7 +25,7 @@ from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
-from sedcrnn.training.checks import check_without_data, refused
+from sedcrnn.training.checks import check_takes_incomplete, check_without_data, refused
 from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
@@ -59,8 +59,9 @@ def train(config: TrainConfig) -> Path | None:
     with refused("callbacks"):
         callbacks: list[Callback] = [build(node, "callback") for node in config.callbacks.values() if node is not None]
         TimeLimit(config.trainer.get("max_time") or "00:00:00:01")
+    check_takes_incomplete(config.data, network)
     if config.recipe.cache_frozen:
-        check_cacheable(config.recipe, network)
+        check_cacheable(config.recipe, network, config.model["network"])
     starts, encoders = init_from.load_initial(config), init_from.load_encoders(config)
     datamodule = make_datamodule(config)
     check_without_data(config, starts, datamodule.features, callbacks)
@@ -229,7 +230,7 @@ def _fit_or_validate(
     adopt_processes(trainer)
     if module.recipe["cache_frozen"]:
         network, device = module.hparams["network"], trainer.strategy.root_device
-        data = data.encoded_by(FrozenEncoder(module.network, network, data.features, device))
+        data = data.encoded_by(FrozenEncoder(module.network, network, data.features, device, data.incomplete))
     if module.is_trained:
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     else:

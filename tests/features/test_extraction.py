@@ -80,7 +80,7 @@ def test_makes_every_feature_of_every_clip(store, make_clips, write_video):
     frames = Frames(height=32, width=32)
     for number, clip in enumerate(clips):
         write_video(clip.video, count=25 + 5 * number)
-    assert extract_all(clips, [SPECTROGRAM, frames], store, 0, "stop") == ()
+    assert extract_all(clips, [SPECTROGRAM, frames], store, 0, "stop").unreadable == ()
     assert_complete(store, clips)
     for clip in clips:
         np.testing.assert_array_equal(store.read(clip.video, frames), frames.extract(clip.video))
@@ -105,7 +105,7 @@ def test_what_is_there_is_neither_made_nor_verified_again(store, make_clips, mon
     monkeypatch.setattr(Spectrogram, "extract", None)  # would fail if they were called
     monkeypatch.setattr(FeatureStore, "verify", None)
     for used in (store, FeatureStore(store.root)):
-        assert extract_all(clips, [SPECTROGRAM], used, 2, "stop") == ()
+        assert extract_all(clips, [SPECTROGRAM], used, 2, "stop").unreadable == ()
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
@@ -113,7 +113,7 @@ def test_what_is_known_is_written_down_for_many_clips_at_once(store, make_clips,
     clips, saved, remember = make_clips(6), [], FeatureStore.take_unsaved
     monkeypatch.setattr(FeatureStore, "take_unsaved", lambda self: saved.append(remember(self)) or saved[-1])
     monkeypatch.setattr("sedcrnn.features.extraction.SAVE_EVERY", 600)
-    assert extract_all(clips, [SPECTROGRAM], store, workers, "stop") == ()
+    assert extract_all(clips, [SPECTROGRAM], store, workers, "stop").unreadable == ()
     assert [len(learnt) for learnt in saved] == [12]  # six files and their entries
     assert FeatureStore(store.root).known([clip.audio for clip in clips], SPECTROGRAM) == [True] * 6
 
@@ -123,7 +123,7 @@ def test_entries_of_an_unknown_past_are_verified_and_kept(store, make_clips, mon
     extract_all(clips, [SPECTROGRAM], store, 0, "stop")
     (store.root / "known.sqlite").unlink()
     monkeypatch.setattr(Spectrogram, "extract", None)
-    assert extract_all(clips, [SPECTROGRAM], FeatureStore(store.root), 0, "stop") == ()
+    assert extract_all(clips, [SPECTROGRAM], FeatureStore(store.root), 0, "stop").unreadable == ()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
@@ -156,7 +156,7 @@ def test_skip_lists_unreadable_clips_in_order_and_makes_the_rest(store, make_cli
     clips = make_clips(4)
     clips[2].audio.write_text("this is not sound")
     clips[0].audio.unlink()
-    skipped = extract_all(clips, [SPECTROGRAM], store, workers, "skip")
+    skipped = extract_all(clips, [SPECTROGRAM], store, workers, "skip").unreadable
     assert [unreadable.clip for unreadable in skipped] == ["clip0", "clip2"]
     assert "clip0.wav' is listed but absent" in skipped[0].message
     assert "clip2.wav' cannot be read" in skipped[1].message
@@ -165,7 +165,7 @@ def test_skip_lists_unreadable_clips_in_order_and_makes_the_rest(store, make_cli
 
 def test_a_clip_is_skipped_when_only_its_video_fails(store, make_clips):
     clips = make_clips(1)
-    skipped = extract_all(clips, [SPECTROGRAM, Frames(height=32, width=32)], store, 0, "skip")
+    skipped = extract_all(clips, [SPECTROGRAM, Frames(height=32, width=32)], store, 0, "skip").unreadable
     assert [unreadable.clip for unreadable in skipped] == ["clip0"]
     assert "clip0.mp4' is listed but absent" in skipped[0].message
     assert_complete(store, clips)
@@ -174,7 +174,7 @@ def test_a_clip_is_skipped_when_only_its_video_fails(store, make_clips):
 def test_a_clip_is_listed_once_however_many_of_its_features_fail(store, make_clips):
     clip = replace(make_clips(1)[0], video=make_clips(1)[0].audio)
     clip.audio.write_text("neither sound nor video")
-    skipped = extract_all([clip], [SPECTROGRAM, Frames(height=32, width=32)], store, 0, "skip")
+    skipped = extract_all([clip], [SPECTROGRAM, Frames(height=32, width=32)], store, 0, "skip").unreadable
     assert [type(skipped[0]), len(skipped), skipped[0].clip] == [Unreadable, 1, "clip0"]
     assert "clip0.wav' cannot be read" in skipped[0].message
 
@@ -208,7 +208,7 @@ def test_a_killed_run_is_resumed(store, tmp_path, make_clips):
     # What a kill inside a write leaves behind:
     (survivors[0].parent / f".{'0' * 32}.1234.partial.npy").write_bytes(survivors[0].read_bytes()[:1000])
     before = {entry: entry.stat().st_mtime_ns for entry in survivors}
-    assert extract_all(clips, [feature], store, 0, "stop") == ()
+    assert extract_all(clips, [feature], store, 0, "stop").unreadable == ()
     assert len(entries(store)) == 12
     assert_complete(store, clips, feature)
     assert {entry: entry.stat().st_mtime_ns for entry in survivors} == before

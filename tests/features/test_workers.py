@@ -83,7 +83,7 @@ def test_skip_lists_the_clips_that_kill_and_goes_on(
     killing: Any, make_clips: Callable[..., list[Clip]], tmp_path: Path
 ) -> None:
     clips, store = make_clips(8), FeatureStore(tmp_path / "store")
-    skipped = extract_all(clips, [killing], store, 2, "skip")
+    skipped = extract_all(clips, [killing], store, 2, "skip").unreadable
     assert [one.clip for one in skipped] == ["clip1", "clip3", "clip4"]
     assert "clip1.wav' cannot be read: the process that reads it is killed, also when it is alone" in skipped[0].message
     assert "clip3.wav' cannot be read: it takes more memory than there is" in skipped[1].message

@@ -367,7 +367,7 @@ def test_a_cache_that_would_not_be_exact_is_refused_with_the_reason(
 def test_an_augmentation_of_what_the_stage_does_not_take_is_no_reason(stage: Stage) -> None:
     config = stage("visual", "recipe.augmentation.spectrogram.gain=6")
     assert config.recipe.augmentation.spectrogram["gain"] == 6
-    check_cacheable(config.recipe, VisualNetwork)
+    check_cacheable(config.recipe, VisualNetwork, {})
 
 
 class OwnNetwork(SceneNetwork):
@@ -376,6 +376,6 @@ class OwnNetwork(SceneNetwork):
 
 def test_networks_of_ones_own_are_refused_where_nothing_can_be_kept(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="OwnNetwork has no part"):
-        check_cacheable(stage("fusion").recipe, OwnNetwork)
+        check_cacheable(stage("fusion").recipe, OwnNetwork, {})
     with pytest.raises(ConfigError, match="OwnNetwork takes spectrogram and frames, and of networks of your own only"):
-        check_cacheable(stage("fusion").recipe, type("OwnNetwork", (OwnNetwork,), {"encoding_parts": ("audio",)}))
+        check_cacheable(stage("fusion").recipe, type("OwnNetwork", (OwnNetwork,), {"encoding_parts": ("audio",)}), {})

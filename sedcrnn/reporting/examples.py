@@ -16,7 +16,7 @@ from sedcrnn.config.stage_config import DataConfig, FeaturesConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.datasets.windows import Window
-from sedcrnn.errors import SedcrnnError
+from sedcrnn.errors import MissingTrackError, SedcrnnError
 from sedcrnn.evaluation.predictions import read_predictions
 from sedcrnn.evaluation.result_names import EVALUATION, PREDICTIONS
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
@@ -115,7 +115,10 @@ def _pictures(clip: Clip, second: int, features: dict[str, Feature]) -> list[Pic
     pictures = []
     for feature in features.values():
         end = (second + 1) * STEPS_PER_SECOND * feature.per_step
-        values = beginning(feature.stream(feature.source(clip)), end)
+        try:
+            values = beginning(feature.stream(feature.source(clip)), end)
+        except MissingTrackError:  # of a clip that was used without it
+            continue
         if isinstance(feature, Frames):
             frame = values[second * STEPS_PER_SECOND + STEPS_PER_SECOND // 2]
             pictures.append(_picture("frame", frame, aspect_ratio(clip.video)))

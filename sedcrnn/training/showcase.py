@@ -145,7 +145,9 @@ def _example(data: SceneDataModule, clip: Clip, second: int, caption: str) -> Ex
     step = second * STEPS_PER_SECOND
     panels = strip = audio = None
     sample_rate = 0
-    for feature in data.features.values():
+    for name, feature in data.features.items():
+        if data.incomplete.lacks(name, clip):
+            continue
         if isinstance(feature, Spectrogram):
             panels = spectrogram_panels(feature, read_values(feature, clip, data.store), [Window(0, step)])
         if isinstance(feature, Frames):

@@ -17,9 +17,11 @@ from sedcrnn.errors import ClipError, ConfigError, DataError
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.evaluation.robustness_scores import robustness
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.reporting.examples import _pictures
 from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.training.checks import check_takes_incomplete
 from sedcrnn.training.frozen_cache import FrozenEncoder
+from sedcrnn.training.showcase import _example
 from sedcrnn.training.stage import make_datamodule, train, with_used_features
 from tests.conftest import write_sound, write_video
 
@@ -183,3 +185,13 @@ class Both(SceneNetwork):
 def test_a_network_that_needs_both_is_refused(incomplete: Stage) -> None:
     with pytest.raises(ConfigError, match=r"a Both takes spectrogram and frames of every window.*takes_incomplete"):
         check_takes_incomplete(incomplete("fusion").data, Both)
+
+
+def test_pictures_of_examples_show_what_there_is(incomplete: Stage) -> None:
+    data = set_up(incomplete("fusion"))
+    clips = {clip.id: clip for clip in data.folds.test}
+    for number, shown in ((CLIPS - 3, ["spectrogram", "frame"]), (CLIPS - 2, ["spectrogram"]), (CLIPS - 1, ["frame"])):
+        clip = clips[f"test/bus/g{number}/clip"]
+        assert [picture.what for picture in _pictures(clip, 1, data.features)] == shown
+        example = _example(data, clip, 1, "bus")
+        assert (example.audio is not None) == ("spectrogram" in shown)

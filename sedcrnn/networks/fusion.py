@@ -110,6 +110,9 @@ class FusionNetwork(SceneNetwork):
 
         `visual`, and `late` where it is an average, are log-probabilities, which are logits too.
         """
+        if present is None and self.training and self.fuses_incomplete:
+            # So that all parameters have a gradient, for which processes that train together wait.
+            present = torch.ones(len(audio), 2, dtype=torch.bool, device=audio.device)
         if present is not None:
             has_audio, has_video = present.unbind(1)
             audio, visual = rows_there(audio, has_audio), rows_there(visual, has_video)

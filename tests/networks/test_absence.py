@@ -87,13 +87,14 @@ def test_what_is_missing_is_never_looked_at(one_second, missing):
     assert all(values.grad is None or values.grad.isfinite().all() for values in other.parameters())
 
 
-def test_a_batch_without_any_audio_gives_every_parameter_a_gradient(one_second):
+@pytest.mark.parametrize("has_audio", [False, True])
+def test_every_batch_gives_every_parameter_a_gradient(one_second, has_audio):
     network = make("learned").train()
-    present = torch.tensor([[False, True]] * 3)
-    sum(logits.sum() for logits in network.heads(**one_second, present=present).values()).backward()
-    absent = [name for name, values in network.named_parameters() if values.grad is None]
-    assert absent == []
-    assert network.audio.dense.weight.grad.abs().sum() == 0
+    given = {} if has_audio else {"present": torch.tensor([[False, True]] * 3)}
+    sum(logits.sum() for logits in network.heads(**one_second, **given).values()).backward()
+    assert [name for name, values in network.named_parameters() if values.grad is None] == []
+    assert (network.audio.dense.weight.grad.abs().sum() > 0) == has_audio
+    assert (network.absent["audio"].steps.grad.abs().sum() > 0) == (not has_audio)
 
 
 @torch.no_grad()

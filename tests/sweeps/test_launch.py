@@ -242,3 +242,40 @@ def test_a_sweep_is_started_once_and_not_by_every_process(
     assert sweep.returncode == 1
     assert "This is process 1 of 2 that start the same sweep" in sweep.stderr
     assert not list(runs.glob("audio-*"))
+
+
+def test_an_optuna_search_that_was_killed_goes_on(start: Callable[..., subprocess.Popen[str]], runs: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra `sweep`")
+    import optuna
+
+    def finished() -> list[Path]:
+        return [each for each in runs.glob("*/record.json") if json.loads(each.read_text())["status"] == "finished"]
+
+    options = ("hydra/sweeper=optuna_tpe", "hydra.sweeper.n_trials=3", "trainer.max_epochs=4")
+    search = start(*options)
+    while not (len(finished()) == 1 and len(list(runs.glob("*/checkpoints/last.ckpt"))) == 1):  # the second trains
+        assert search.poll() is None, search.communicate()
+        time.sleep(0.02)
+    os.killpg(search.pid, signal.SIGKILL)
+    search.wait()
+    first, known = finished()[0].stat().st_mtime_ns, set(runs.glob("*/record.json"))
+    output, errors = start(*options).communicate(timeout=1500)
+    assert "1 of 3 trials of this search are done" in output, output + errors
+    assert len(finished()) == 3
+    assert known <= set(finished()), "the killed trial's run went on"
+    assert min(record.stat().st_mtime_ns for record in finished()) == first, "the finished trial was not run again"
+    [summary] = optuna.get_all_study_summaries(f"sqlite:///{runs}/sweeps/audio/studies.sqlite")
+    study = optuna.load_study(summary.study_name, f"sqlite:///{runs}/sweeps/audio/studies.sqlite")
+    states = [trial.state.name for trial in study.trials]
+    assert sorted(states) == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
+    killed = study.trials[states.index("FAIL")]
+    assert [trial.params for trial in study.trials].count(killed.params) == 2
+    rates = {trial.params["recipe.optimizer.lr"] for trial in study.trials}
+    trained = {
+        yaml.safe_load((each.parent / "config.yaml").read_text())["recipe"]["optimizer"]["lr"] for each in finished()
+    }
+    assert sorted(rates) == pytest.approx(sorted(trained))
+    assert len(rates) == 3
+    output, errors = start(*options).communicate(timeout=1500)
+    assert "3 of 3 trials of this search are done" in output, output + errors
+    assert f"The best has {study.best_value:.4g}" in output

@@ -90,6 +90,7 @@ class WandbKeys(TypedDict, total=False):
     entity: Annotated[Name | None, "User or team; null: the user's default."]
     offline: Annotated[Flag, "Write files for `wandb sync`; false: send as the training goes, which needs a key."]
     tags: Annotated[list[str], "Words to find the run by, beside its selection protocol."]
+    checkpoint: Annotated[Flag, "Send best.ckpt at the end of the training, as an artifact."]
 
 
 @takes("logger", "sedcrnn.training.loggers.TensorBoardLog")

@@ -46,9 +46,16 @@ class WandbLog(Logger):
     """
 
     def __init__(
-        self, save_dir: str, project: str, entity: str | None = None, offline: bool = True, tags: Sequence[str] = ()
+        self,
+        save_dir: str,
+        project: str,
+        entity: str | None = None,
+        offline: bool = True,
+        tags: Sequence[str] = (),
+        checkpoint: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpoint = checkpoint
         self.folder, self.project, self.entity = Path(save_dir), project, entity
         self.offline, self.tags = offline, tags
         self.wandb = import_extra("wandb", "wandb", "logger=wandb needs")
@@ -124,6 +131,15 @@ class WandbLog(Logger):
             }
         )
         run.summary.update({f"{names.BEST_SCORES}/{name}": value for name, value in showcase.scores().items()})
+
+    def keep(self, checkpoint: Path) -> None:
+        """Send the best checkpoint of a finished training, complete with its temperatures, if that was asked for."""
+        if not self.checkpoint:
+            return
+        artifact = self.wandb.Artifact(self.folder.name, type="model", metadata={names.EPOCH: "best"})
+        artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # no copy: the file stays as it is
+        self.experiment.log_artifact(artifact, aliases=["best"])
+        self.finalize("success")
 
     def finalize(self, status: str) -> None:
         """End the W&B run, so that the next training of this process begins its own."""

@@ -30,7 +30,7 @@ from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
-from sedcrnn.training.loggers import check_loggers, make_loggers
+from sedcrnn.training.loggers import WandbLog, check_loggers, make_loggers
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.plan import TrainingPlan, make_plan, warn_of_few_steps
 from sedcrnn.training.showcase import ShowValidation
@@ -219,6 +219,9 @@ def _fit(
         skipped_clips=[asdict(clip) for clip in datamodule.skipped],
     )
     if trainer.is_global_zero:
+        for logger in loggers:
+            if isinstance(logger, WandbLog):
+                logger.keep(run.folder / BEST)
         (run.folder / LAST).unlink(missing_ok=True)  # the optimiser's state, of no use any more
     trainer.strategy.barrier()  # the other processes may read the record from here on
 

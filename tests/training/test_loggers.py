@@ -1,7 +1,10 @@
 """What W&B (offline) and TensorBoard hold of a run is what metrics.csv and its best checkpoint say."""
 
+import base64
 import csv
+import hashlib
 import json
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -16,6 +19,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.errors import ConfigError, MissingExtraError
 from sedcrnn.evaluation.result_names import EPOCH, MACRO_ACCURACY
+from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.runs.records import read_config
 from sedcrnn.training.loggers import WANDB_ID, WandbLog, check_loggers
 from sedcrnn.training.stage import train
@@ -109,6 +113,75 @@ def test_wandb_offline_holds_the_run_its_curves_and_what_is_shown(stage: Stage) 
     assert again.experiment.id == begun.run_id
     again.finalize("success")
     assert wandb.run is None
+
+
+def history(run: Path) -> tuple[dict[int, dict[str, Any]], list[Any]]:
+    """What all sessions of a W&B run have logged, as epoch -> key -> value, and their records."""
+    merged: dict[int, dict[str, Any]] = {}
+    records = [record for folder in sorted((run / "wandb").glob("offline-run-*")) for record in read_wandb(folder)]
+    for record in records:
+        if record.WhichOneof("record_type") == "history":
+            row = items(record.history.item)
+            merged.setdefault(row[EPOCH], {}).update(row)
+    return merged, records
+
+
+def test_wandb_has_the_keys_that_the_documents_name_and_no_others(stage: Stage, fusion_parts: dict[str, Path]) -> None:
+    pytest.importorskip("wandb")
+    starts = [f"init_from.{kind}={part}" for kind, part in fusion_parts.items()]
+    run = train(stage("fusion", *starts, "logger=wandb", "+recipe.learning_rates.late=0.01"))
+    merged, records = history(run)
+    logged = {"/".join(key.split("/")[:3]) for row in merged.values() for key in row}
+    for media in ("class_wise", "confusion_table"):
+        logged = {f"validation/{media}" if key.startswith(f"validation/{media}/") else key for key in logged}
+    summary = {item for record in records for item in items(record.summary.update)}
+    logged |= {key for key in summary if key.startswith("best/")}
+    text = (Path(__file__).parents[2] / "docs" / "wandb.md").read_text()
+    described = text[text.index("## What is logged") : text.index("## Sending")]
+    patterns = {
+        key: re.compile(re.sub(r"<\w+>", "[^/]+", key.replace("<score>", "(macro_)?(accuracy|log_loss)")))
+        for line in described.splitlines()
+        if line.startswith("| `")
+        for key in re.findall(r"`([^`]+)`", line.split("|")[1])
+    }
+    assert len(patterns) == 14
+    patterns["validation/confusion"] = re.compile("validation/confusion_table")
+    assert {key for key in logged if not any(one.fullmatch(key) for one in patterns.values())} == {
+        "_timestamp",
+        "_step",
+        "_runtime",
+    }
+    assert {key for key, one in patterns.items() if not any(one.fullmatch(name) for name in logged)} == set()
+
+
+def test_a_resumed_training_goes_on_in_the_same_wandb_run_and_axis(
+    stage: Stage, killed_at: Callable[..., None]
+) -> None:
+    pytest.importorskip("wandb")
+    config = stage("audio", "logger=wandb")
+    killed_at(config, epoch=1, batch=0)
+    run = train(config)
+    assert run is not None
+    merged, records = history(run)
+    assert len(list((run / "wandb").glob("offline-run-*"))) == 2
+    ids = {record.run.run_id for record in records if record.WhichOneof("record_type") == "run"}
+    assert ids == {(run / WANDB_ID).read_text().strip()}
+    for epoch, values in curves(run).items():
+        assert {name: merged[epoch][name] for name in values} == values
+    assert set(merged) == {0, 1, 2}
+
+
+def test_the_best_checkpoint_is_an_artifact_where_that_is_asked_for(stage: Stage) -> None:
+    pytest.importorskip("wandb")
+    run = train(stage("audio", "logger=wandb", "logger.wandb.checkpoint=true"))
+    assert run is not None
+    found = [r.artifact for r in history(run)[1] if r.WhichOneof("record_type") == "artifact"]
+    (artifact,) = (one for one in found if one.type == "model")  # W&B makes others of its tables
+    assert (artifact.name, list(artifact.aliases)) == (run.name, ["latest", "best"])
+    (entry,) = artifact.manifest.contents
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    assert entry.digest == base64.b64encode(hashlib.md5(checkpoint.read_bytes()).digest()).decode()
+    assert load_checkpoint(str(run)).temperatures  # it is complete
 
 
 def test_tensorboard_holds_the_curves_and_what_is_shown(stage: Stage) -> None:

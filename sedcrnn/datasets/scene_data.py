@@ -59,15 +59,11 @@ class SceneData:
         self.augmentations = {name: one for name, one in (augmentations or {}).items() if name in features}
         for name, augmentation in self.augmentations.items():
             augmentation.check(features[name])
-        chosen = {"unreadable": data.unreadable == "skip", "incomplete": data.incomplete == "use"}
-        unstored = [name for name in features if not features[name].stored]
-        if unstored and (
-            keys := [f"data.{key}={getattr(data, key)}" for key, is_chosen in chosen.items() if is_chosen]
-        ):
+        if data.unreadable == "skip" and (unstored := [name for name in features if not features[name].stored]):
             raise ConfigError(
-                f"{' and '.join(keys)} with features.{unstored[0]}.storage=none",
-                "What clips hold is known before the folds are made, and what is not stored is read only after that",
-                f"Leave {' and '.join(keys)} out, or set features.{unstored[0]}.storage=jpeg",
+                f"data.unreadable=skip with features.{unstored[0]}.storage=none",
+                "Clips are left out before the folds are made, and what is not stored is read only after that",
+                f"Set data.unreadable=stop, or features.{unstored[0]}.storage=jpeg",
             )
         self.data, self.features, self.store = data, features, store
         self.batch_size, self.seed = batch_size, seed
@@ -219,9 +215,9 @@ class SceneData:
         return shuffle_labels(folds, data.validation_seed) if data.shuffle_labels else folds
 
     def _extract(self, manifest: Manifest) -> Extraction:
-        stored, data = [feature for feature in self.features.values() if feature.stored], self.data
+        features, data = list(self.features.values()), self.data
         policies = (data.unreadable, data.incomplete)
-        return extract_all(manifest.clips, stored, self.store, data.extraction_workers, *policies)
+        return extract_all(manifest.clips, features, self.store, data.extraction_workers, *policies)
 
     def _loader(self, dataset: ClipWindows, batches: RandomWindows | ConsecutiveWindows) -> DataLoader[Batch]:
         slow = isinstance(dataset, WindowDataset) and not all(each.on_device for each in self.features.values())

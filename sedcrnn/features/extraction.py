@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,19 +46,20 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class AbsentTrack:
-    """The entry, without values, that the store has of a file in which a feature's track is missing."""
+class TrackEntry:
+    """The entry, without values, by which the store remembers that a file has a track, or has it not."""
 
-    feature: Feature
+    track: str
+    is_there: bool
 
     @property
     def name(self) -> str:
         """See `Stored`."""
-        return f"no-{self.feature.track}"
+        return f"{'has' if self.is_there else 'no'}-{self.track}"
 
     def parameters(self) -> dict[str, object]:
         """See `Stored`."""
-        return {"absent": self.feature.parameters()}
+        return {"track": self.track, "is_there": self.is_there, "version": 1}
 
 
 def extract_all(
@@ -74,7 +75,8 @@ def extract_all(
     Every entry is whole or not there, so that a run that was killed is resumed by running it again. Processes that
     were started together (by torchrun or srun, on any number of nodes that see the store) share the work; each returns
     when the store holds everything, with the clips that were skipped (`unreadable=skip`) and the first message. With
-    `incomplete=use`, clips that lack one of several tracks are no failure.
+    `incomplete=use`, clips that lack one of several tracks are no failure; of features that are not stored, the store
+    then remembers which clips have their track.
 
     Raises:
         ClipError: under `unreadable=stop`, of the first clip that cannot be read, or that kills the process that reads
@@ -82,10 +84,13 @@ def extract_all(
     """
     uses_incomplete = incomplete == "use"
     failures: dict[str, str] = {}
-    made = 0
+    number = 0
     to_do: list[Task] = []
     for feature in features:
-        known = store.known([feature.source(clip) for clip in clips], feature)
+        if not feature.stored and not uses_incomplete:
+            continue
+        made_of = feature if feature.stored else TrackEntry(feature.track, is_there=True)
+        known = store.known([feature.source(clip) for clip in clips], made_of)
         unknown = [clip for clip, is_known in zip(clips, known, strict=True) if not is_known]
         absent = _lacking(unknown, feature, store) if uses_incomplete else frozenset()
         to_do += [(clip, feature) for clip in unknown if clip.id not in absent]
@@ -96,7 +101,7 @@ def extract_all(
         for (clip, feature), error in outcomes:
             bar.set_description_str(f"Preparing {feature.name}", refresh=False)
             bar.update()
-            made += error is None
+            number += error is None
             if error is not None:
                 if unreadable == "stop":
                     raise error
@@ -108,14 +113,14 @@ def extract_all(
             if unreadable == "stop":
                 raise neither
             failures.setdefault(clip.id, str(neither))
-    if made:
+    if number:
         log.info("The features of %d clips are in %s.", len(clips) - len(failures), store.root)
     return Extraction(tuple(Unreadable(clip.id, failures[clip.id]) for clip in clips if clip.id in failures), lacking)
 
 
 def _lacking(clips: Sequence[Clip], feature: Feature, store: FeatureStore) -> frozenset[str]:
     """Ids of the clips that are known to lack what a feature is made from."""
-    known = store.known([feature.source(clip) for clip in clips], AbsentTrack(feature))
+    known = store.known([feature.source(clip) for clip in clips], TrackEntry(feature.track, is_there=False))
     return frozenset(clip.id for clip, is_known in zip(clips, known, strict=True) if is_known)
 
 
@@ -141,12 +146,15 @@ def _prepare(store: FeatureStore, uses_incomplete: bool, task: Task) -> tuple[Cl
     clip, feature = task
     source = feature.source(clip)
     try:
-        if not store.knows(source, feature) and not store.verify(store.path(source, feature)):
-            store.write(source, feature, extracted(feature, source))
+        if not feature.stored:
+            made(lambda path: next(feature.stream(path)), source)
+            store.write(source, TrackEntry(feature.track, is_there=True), np.zeros(0, np.uint8))
+        elif not store.knows(source, feature) and not store.verify(store.path(source, feature)):
+            store.write(source, feature, made(feature.extract, source))
     except MissingTrackError as error:
         if not uses_incomplete:
             return error, {}
-        store.write(source, AbsentTrack(feature), np.zeros(0, np.uint8))
+        store.write(source, TrackEntry(feature.track, is_there=False), np.zeros(0, np.uint8))
     except ClipError as error:
         return error, {}
     return None, {}
@@ -159,15 +167,15 @@ def _prepare_apart(store: FeatureStore, uses_incomplete: bool, task: Task) -> tu
         return _prepare(store, uses_incomplete, task)[0], store.take_unsaved()
 
 
-def extracted(feature: Feature, source: Path) -> NDArray[Any]:
-    """The feature of a file.
+def made(make: Callable[[Path], NDArray[Any]], source: Path) -> NDArray[Any]:
+    """What `make`, such as `Feature.extract`, makes of a file.
 
     Raises:
         ClipError: the file cannot be read, or takes more memory than there is.
     """
     try:
         with within_memory(source):
-            return feature.extract(source)
+            return make(source)
     except OSError as error:
         raise ClipError(
             f"The file '{source}' cannot be read: {error.strerror or error}",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError, DataError
-from sedcrnn.features.extraction import Unreadable, extract_all, extracted
+from sedcrnn.features.extraction import Unreadable, extract_all, made
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.features.workers import KilledError, each_apart
@@ -80,8 +80,8 @@ def extract(
     stored = [feature for feature in features if feature.stored]
     unreadable = extract_all(clips, stored, store, workers, "skip", incomplete).unreadable
     duration = time.monotonic() - started
-    if made := sum(number for _, number in costs):
-        log.info("%d files took %s: %.1f per second.", made, time_in_words(duration), made / duration)
+    if files := sum(number for _, number in costs):
+        log.info("%d files took %s: %.1f per second.", files, time_in_words(duration), files / duration)
     return unreadable
 
 
@@ -103,10 +103,10 @@ def _time(feature: Feature, store: FeatureStore, clip: Clip) -> tuple[float, flo
     source = feature.source(clip)
     try:
         if type(feature) not in _loaded:
-            extracted(feature, source)  # the first time compiles and loads what the others find
+            made(feature.extract, source)  # the first time compiles and loads what the others find
             _loaded.add(type(feature))
         started = time.process_time()
-        values = extracted(feature, source)
+        values = made(feature.extract, source)
         seconds = time.process_time() - started
         return seconds, len(values) / feature.per_step, store.write(source, feature, values).stat().st_size
     except ClipError:

@@ -14,7 +14,7 @@ from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
-from sedcrnn.errors import SedcrnnError
+from sedcrnn.errors import SedcrnnError, visible
 from sedcrnn.evaluation.result_names import EPOCH, PLATEAU_MONITOR
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory
@@ -67,8 +67,10 @@ def train(config: TrainConfig) -> Path | None:
     check_without_data(config, starts, datamodule.features, callbacks)
     datamodule.prepare_data()
     datamodule.setup()
-    for clip in datamodule.skipped:
-        log.warning("Skipped %s: %s", clip.clip, clip.message)
+    for message in dict.fromkeys(one.message for one in datamodule.skipped):
+        clips = [one.clip for one in datamodule.skipped if one.message == message]
+        names = ", ".join(clips[:3]) + (f", ... ({len(clips)} clips)" if len(clips) > 3 else "")
+        log.warning("Skipped %s: %s", visible(names), message)
     scenes = datamodule.manifest.scenes
     init_from.check_initial(config, starts, scenes, datamodule.folds)
     selection = check_selection(datamodule.folds, config.data.selection)

@@ -90,10 +90,9 @@ def test_frames_that_are_not_stored_are_not_made_and_cannot_be_read(
         datamodule.train_dataloader()
 
 
-@pytest.mark.parametrize("policy", ["unreadable=skip", "incomplete=use"])
-def test_no_clip_is_chosen_by_frames_that_are_not_stored(stage: Callable[..., TrainConfig], policy: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{policy} with features\.frames\.storage=none.*Leave data\.{policy} out"):
-        make_datamodule(stage("fusion", "features.frames.storage=none", f"data.{policy}"))
+def test_unreadable_clips_are_not_skipped_of_frames_that_are_not_stored(stage: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"unreadable=skip with features\.frames\.storage=none.*unreadable=stop"):
+        make_datamodule(stage("fusion", "features.frames.storage=none", "data.unreadable=skip"))
 
 
 def test_an_epoch_has_every_training_clip_once_and_evaluation_every_second(data: SceneDataModule) -> None:

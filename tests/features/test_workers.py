@@ -11,7 +11,7 @@ import pytest
 
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import ClipError
-from sedcrnn.features.extraction import extract_all, extracted
+from sedcrnn.features.extraction import extract_all, made
 from sedcrnn.features.extraction_estimate import extract
 from sedcrnn.features.filterbanks.gammatone_recursive import RecursiveGammatone
 from sedcrnn.features.store import FeatureStore
@@ -117,4 +117,4 @@ def test_a_clip_without_enough_memory_or_that_the_system_cannot_read_is_unreadab
         (OSError(5, "Input/output error"), "Input/output error"),
     ):
         with pytest.raises(ClipError, match=f"a.wav' cannot be read: .*{words}"):
-            extracted(Failing(error), tmp_path / "a.wav")  # type: ignore[arg-type]
+            made(Failing(error).extract, tmp_path / "a.wav")  # type: ignore[arg-type]

@@ -98,6 +98,14 @@ def test_batches_say_what_there_is_and_hold_what_is_there(incomplete: Stage) -> 
         assert torch.equal(alone.network_inputs(alone.batch([Window(number, 2)]))[name][0], batch[name][row])
 
 
+def test_frames_need_not_be_stored(incomplete: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = f"store={tmp_path / 'store'}"
+    plain, unstored = set_up(incomplete("fusion")), incomplete("fusion", "features.frames.storage=none", store)
+    assert set_up(unstored).incomplete == plain.incomplete
+    monkeypatch.setattr("sedcrnn.features.frames.Frames.stream", None)  # what is known is not looked for again
+    assert set_up(unstored).incomplete == plain.incomplete
+
+
 @pytest.mark.parametrize("missing", ["subnetwork", "zero", "learned"])
 def test_kept_values_give_what_the_network_makes_of_the_windows(incomplete: Stage, missing: str) -> None:
     run = trained(incomplete, f"model.network.missing={missing}", f"runs={incomplete('fusion').runs}/{missing}")

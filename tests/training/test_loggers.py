@@ -136,7 +136,7 @@ def test_wandb_has_the_keys_that_the_documents_name_and_no_others(stage: Stage, 
         logged = {f"validation/{media}" if key.startswith(f"validation/{media}/") else key for key in logged}
     summary = {item for record in records for item in items(record.summary.update)}
     logged |= {key for key in summary if key.startswith("best/")}
-    text = (Path(__file__).parents[2] / "docs" / "wandb.md").read_text()
+    text = Path(__file__).parents[2].joinpath("docs/wandb.md").read_text()
     described = text[text.index("## What is logged") : text.index("## Sending")]
     patterns = {
         key: re.compile(re.sub(r"<\w+>", "[^/]+", key.replace("<score>", "(macro_)?(accuracy|log_loss)")))

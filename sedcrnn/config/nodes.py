@@ -51,6 +51,7 @@ class AudioNetworkKeys(TypedDict, total=False):
         Literal["post", "pre"], "Convolution, normalisation, ELU (post), or normalisation, ELU, convolution (pre)."
     ]
     pooling: Annotated[Literal["average", "max"], "Pooling of the last map."]
+    spatial_start: Annotated[Literal["glorot", "he_normal"], "What the spatial squeeze-excitation starts as."]
     dropout: Annotated[Share, "Dropout after each block."]
     momentum: Annotated[Share, "Momentum of batch normalisation in torch's sense; Keras' 0.99 is 0.01."]
 

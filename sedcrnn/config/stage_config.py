@@ -83,6 +83,18 @@ class AugmentationConfig:
 
 
 @dataclass(config=CHECKED, kw_only=True)
+class LossConfig:
+    """What training minimises (docs/recipes.md); validation and test scores are plain."""
+
+    class_weights: Annotated[
+        Literal["balanced"] | dict[str, NotNegative] | None,
+        "Weight of each scene's term, by name, 1 where none is given; balanced: by the clips that it has; null: none.",
+    ]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), "Share of the label that all scenes get alike."]
+    focal_gamma: Annotated[NotNegative, "The focal loss's gamma: terms count the less, the surer they are; 0: off."]
+
+
+@dataclass(config=CHECKED, kw_only=True)
 class RecipeConfig:
     """How a stage is trained (docs/paper.md, Recipe)."""
 
@@ -92,23 +104,51 @@ class RecipeConfig:
     ]
     batch_size: Annotated[Count, "Windows per batch and process."]
     windows_per_clip: Annotated[Count, "Training windows of each clip in an epoch, drawn at random."]
+    sampling: Annotated[
+        Literal["shuffled", "balanced"], "Training windows of an epoch: of every clip alike, or of every scene alike."
+    ]
+    window_starts: Annotated[
+        Literal["steps", "columns", "first_columns"],
+        "Where training windows start: on the grid of the frames, at any column of the spectrogram (audio alone), or "
+        "at its first ones, as in the authors' slip.",
+    ]
+    loss: LossConfig
     optimizer: OptimizerNode
     scheduler: Annotated[
-        SchedulerNode | None, "Schedule of the learning rates, stepped once per epoch; null: constant."
+        SchedulerNode | None,
+        "Schedule of the learning rates, stepped once per epoch, or per step (interval=step); null: constant.",
     ]
+    averaging: Annotated[
+        Literal["none", "ema", "swa"],
+        "What is validated and kept: the weights, their moving average (ema), or the mean of the last epochs' (swa).",
+    ]
+    averaging_decay: Annotated[Share, "Decay of the moving average, per step."]
+    averaging_start: Annotated[Share, "Share of the epochs after which swa begins."]
     learning_rates: Annotated[dict[str, Positive], "Part of the network -> its own learning rate."]
     mixup_alpha: Annotated[NotNegative, "Beta(alpha, alpha) on inputs and labels; 0: off."]
+    mixup_partners: Annotated[
+        Literal["batch", "independent"],
+        "With whom windows are mixed: others of the batch, or windows of an epoch drawn beside it (the authors').",
+    ]
+    mixup_embeddings: Annotated[NotNegative, "The same on what frozen parts make of the inputs, stored or not; 0: off."]
     augmentation: AugmentationConfig
     modality_dropout: Annotated[Share, "Probability that a training window has no audio or (as often) black frames."]
     head_weights: Annotated[
         dict[str, NotNegative | None], "Weight of each head's loss, null: none; empty: the answer's alone."
     ]
     frozen: Annotated[list[Name], "Parts of the network that stay as they are, BN statistics too."]
+    frozen_dropout: Annotated[Flag, "Dropout of frozen parts stays active in training, as in the authors' code."]
     cache_frozen: Annotated[Flag, "Compute what frozen parts make of each clip once, and train the rest on that."]
     l2: Annotated[dict[str, NotNegative], "Part of the network -> L2 coefficient of its kernels."]
     select_by: Annotated[
-        Literal["accuracy", "log_loss"],
-        "Validation score that selects best.ckpt: macro accuracy, then the lower log loss where it ties; or log loss.",
+        Literal["accuracy", "window_accuracy", "log_loss"],
+        "Validation score that selects best.ckpt: accuracy, macro or over windows, and the lower log loss where it "
+        "ties; or log loss.",
+    ]
+    watched: Annotated[
+        Literal["log_loss", "loss"],
+        "Validation loss that steers the learning rate and stops the training: the answer's log loss, or all that "
+        "training minimises, with its L2 terms.",
     ]
     early_stopping_patience: Annotated[Count, "Training ends after so many epochs without a lower validation loss."]
     compile: Annotated[

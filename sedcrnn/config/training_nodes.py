@@ -7,17 +7,32 @@ from typing_extensions import TypedDict
 
 from sedcrnn.config.values import Count, CountOrNone, Flag, Fraction, Name, NotNegative, Positive, Share, takes
 
+Interval = Annotated[Literal["step", "epoch"], "When it is stepped: after each optimiser step, or each epoch."]
 
-@takes("optimizer", "torch.optim.Adam", "torch.optim.AdamW")
+
+@takes("optimizer", "torch.optim.Adam", "torch.optim.AdamW", "sedcrnn.training.keras_adam.KerasAdam")
 class AdamKeys(TypedDict, total=False):
-    """Adam, and AdamW."""
+    """Adam, as torch and as Keras has it, and AdamW."""
 
     lr: Annotated[Positive, "Learning rate."]
-    eps: Annotated[NotNegative, "Added to the denominator; Keras has 1e-7, torch 1e-8."]
+    eps: Annotated[
+        NotNegative, "Added to the denominator; Keras' default is 1e-7, which KerasAdam adds where Keras does."
+    ]
     fused: Annotated[Flag | None, "One pass over each parameter: 4 to 8 times as fast on a CPU."]
     betas: Annotated[list[Share], Field(min_length=2, max_length=2), "Decay of the running means."]
     weight_decay: Annotated[NotNegative, "Weight decay."]
     amsgrad: Annotated[Flag, "The AMSGrad variant."]
+
+
+@takes("optimizer", "torch.optim.SGD")
+class SgdKeys(TypedDict, total=False):
+    """Stochastic gradient descent."""
+
+    lr: Annotated[Positive, "Learning rate."]
+    momentum: Annotated[Share, "Share of the last step that is taken again."]
+    nesterov: Annotated[Flag, "Nesterov's momentum."]
+    weight_decay: Annotated[NotNegative, "Weight decay."]
+    fused: Annotated[Flag | None, "One pass over each parameter."]
 
 
 @takes("scheduler", "torch.optim.lr_scheduler.ReduceLROnPlateau")
@@ -41,8 +56,33 @@ class PlateauKeys(TypedDict, total=False):
 class CosineKeys(TypedDict, total=False):
     """Half a cosine from the learning rate down."""
 
-    T_max: Annotated[Count | None, "Epochs that it takes; null: all of the training."]
+    interval: Interval
+    T_max: Annotated[Count | None, "Steps or epochs that it takes; null: all of the training."]
     eta_min: Annotated[NotNegative, "Where it ends."]
+
+
+@takes("scheduler", "sedcrnn.training.schedules.WarmupCosine")
+class WarmupCosineKeys(TypedDict, total=False):
+    """A rise to the learning rate, and half a cosine down."""
+
+    interval: Interval
+    warmup: Annotated[CountOrNone, "Steps or epochs of the rise."]
+    length: Annotated[Count | None, "Steps or epochs in all; null: all of the training."]
+    floor: Annotated[Share, "Share of the learning rate where it ends."]
+
+
+@takes("scheduler", "torch.optim.lr_scheduler.OneCycleLR")
+class OneCycleKeys(TypedDict, total=False):
+    """One rise and one fall of the learning rate (Smith and Topin 2017, 1708.07120)."""
+
+    interval: Interval
+    max_lr: Annotated[Positive, "Highest learning rate, of all parts alike; that of the optimiser has no effect."]
+    total_steps: Annotated[Count | None, "Steps or epochs in all; null: all of the training."]
+    pct_start: Annotated[Fraction, "Share of them in which it rises."]
+    anneal_strategy: Annotated[Literal["cos", "linear"], "How it rises and falls."]
+    cycle_momentum: Annotated[Flag, "Momentum falls and rises as well."]
+    div_factor: Annotated[Positive, "The highest rate by the first."]
+    final_div_factor: Annotated[Positive, "The first rate by the last."]
 
 
 @takes("trainer", "pytorch_lightning.Trainer")

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from sedcrnn.datasets.scene_data import SceneData
 from sedcrnn.datasets.window_dataset import Batch
-from sedcrnn.datasets.windows import RandomWindows
+from sedcrnn.datasets.windows import ONE_OF_EACH, Drawing, RandomWindows
 
 
 class SameWindows(RandomWindows):
@@ -18,19 +18,20 @@ class SameWindows(RandomWindows):
 
 
 class SceneDataModule(SceneData, LightningDataModule):
-    """`SceneData` for a Lightning trainer; takes the same arguments, and the training windows per clip and epoch."""
+    """`SceneData` for a Lightning trainer; takes the same arguments, and which windows training draws."""
 
-    def __init__(self, *arguments: Any, windows_per_clip: int = 1, **named_arguments: Any) -> None:
+    def __init__(self, *arguments: Any, drawing: Drawing = ONE_OF_EACH, **named_arguments: Any) -> None:
         LightningDataModule.__init__(self)
         SceneData.__init__(self, *arguments, **named_arguments)
-        self.windows_per_clip = windows_per_clip
+        self.drawing = drawing
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random windows of every training clip; with trainer.overfit_batches, the same in every epoch."""
         dataset = self.dataset("train")
         kind = SameWindows if getattr(self.trainer, "overfit_batches", 0) > 0 else RandomWindows
         ids = [clip.id for clip in dataset.clips]
-        windows = kind(ids, dataset.steps, self.batch_size, self.seed, *self._rank(), self.windows_per_clip)
+        scene = dataset.scene.tolist()
+        windows = kind(ids, dataset.steps, self.batch_size, self.seed, *self._rank(), self.drawing, scene)
         # Lightning does so later, when processes that load have asked for the first windows already; and it counts the
         # last epoch of a run that is resumed from its end as processed only after that.
         windows.set_epoch(self.trainer.fit_loop.epoch_progress.current.ready if self.trainer else 0)

@@ -186,7 +186,7 @@ class WindowDataset(ClipWindows):
         """Windows of a feature as they are stored (window, row, ...)."""
         per_step, lacks = self.features[name].per_step, self._lacks[name]
         rows = STEPS_PER_WINDOW * per_step
-        first = [0 if lacks[window.clip] else window.step * per_step for window in windows]
+        first = [0 if lacks[window.clip] else window.step * per_step + window.column for window in windows]
         if name in self.packs:
             packed, bounds = self.packs[name].values, self._bounds[name]
             starts = [bounds[window.clip][0] + row for window, row in zip(windows, first, strict=True)]

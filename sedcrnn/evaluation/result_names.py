@@ -7,11 +7,13 @@ from typing import Any
 MACRO_ACCURACY = "macro_accuracy"  # mean over scenes of the accuracy on that scene's examples
 MACRO_LOG_LOSS = "macro_log_loss"  # mean over scenes of the mean log loss on that scene's examples
 ACCURACY = "accuracy"  # over examples
-LOG_LOSS = "log_loss"  # over examples; what training minimises
+LOG_LOSS = "log_loss"  # over examples
 
 # What selects the checkpoint, and what steers the learning rate and stops the training (docs/paper.md).
 CHECKPOINT_MONITOR = f"validation/{MACRO_ACCURACY}"
 PLATEAU_MONITOR = f"validation/{LOG_LOSS}"
+
+WHOLE_LOSS = "validation/loss"  # all that training minimises, on the validation windows; logged where it is watched
 
 TRAIN_LOSS = "train/loss"  # of the heads as the recipe weighs them, with its L2 terms; mean over an epoch's windows
 

@@ -39,9 +39,11 @@ class AudioNetwork(AudioSubnetwork):
         recalibration: str = "scse",
         activation_order: str = "post",
         pooling: str = "average",
+        spatial_start: str = "glorot",
     ) -> None:
         super().__init__()
         check_choice("activation order", activation_order, ("post", "pre"))
+        check_choice("start of the spatial squeeze-excitation", spatial_start, ("glorot", "he_normal"))
         check_choice("pooling of the audio network", pooling, ("average", "max"))
         if len(filters) != len(frame_pooling):
             raise ConfigError(
@@ -60,7 +62,7 @@ class AudioNetwork(AudioSubnetwork):
         block = ConvStandardPOST if activation_order == "post" else PreActivationPOST
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (width, pool) in enumerate(zip(filters, frame_pooling, strict=True), start=1):
-            layers[f"block{number}"] = block(channels, width, ratio, momentum, recalibration)
+            layers[f"block{number}"] = block(channels, width, ratio, momentum, recalibration, spatial_start)
             if pool > 1:
                 layers[f"pool{number}"] = nn.MaxPool2d((1, pool))
             if dropout > 0:

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from torch import nn
 
+Kernel = TypeVar("Kernel", nn.Conv2d, nn.Linear)
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, nn.GRU, nn.MultiheadAttention)
 
 # Keras' truncated normal is cut at two deviations and widened by this, so that its deviation is the nominal one.
@@ -26,8 +27,9 @@ def glorot(layer: Layer) -> Layer:
     return layer
 
 
-def he(layer: nn.Linear) -> nn.Linear:
-    """He normal kernel of a dense layer without bias (Keras' `he_normal`: truncated at two deviations)."""
-    deviation = (2 / layer.in_features) ** 0.5 / _TRUNCATED_DEVIATION
+def he(layer: Kernel) -> Kernel:
+    """He normal kernel of a dense or 1x1 convolutional layer without bias (Keras' `he_normal`: truncated at two
+    deviations)."""
+    deviation = (2 / layer.weight.shape[1]) ** 0.5 / _TRUNCATED_DEVIATION
     nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
     return layer

@@ -17,10 +17,10 @@ from sedcrnn.networks.initialisation import glorot, he
 class ScSE(nn.Module):
     """Weighs a map by channel (`cse`), by position (`sse`), by both and adds the two (`scse`), or not at all (`none`).
 
-    The channel branch squeezes to channels // ratio.
+    The channel branch squeezes to channels // ratio; `spatial_start` is `glorot` (uniform) or `he_normal`.
     """
 
-    def __init__(self, channels: int, ratio: int = 2, kind: str = "scse") -> None:
+    def __init__(self, channels: int, ratio: int = 2, kind: str = "scse", spatial_start: str = "glorot") -> None:
         super().__init__()
         check_choice("recalibration", kind, ("scse", "cse", "sse", "none"))
         self.kind = kind
@@ -28,7 +28,8 @@ class ScSE(nn.Module):
             self.squeeze = he(nn.Linear(channels, channels // ratio, bias=False))
             self.excite = he(nn.Linear(channels // ratio, channels, bias=False))
         if kind in ("scse", "sse"):
-            self.spatial = glorot(nn.Conv2d(channels, 1, kernel_size=1, bias=False))
+            spatial = nn.Conv2d(channels, 1, kernel_size=1, bias=False)
+            self.spatial = he(spatial) if spatial_start == "he_normal" else glorot(spatial)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channel, band, frame) -> the same shape."""
@@ -52,7 +53,13 @@ class ConvStandardPOST(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, ratio: int = 2, momentum: float = 0.01, recalibration: str = "scse"
+        self,
+        in_channels: int,
+        out_channels: int,
+        ratio: int = 2,
+        momentum: float = 0.01,
+        recalibration: str = "scse",
+        spatial_start: str = "glorot",
     ) -> None:
         super().__init__()
         self.conv1 = glorot(nn.Conv2d(in_channels, out_channels, kernel_size=3, padding="same"))
@@ -61,7 +68,7 @@ class ConvStandardPOST(nn.Module):
         self.norm2 = keras_batch_norm(out_channels, momentum)
         self.conv_shortcut = glorot(nn.Conv2d(in_channels, out_channels, kernel_size=1))
         self.norm_shortcut = keras_batch_norm(out_channels, momentum)
-        self.scse = ScSE(out_channels, ratio, recalibration)
+        self.scse = ScSE(out_channels, ratio, recalibration, spatial_start)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, in channel, band, frame) -> (batch, out channel, band, frame)."""
@@ -79,7 +86,13 @@ class PreActivationPOST(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, ratio: int = 2, momentum: float = 0.01, recalibration: str = "scse"
+        self,
+        in_channels: int,
+        out_channels: int,
+        ratio: int = 2,
+        momentum: float = 0.01,
+        recalibration: str = "scse",
+        spatial_start: str = "glorot",
     ) -> None:
         super().__init__()
         self.norm1 = keras_batch_norm(in_channels, momentum)
@@ -87,7 +100,7 @@ class PreActivationPOST(nn.Module):
         self.norm2 = keras_batch_norm(out_channels, momentum)
         self.conv2 = glorot(nn.Conv2d(out_channels, out_channels, kernel_size=3, padding="same"))
         self.conv_shortcut = glorot(nn.Conv2d(in_channels, out_channels, kernel_size=1))
-        self.scse = ScSE(out_channels, ratio, recalibration)
+        self.scse = ScSE(out_channels, ratio, recalibration, spatial_start)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, in channel, band, frame) -> (batch, out channel, band, frame)."""

@@ -6,14 +6,17 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
+from sedcrnn.evaluation.result_names import ACCURACY, CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
+
+WINDOW_ACCURACY = f"validation/{ACCURACY}"
 
 Scores = dict[str, float]
 
 
 class BestCheckpoint(Checkpoint):
-    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`, as in the paper) or with
-    the lowest log loss on validation. The other score decides between equal ones, and then the earlier epoch.
+    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`), the best accuracy over
+    windows (`window_accuracy`, as in the authors' code), or the lowest log loss on validation. Log loss, or macro
+    accuracy, decides between equal ones, and then the earlier epoch.
 
     What was best so far goes into last.ckpt, so that it belongs to the run: Lightning's `ModelCheckpoint` forgets it
     where the run folder has moved.
@@ -29,6 +32,8 @@ class BestCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Save the epoch that has ended, if it is the best."""
         scores = validation_scores(trainer)
+        if self.select_by == "window_accuracy":
+            scores[WINDOW_ACCURACY] = trainer.callback_metrics[WINDOW_ACCURACY].item()
         is_better = not self.best or self._rank(scores) > self._rank(self.best)
         if trainer.strategy.reduce_boolean_decision(is_better):  # all processes save, or none
             self.best = {**scores, EPOCH: trainer.current_epoch + 1}
@@ -36,9 +41,10 @@ class BestCheckpoint(Checkpoint):
 
     def _rank(self, scores: Scores) -> tuple[float, float]:
         """Greater is better."""
-        accuracy, log_loss = scores[CHECKPOINT_MONITOR], scores[PLATEAU_MONITOR]
+        monitor = WINDOW_ACCURACY if self.select_by == "window_accuracy" else CHECKPOINT_MONITOR
+        accuracy, log_loss = scores[monitor], scores[PLATEAU_MONITOR]
         gain = -log_loss if log_loss == log_loss else float("-inf")  # nan compares with nothing
-        return (accuracy, gain) if self.select_by == "accuracy" else (gain, accuracy)
+        return (gain, accuracy) if self.select_by == "log_loss" else (accuracy, gain)
 
     def state_dict(self) -> dict[str, Any]:
         """What was best so far."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -29,6 +30,9 @@ from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD
 from sedcrnn.sweeps.ranks import check_world_size, count_processes
 from sedcrnn.training import init_from
+from sedcrnn.training.schedules import build_schedule
+
+UNKNOWN = 1 << 40  # steps or epochs, where the number of clips decides
 
 
 def check_without_data(
@@ -50,7 +54,8 @@ def check_without_data(
     with refused("data.source"):
         build(config.data.source, "data_source")
     with refused("recipe"):
-        _check_optimizer(config.recipe)
+        _check_optimizer(config.recipe, config.trainer)
+    _check_windows(config, features)
     if not any(Path(config.runs).glob(f"*-s{config.seed}-*/{RECORD}")):  # else this very stage may be finished
         check_place("runs", config.runs, is_folder=True)
     network = _check_network(config, starts, features)
@@ -97,7 +102,18 @@ def _check_decoder(config: TrainConfig, features: Mapping[str, Feature]) -> None
         )
 
 
-def _check_optimizer(recipe: RecipeConfig) -> None:
+def _check_windows(config: TrainConfig, features: Mapping[str, Feature]) -> None:
+    recipe = config.recipe
+    if recipe.window_starts != "steps" and (list(features) != ["spectrogram"] or recipe.cache_frozen):
+        raise ConfigError(
+            f"recipe.window_starts={recipe.window_starts}, and this stage "
+            + ("trains on stored values" if recipe.cache_frozen else "takes frames"),
+            "Frames and stored values lie on the grid of the frames; the spectrogram alone is not bound to it",
+            "Set recipe.window_starts=steps",
+        )
+
+
+def _check_optimizer(recipe: RecipeConfig, trainer: Mapping[str, Any]) -> None:
     """Take a step of the optimiser and of its schedule, with one parameter."""
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
@@ -105,10 +121,12 @@ def _check_optimizer(recipe: RecipeConfig) -> None:
     if (node := recipe.scheduler) is None:
         optimizer.step()
     else:
-        node = {**node, "T_max": node["T_max"] or 1} if "T_max" in node else node
-        scheduler = build(node, "scheduler", optimizer=optimizer)
+        scheduler, _ = build_schedule(node, optimizer, trainer.get("max_epochs") or UNKNOWN, recipe.steps or UNKNOWN)
         optimizer.step()
-        scheduler.step(*([1.0] if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) else []))
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(1.0)
+        else:
+            scheduler.step()
 
 
 def _check_network(

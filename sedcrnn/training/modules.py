@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 import sedcrnn
@@ -18,13 +18,18 @@ from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_mod
 from sedcrnn.config.targets import build
 from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.metrics import SceneScores, sum_over_processes
-from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS
+from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS, WHOLE_LOSS
 from sedcrnn.networks import PRESENT, SceneNetwork
 from sedcrnn.networks.execution import checkpoint_encoders, compile_in_place
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
+from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION
+from sedcrnn.training.losses import cross_entropy
+from sedcrnn.training.schedules import build_schedule
 
 Config = Mapping[str, Any]
+
+TINY = torch.finfo(torch.float32).tiny
 
 _OWN_KEYS = {
     "modality_dropout": "FusionModule alone drops one of two modalities",
@@ -44,6 +49,7 @@ class SceneModule(LightningModule):
     inputs: ClassVar[tuple[str, ...]] = ()  # that its network has to take; empty: any
     takes: ClassVar[tuple[str, ...]] = ()  # of _OWN_KEYS
     loss_weights: Tensor
+    scene_weights: Tensor | None
 
     def __init__(
         self,
@@ -68,6 +74,10 @@ class SceneModule(LightningModule):
         parameter_groups(self.network, recipe["learning_rates"])  # for its errors
         weights = torch.tensor([self.head_weights.get(head, 0.0) for head in self.network.head_names])
         self.register_buffer("loss_weights", weights, persistent=False)
+        by_scene = recipe["loss"]["class_weights"]  # of all scenes, as the stage has found them
+        own = None if by_scene is None else torch.tensor([by_scene[scene] for scene in scenes])
+        self.register_buffer("scene_weights", own, persistent=False)
+        self.length = (1, 1)  # epochs and optimiser steps of the training, for schedules that go by it
         self._batches: defaultdict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
 
     @property
@@ -93,6 +103,12 @@ class SceneModule(LightningModule):
                     reason,
                     f"Leave recipe.{key} out",
                 )
+        if recipe["mixup_embeddings"] and not network.encoded:
+            raise ConfigError(
+                f"recipe.mixup_embeddings={recipe['mixup_embeddings']}, and a {network.__name__} has no embeddings",
+                "A network that has some names them (encoded), between encode and decode",
+                "Set recipe.mixup_alpha, which mixes inputs",
+            )
         if recipe["compile"] and recipe["gradient_checkpointing"]:
             raise ConfigError(
                 "recipe.compile and recipe.gradient_checkpointing are both true",
@@ -133,12 +149,18 @@ class SceneModule(LightningModule):
     def _step(self, batch: dict[str, Tensor], split: str) -> Tensor:
         target = F.one_hot(batch["scene"], self.network.scenes).float()
         if split == "train":
+            if self.recipe["frozen_dropout"] and isinstance(self.network, FusionNetwork) and "visual_steps" in batch:
+                batch = {**batch, "visual": self.network.visual.classify(batch["visual_steps"])}
             batch, target = self.augmented(batch, target)
         # One tensor for all heads, and one update of the metrics per epoch: each call costs as much as a GRU's.
         heads = self.network.heads_of(batch)
         logits = torch.stack([one if head in self.head_weights else one.detach() for head, one in heads.items()])
         log_probabilities = logits.float().log_softmax(-1)
-        loss = -(target * log_probabilities).sum(-1).mean(-1) @ self.loss_weights.float()
+        own = self.recipe["loss"]
+        losses = cross_entropy(
+            log_probabilities, target, self.scene_weights, own["label_smoothing"], own["focal_gamma"]
+        )
+        loss = losses @ self.loss_weights.float()
         if self.l2:
             loss = loss + self.l2_penalty()
         # Under mixup the scores of the training split count the heavier label as the true one.
@@ -151,8 +173,31 @@ class SceneModule(LightningModule):
             batch = self._with_fewer_modalities(batch, self.recipe["modality_dropout"])
         if self.recipe["mixup_alpha"] > 0:
             inputs = {name: batch[name] for name in (*self.network.inputs, PRESENT) if name in batch}
-            batch, target = mixup(inputs, target, draw_mixup_weights(len(target), self.recipe["mixup_alpha"]))
+            batch, target = self._mixed(inputs, target, self.recipe["mixup_alpha"])
+        if self.recipe["mixup_embeddings"] > 0:
+            batch, target = self._with_mixed_embeddings(batch, target)
         return batch, target
+
+    def _mixed(self, values: dict[str, Tensor], target: Tensor, alpha: float) -> tuple[dict[str, Tensor], Tensor]:
+        """Values and labels, each mixed with those of another of the batch, or of its second half."""
+        if self.recipe["mixup_partners"] == "batch":
+            return mixup(values, target, draw_mixup_weights(len(target), alpha))
+        count = len(target) // 2
+        weights = draw_mixup_weights(count, alpha)
+        mixed, target = mixup(values, target, weights.repeat(2), torch.arange(2 * count).roll(-count))
+        return {name: one[:count] for name, one in mixed.items()}, target[:count]
+
+    def _with_mixed_embeddings(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """What the frozen part makes of the windows, mixed; predictions among it are mixed as probabilities."""
+        network = self.network
+        masks = {PRESENT: batch[PRESENT]} if PRESENT in batch else {}
+        if network.encoded[0] in batch:
+            values = {name: batch[name] for name in network.encoded}
+        else:
+            values = network.encode(**{name: batch[name] for name in network.inputs}, **masks)
+        predictions = {name: values[name].float().softmax(-1) for name in values if name in network.head_names}
+        mixed, target = self._mixed({**values, **predictions, **masks}, target, self.recipe["mixup_embeddings"])
+        return {**mixed, **{name: mixed[name].clamp_min(TINY).log() for name in predictions}}, target
 
     def _with_fewer_modalities(self, batch: dict[str, Tensor], probability: float) -> dict[str, Tensor]:
         """A fusion network that fuses what there is gets windows without audio or video; any other gets silence or
@@ -195,24 +240,37 @@ class SceneModule(LightningModule):
         names = ("train/learning_rate", *(f"train/learning_rate/{part}" for part in self.recipe["learning_rates"]))
         for name, group in zip(names, self.trainer.optimizers[0].param_groups, strict=True):
             self.log(name, group["lr"])
-        batches = self._batches["train"]
-        sizes = torch.tensor([float(len(scene)) for _, scene, _ in batches], device=self.device)
-        losses = torch.stack([loss for _, _, loss in batches])
-        loss = sum_over_processes((losses * sizes).sum()) / sum_over_processes(sizes.sum())
+        loss = self._mean_loss("train")
         self._log_scores("train")
         self.log(TRAIN_LOSS, loss)
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(self.trainer.callback_metrics[PLATEAU_MONITOR].item())
-        elif schedule is not None:
+            schedule.step(self.trainer.callback_metrics[self.watched].item())
+        elif schedule is not None and self._interval == "epoch":
             cast(LRScheduler, schedule).step()
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """See `on_train_epoch_end`."""
+        """After an optimiser step, where the schedule goes by steps; else see `on_train_epoch_end`."""
+        if self._interval == "step":
+            scheduler.step()
+
+    @property
+    def watched(self) -> str:
+        """The validation loss that steers the learning rate and stops the training."""
+        return PLATEAU_MONITOR if self.recipe["watched"] == "log_loss" else WHOLE_LOSS
 
     def on_validation_epoch_end(self) -> None:
         """Log the epoch's validation scores, which select the checkpoint and steer the learning rate."""
+        if self.watched == WHOLE_LOSS:
+            self.log(WHOLE_LOSS, self._mean_loss("validation"))
         self._log_scores("validation")
+
+    def _mean_loss(self, split: str) -> Tensor:
+        """The mean over the windows of a split that all processes have had."""
+        batches = self._batches[split]
+        sizes = torch.tensor([float(len(scene)) for _, scene, _ in batches], device=self.device)
+        losses = torch.stack([loss for _, _, loss in batches])
+        return sum_over_processes((losses * sizes).sum()) / sum_over_processes(sizes.sum())
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
@@ -245,16 +303,17 @@ class SceneModule(LightningModule):
         optimizer = build(self.recipe["optimizer"], "optimizer", params=groups)
         if (node := self.recipe["scheduler"]) is None:
             return {"optimizer": optimizer}
-        if "T_max" in node and node["T_max"] is None:
-            node = {**node, "T_max": self.trainer.max_epochs}
-        schedule = build(node, "scheduler", optimizer=optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": PLATEAU_MONITOR}}
+        schedule, self._interval = build_schedule(node, optimizer, *self.length)
+        described: Any = {"scheduler": schedule, "monitor": self.watched, "interval": self._interval}
+        return {"optimizer": optimizer, "lr_scheduler": described}
 
     def train(self, mode: bool = True) -> "SceneModule":
         """Switch training mode; frozen parts stay in evaluation mode, so their BN statistics stay as they are."""
         super().train(mode)
         for part in self.frozen:
             part.eval()
+            for dropout in (each for each in part.modules() if isinstance(each, nn.Dropout)):
+                dropout.train(mode and self.recipe["frozen_dropout"])
         return self
 
 

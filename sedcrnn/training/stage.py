@@ -1,6 +1,7 @@
 """Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
-from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
+from sedcrnn.config.stage_config import FeaturesConfig, RecipeConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Drawing
 from sedcrnn.errors import SedcrnnError, visible
-from sedcrnn.evaluation.result_names import EPOCH, PLATEAU_MONITOR
+from sedcrnn.evaluation.result_names import EPOCH
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory
 from sedcrnn.runs.checkpoint_io import WholeCheckpoints
@@ -24,6 +28,7 @@ from sedcrnn.runs.records import in_words
 from sedcrnn.runs.run_folder import Run
 from sedcrnn.sweeps.ranks import check_sweep, count_processes
 from sedcrnn.training import init_from
+from sedcrnn.training.averaging import WeightAverage, WeightsBack
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
 from sedcrnn.training.checks import check_takes_incomplete, check_without_data, refused
 from sedcrnn.training.ending import EndBySignals, adopt_processes
@@ -31,6 +36,7 @@ from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import WandbLog, check_loggers, make_loggers
+from sedcrnn.training.losses import check_balanced, scene_weights
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.plan import TrainingPlan, make_plan, warn_of_few_steps
 from sedcrnn.training.showcase import ShowValidation
@@ -95,7 +101,7 @@ def train(config: TrainConfig) -> Path | None:
             log.info("%s: %s starts from %s", config.name, path, origin)
         module: SceneModule = kind_of_module(
             network=init_from.complete_network(config.model["network"], starts, datamodule.dimensions),
-            recipe=asdict(config.recipe),
+            recipe=_with_weights(config.recipe, datamodule),
             scenes=list(scenes),
             features=_used(config.features),
             data=asdict(config.data),
@@ -113,6 +119,18 @@ def train(config: TrainConfig) -> Path | None:
         run.start()
         _fit(run, plan, module, datamodule, selection, callbacks)
     return run.folder
+
+
+def _with_weights(recipe: RecipeConfig, data: SceneDataModule) -> dict[str, Any]:
+    """The recipe with the weight of every scene's loss as a number, which the training fold may decide."""
+    labels, scenes = [clip.scene for clip in data.folds.train], data.manifest.scenes
+    if recipe.sampling == "balanced":
+        check_balanced(labels, scenes)
+    plain = asdict(recipe)
+    return {
+        **plain,
+        "loss": plain["loss"] | {"class_weights": scene_weights(recipe.loss.class_weights, labels, scenes)},
+    }
 
 
 def with_used_features(config: TrainConfig) -> TrainConfig:
@@ -140,7 +158,24 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
         recipe.batch_size,
         config.seed,
         augmentations,
+        drawing=_drawing(recipe, features),
+    )
+
+
+def _drawing(recipe: RecipeConfig, features: Mapping[str, Feature]) -> Drawing:
+    """Which windows training draws."""
+    spectrogram, starts = features.get("spectrogram"), None
+    columns = 1
+    if recipe.window_starts != "steps" and isinstance(spectrogram, Spectrogram):
+        columns = spectrogram.per_step
+        if recipe.window_starts == "first_columns":  # the authors took bands for columns: 64 - 50
+            starts = max(1, spectrogram.dimensions["bands"] - STEPS_PER_WINDOW * columns)
+    return Drawing(
         windows_per_clip=recipe.windows_per_clip,
+        columns=columns,
+        starts=starts,
+        balanced=recipe.sampling == "balanced",
+        partners=recipe.mixup_partners == "independent" and max(recipe.mixup_alpha, recipe.mixup_embeddings) > 0,
     )
 
 
@@ -149,6 +184,7 @@ def _try_out(
 ) -> None:
     """Run a few batches of each fold, and keep nothing."""
     node = {**config.trainer, "max_epochs": plan.epochs}
+    module.length = (plan.epochs, plan.steps)
     trainer: Trainer = build(
         node, "trainer", callbacks=[EndBySignals(), *callbacks], logger=False, enable_checkpointing=False
     )
@@ -171,8 +207,11 @@ def _fit(
     limits = [TimeLimit(limit)] if (limit := node.pop("max_time", None)) else []
     if (profiler := node.get("profiler")) is not None:
         node["profiler"] = _PROFILERS[profiler](dirpath=run.folder, filename="profile")
-    early_stopping = StopEarly(PLATEAU_MONITOR, patience=config.recipe.early_stopping_patience, min_delta=0.0)
+    early_stopping = StopEarly(module.watched, patience=config.recipe.early_stopping_patience, min_delta=0.0)
     showing = ShowValidation()
+    recipe, module.length = config.recipe, (plan.epochs, plan.steps)
+    average = WeightAverage(recipe.averaging, recipe.averaging_decay, recipe.averaging_start, plan.epochs)
+    averaging = recipe.averaging != "none"
     watching = [
         EndBySignals(),
         early_stopping,
@@ -180,8 +219,10 @@ def _fit(
         stopwatch := Stopwatch(),
         *limits,
         *callbacks,
+        *([average] if averaging else []),
         best,
         table,
+        *([WeightsBack(average)] if averaging else []),
         last,
     ]
     folder, loggers = str(run.folder), make_loggers(config.logger, run.folder)

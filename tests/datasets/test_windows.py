@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import chain
 
-from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows, Window, count_batches, random_step
+from sedcrnn.datasets.windows import ConsecutiveWindows, Drawing, RandomWindows, Window, count_batches, random_step
 
 IDS = [f"clip-{n}" for n in range(70)]
 STEPS = [50] * 70
@@ -39,7 +39,7 @@ FIRST_WINDOWS = [
 
 
 def test_one_window_per_clip_is_drawn_as_ever_and_more_are_draws_of_their_own() -> None:
-    one, three = (RandomWindows(IDS, STEPS, batch_size=32, seed=1, windows_per_clip=n) for n in (1, 3))
+    one, three = (RandomWindows(IDS, STEPS, batch_size=32, seed=1, drawing=Drawing(windows_per_clip=n)) for n in (1, 3))
     assert next(iter(one))[:3] == FIRST_WINDOWS
     assert [len(batch) for batch in three] == [30] * 7
     drawn = list(chain(*three))
@@ -56,7 +56,7 @@ def test_one_window_per_clip_is_drawn_as_ever_and_more_are_draws_of_their_own() 
 
 def test_processes_share_several_windows_per_clip() -> None:
     alone, *ranks = (
-        RandomWindows(IDS, STEPS, 8, seed=1, rank=rank, world_size=size, windows_per_clip=2)
+        RandomWindows(IDS, STEPS, 8, seed=1, rank=rank, world_size=size, drawing=Drawing(windows_per_clip=2))
         for rank, size in ((0, 1), (0, 3), (1, 3), (2, 3))
     )
     assert {len(rank) for rank in ranks} == {6} == {count_batches(70, 2, batch_size=8, world_size=3)}

@@ -31,6 +31,11 @@ def module(kind: type[SceneModule], network: dict[str, Any], **recipe: Any) -> S
         "modality_dropout": 0.0,
         "head_weights": {},
         "frozen": [],
+        "frozen_dropout": False,
+        "mixup_partners": "batch",
+        "mixup_embeddings": 0.0,
+        "watched": "log_loss",
+        "loss": {"class_weights": None, "label_smoothing": 0.0, "focal_gamma": 0.0},
         "l2": {},
         "scheduler": {
             "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",

@@ -1,0 +1,85 @@
+"""Log-probabilities of the heads, and the scenes -> what training minimises; formulas in docs/recipes.md."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sedcrnn.errors import ConfigError, DataError, check_choice
+
+BALANCED = "balanced"
+
+
+def cross_entropy(
+    log_probabilities: Tensor, target: Tensor, weights: Tensor | None = None, smoothing: float = 0.0, gamma: float = 0.0
+) -> Tensor:
+    """(head,) mean over a batch of the cross-entropy of each head.
+
+    Without focusing it is `torch.nn.functional.cross_entropy` for targets that are probabilities: weights do not change
+    what the sum is divided by.
+
+    Args:
+        log_probabilities: (head, batch, scene).
+        target: (batch, scene) probabilities of the true scene, one-hot or mixed.
+        weights: (scene,) of the scenes' terms.
+        smoothing: share of the target that all scenes get alike (label smoothing; Szegedy et al. 2016, 1512.00567).
+        gamma: the focal loss's, which weighs each term by (1 - probability) ** gamma (Lin et al. 2017, 1708.02002).
+    """
+    if smoothing > 0:
+        target = (1 - smoothing) * target + smoothing / target.shape[-1]
+    if weights is not None:
+        target = target * weights
+    terms = target * log_probabilities
+    if gamma > 0:
+        # A probability of one has no derivative of its focus at gamma < 1.
+        terms = terms * (1 - log_probabilities.exp()).clamp_min(torch.finfo(terms.dtype).eps) ** gamma
+    return -terms.sum(-1).mean(-1)
+
+
+def scene_weights(
+    given: str | Mapping[str, float] | None, labels: Iterable[str], scenes: Sequence[str]
+) -> dict[str, float] | None:
+    """The weight of each scene's term, or None where all have the same: as given, 1 for scenes that are not named; or
+    `balanced`, clips / (scenes * clips of the scene), by the labels of the clips that are trained on.
+
+    Raises:
+        ConfigError: a scene that there is not, or all weights are zero.
+        DataError: a scene without clips to train on, under `balanced`.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return _balanced(Counter(labels), scenes)
+    for scene in given:
+        check_choice("scene that recipe.loss.class_weights names", scene, scenes)
+    weights = {scene: given.get(scene, 1.0) for scene in scenes}
+    if not any(weights.values()):
+        raise ConfigError(
+            "recipe.loss.class_weights gives every scene the weight 0",
+            "Something has to be learnt",
+            "Give one of them another weight",
+        )
+    return weights
+
+
+def _balanced(counts: Mapping[str, int], scenes: Sequence[str]) -> dict[str, float]:
+    if absent := [scene for scene in scenes if not counts.get(scene)]:
+        raise DataError(
+            f"There are no clips of {', '.join(absent)} to train on",
+            "Weights and samples are balanced over scenes that have clips in the training fold",
+            "Leave recipe.loss.class_weights=balanced and recipe.sampling=balanced out, or add clips",
+        )
+    total = sum(counts[scene] for scene in scenes)
+    return {scene: total / (len(scenes) * counts[scene]) for scene in scenes}
+
+
+def check_balanced(labels: Iterable[str], scenes: Sequence[str]) -> None:
+    """Refuse balanced samples where a scene has no clips to train on; a DataError as `scene_weights`."""
+    _balanced(Counter(labels), scenes)
+
+
+def plain_loss(loss: Mapping[str, Any]) -> bool:
+    """Whether a config of the loss is that of the plain cross-entropy."""
+    return not any((loss["class_weights"], loss["label_smoothing"], loss["focal_gamma"]))

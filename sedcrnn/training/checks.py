@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -30,9 +29,7 @@ from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD
 from sedcrnn.sweeps.ranks import check_world_size, count_processes
 from sedcrnn.training import init_from
-from sedcrnn.training.schedules import build_schedule
-
-UNKNOWN = 1 << 40  # steps or epochs, where the number of clips decides
+from sedcrnn.training.schedules import UNKNOWN, build_schedule
 
 
 def check_without_data(
@@ -54,7 +51,8 @@ def check_without_data(
     with refused("data.source"):
         build(config.data.source, "data_source")
     with refused("recipe"):
-        _check_optimizer(config.recipe, config.trainer)
+        epochs, steps = config.trainer.get("max_epochs"), config.recipe.steps
+        check_optimizer(config.recipe, epochs or UNKNOWN, steps or UNKNOWN)
     _check_windows(config, features)
     if not any(Path(config.runs).glob(f"*-s{config.seed}-*/{RECORD}")):  # else this very stage may be finished
         check_place("runs", config.runs, is_folder=True)
@@ -113,15 +111,15 @@ def _check_windows(config: TrainConfig, features: Mapping[str, Feature]) -> None
         )
 
 
-def _check_optimizer(recipe: RecipeConfig, trainer: Mapping[str, Any]) -> None:
-    """Take a step of the optimiser and of its schedule, with one parameter."""
+def check_optimizer(recipe: RecipeConfig, epochs: int, steps: int) -> None:
+    """Take a step of the optimiser and of its schedule over a training of that length, with one parameter."""
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
     optimizer = build(recipe.optimizer, "optimizer", params=[parameter])
     if (node := recipe.scheduler) is None:
         optimizer.step()
     else:
-        scheduler, _ = build_schedule(node, optimizer, trainer.get("max_epochs") or UNKNOWN, recipe.steps or UNKNOWN)
+        scheduler, _ = build_schedule(node, optimizer, epochs, steps)
         optimizer.step()
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             scheduler.step(1.0)

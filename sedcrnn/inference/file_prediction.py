@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sedcrnn.inference.modality_shares import modality_shares
 from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import atomic, write_json
 
@@ -21,6 +22,8 @@ class Prediction:
     """The scenes of one file: (second, scene) probabilities of every head that could answer, of which `head` is chosen;
     `tracks` are `audio` and `video` with their lengths in seconds, as far as there are, and `absent` those that lack.
     `temperatures` are those of the heads whose probabilities are calibrated; of the others they are the network's own.
+    `alone` are, where reasons were asked for, (second, scene) probabilities of the answer to one track, as if the file
+    had no other.
     """
 
     path: Path
@@ -30,6 +33,7 @@ class Prediction:
     tracks: Mapping[str, int]
     absent: tuple[str, ...] = ()
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    alone: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def calibrated(self) -> bool:
@@ -52,6 +56,13 @@ class Prediction:
         head = head or self.head
         values = self.clip[head] if second is None else self.probabilities[head][second]
         return [(self.scenes[scene], float(values[scene])) for scene in np.argsort(-values, kind="stable")[:k]]
+
+    def shares(self, scene: str | None = None) -> dict[str, NDArray[np.float64]]:
+        """Track -> (second,) its share in a scene's probability, None: in that of the answer for the whole file; see
+        `modality_shares`. Their means are the shares in the whole file. Empty where reasons were not asked for."""
+        number = self.scenes.index(scene or self.top(1)[0][0])
+        alone = {track: values[:, number] for track, values in self.alone.items()}
+        return modality_shares(self.probabilities[self.head][:, number], alone, len(self.scenes)) if alone else {}
 
 
 def scene_in_words(scene: str) -> str:

@@ -14,7 +14,7 @@ from sedcrnn.evaluation.predictions import first_not_finite, not_finite
 from sedcrnn.inference.file_embeddings import Embeddings
 from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.media_windows import Array, MediaWindows, build_features
-from sedcrnn.inference.reasons import Explanation, alone
+from sedcrnn.inference.reasons import Explanation, alone, tracks_not_alone
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
 from sedcrnn.progress import progress as progress_bar
 from sedcrnn.runs.checkpoints import load_checkpoint
@@ -70,7 +70,7 @@ class Predictor:
             reasons: say, too, what the head answers to audio alone and to video alone (`Prediction.alone`).
 
         Raises:
-            ConfigError: the network has no such head.
+            ConfigError: the network has no such head, or no answer to one track alone, where reasons are asked for.
             ClipError: the file cannot be read to its end, lasts less than a second, lacks what the head needs, or a
                 probability is not finite.
             CheckpointError: the model cannot run on what its features make.
@@ -81,6 +81,12 @@ class Predictor:
         chosen = head or (answering[-1] if answering else self.heads[-1])
         if chosen not in answering:
             raise self._lacking(media, f"The head '{chosen}' takes", self.model.heads[chosen])
+        if reasons and (tracks := tracks_not_alone(self.model, self.features, chosen)):
+            raise ConfigError(
+                f"The network of {self.model.path} does not answer to {' or to '.join(tracks)} alone",
+                "Reasons compare its answers to both tracks, to audio alone and to video alone",
+                "Leave reasons out, or use a fusion network of this package",
+            )
         collected: defaultdict[str, list[Array]] = defaultdict(list)
         apart: defaultdict[str, list[Array]] = defaultdict(list)  # of tracks alone
         for inputs in _watched(media, batch_size, progress, watch):
@@ -141,11 +147,13 @@ class Predictor:
         scene: str | None = None,
         start: int = 0,
         seconds: int = 10,
+        batch_size: int | None = None,
+        progress: bool = False,
     ) -> Explanation:
         """Predict a file and say why: the tracks' shares in every second, and where the network looked in some.
 
         Args:
-            path, audio, head: as `predict`.
+            path, audio, head, batch_size, progress: as `predict`.
             scene: which scene's reasons; None: the answer's.
             start, seconds: of how many seconds, from which on, there are heat maps; they are as large as the inputs.
 
@@ -154,7 +162,7 @@ class Predictor:
             ClipError: as `predict`.
         """
         self._check_gives("heat maps", self.model.heat_inputs, "last_maps")
-        prediction = self.predict(path, audio, head, reasons=True)
+        prediction = self.predict(path, audio, head, batch_size, progress, reasons=True)
         scene = scene or prediction.top(1)[0][0]
         check_choice("scene", scene, self.scenes)
         if not 0 <= start < len(prediction.seconds):

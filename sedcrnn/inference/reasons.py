@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sedcrnn.errors import ConfigError
 from sedcrnn.features.feature import Feature
 from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.scene_models import Probabilities, SceneModel
@@ -35,6 +34,15 @@ class Explanation:
     inputs: Mapping[str, NDArray[Any]]
 
 
+def tracks_not_alone(model: SceneModel, features: Mapping[str, Feature], head: str) -> list[str]:
+    """The tracks to which the model has no answer where they are alone: of a network of one's own that needs both."""
+    needed = model.heads[head]
+    tracks = dict.fromkeys(features[name].track for name in needed)
+    return [
+        track for track in tracks if not model.answering([name for name in needed if features[name].track == track])
+    ]
+
+
 def alone(
     model: SceneModel,
     features: Mapping[str, Feature],
@@ -50,9 +58,6 @@ def alone(
     Args:
         head: the one that answers to the whole.
         found: what the model answers to the whole, after temperatures.
-
-    Raises:
-        ConfigError: the network cannot do without the other track.
     """
     answers: Probabilities = {}
     for track in dict.fromkeys(features[name].track for name in inputs):
@@ -61,18 +66,13 @@ def alone(
             for name, values in inputs.items()
             if features[name].track == track and name in model.heads[head]
         }
-        answering = model.answering(there)
-        chosen = head if head in answering else answering[-1] if answering else None
         if not there:
             answers[track] = np.full_like(found[head], 1 / len(model.scenes))
-        elif there.keys() == inputs.keys():
+            continue
+        answering = model.answering(there)
+        chosen = head if head in answering else answering[-1]
+        if there.keys() == inputs.keys():
             answers[track] = found[head]
-        elif chosen is None:
-            raise ConfigError(
-                f"The network of {model.path} does not answer to {track} alone",
-                "Reasons compare its answers to both tracks, to audio alone and to video alone",
-                "Leave reasons out, or use a fusion network of this package",
-            )
         elif set(model.heads[chosen]) <= there.keys():  # it does not see the other track
             answers[track] = found[chosen]
         else:

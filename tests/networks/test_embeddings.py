@@ -25,7 +25,11 @@ def test_the_dense_layers_make_the_answers_of_them(one_second, early, size):
     network = fusion(early=early)
     with embeddings_seen(network) as seen:
         heads = network.heads(**one_second)
-    assert {name: values.shape for name, values in seen.items()} == {"audio": (3, 6), "visual": (3, 6), "fused": (3, size)}
+    assert {name: values.shape for name, values in seen.items()} == {
+        "audio": (3, 6),
+        "visual": (3, 6),
+        "fused": (3, size),
+    }
     torch.testing.assert_close(network.early.dense(seen["fused"]), heads["early"])
     torch.testing.assert_close(network.audio.dense(seen["audio"]), heads["audio"])
     steps = network.visual.gru(network.visual.embed(one_second["frames"]))[0]

@@ -138,8 +138,7 @@ def _plain_scores(report: dict[str, Any]) -> dict[str, Any]:
 
 def _temperatures(run: Path, selection: str) -> dict[str, float] | None:
     """The temperature of each head, fitted on the run's own validation fold; None where nothing is left to fit on."""
-    path = run / EVALUATION / "validation" / PREDICTIONS
-    if selection == TEST_FOLD_AS_AUTHORS or not path.is_file():
+    if selection == TEST_FOLD_AS_AUTHORS:
         return None
-    found = read_predictions(path).predictions
+    found = read_predictions(run / EVALUATION / "validation" / PREDICTIONS).predictions
     return {head: fit_temperature(found, head) for head in found.log_probabilities}

@@ -120,3 +120,48 @@ def test_evaluation_sees_every_whole_second_once_with_an_uneven_last_batch() -> 
     assert list(chain(*batches)) == expected
     shared = [chain(*ConsecutiveWindows(steps, 5, rank, 2)) for rank in range(2)]
     assert sorted(chain(*shared)) == expected
+
+
+# 70 clips: 40, 20 and 10 of three scenes
+SCENE = [0] * 40 + [1] * 20 + [2] * 10
+
+
+def balanced(rank: int = 0, world_size: int = 1, batch_size: int = 32, windows_per_clip: int = 1) -> RandomWindows:
+    drawing = Drawing(windows_per_clip=windows_per_clip, balanced=True)
+    return RandomWindows(IDS, STEPS, batch_size, 1, rank, world_size, drawing, SCENE)
+
+
+def test_balanced_windows_are_of_every_scene_alike_and_of_a_scenes_clips_as_evenly_as_that_allows() -> None:
+    sampler = balanced()
+    assert [len(batch) for batch in sampler] == [24, 23, 23]  # as many as without
+    left_over = set()
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        windows = list(chain(*sampler))
+        scenes = Counter(SCENE[window.clip] for window in windows)
+        assert sorted(scenes.values()) == [23, 23, 24]  # 70 = 3 * 23 + 1
+        left_over.add(scenes.most_common(1)[0][0])
+        clips = Counter(window.clip for window in windows)
+        assert {clips[clip] for clip in range(40)} == {0, 1}
+        assert {clips[clip] for clip in range(40, 60)} == {1, 2}
+        assert {clips[clip] for clip in range(60, 70)} == {2, 3}
+        assert len({window.draw for window in windows}) == 70  # a clip's second window is a draw of its own
+    assert left_over == {0, 1, 2}
+
+
+def test_balanced_windows_follow_from_seed_and_epoch_and_are_shared_among_processes() -> None:
+    alone, again = balanced(batch_size=24), balanced(batch_size=24)
+    again.set_epoch(1)
+    list(again)
+    other = list(again)
+    again.set_epoch(0)
+    assert list(again) == list(alone) != other
+    ranks = [balanced(rank, 3, batch_size=8) for rank in range(3)]
+    for whole, *parts in zip(alone, *ranks, strict=True):
+        assert sorted(whole) == sorted(chain(*parts))
+
+
+def test_several_balanced_windows_per_clip() -> None:
+    windows = list(chain(*balanced(windows_per_clip=3)))
+    assert Counter(SCENE[window.clip] for window in windows) == {0: 70, 1: 70, 2: 70}
+    assert len({window.draw for window in windows}) == 210

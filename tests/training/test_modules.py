@@ -8,6 +8,7 @@ from torch import nn
 
 from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, mixup, without
 from sedcrnn.errors import ConfigError
+from sedcrnn.training.batch_changes import changed
 from sedcrnn.training.losses import l2_penalty
 from sedcrnn.training.modules import AudioModule, FusionModule, SceneModule, VisualModule
 
@@ -236,3 +237,27 @@ def test_a_checkpoint_says_what_kind_of_network_it_holds() -> None:
     checkpoint: dict[str, Any] = {}
     module(FusionModule, FUSION).on_save_checkpoint(checkpoint)
     assert checkpoint["sedcrnn_network_kind"] == "fusion"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_mixed_embeddings_by_hand(
+    batch: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    trained = module(FusionModule, FUSION, frozen=["audio", "visual"], mixup_embeddings=0.4)
+    network, share, order = trained.network, torch.tensor([0.9, 0.5, 1.0, 0.25]), torch.tensor([2, 0, 3, 1])
+    monkeypatch.setattr("sedcrnn.training.batch_changes.draw_mixup_weights", lambda count, alpha: share)
+    monkeypatch.setattr(torch, "randperm", lambda count: order)
+    values = network.encode(spectrogram=batch["spectrogram"], frames=batch["frames"])
+    target = torch.eye(3)[batch["scene"]]
+    given = {**values, "scene": batch["scene"]} if stored else batch
+    mixed, labels = changed(given, target, network, trained.recipe)
+    for window, (own, partner) in enumerate(zip(share.tolist(), order.tolist(), strict=True)):
+
+        def mix(one: torch.Tensor, window: int = window, own: float = own, partner: int = partner) -> torch.Tensor:
+            return own * one[window] + (1 - own) * one[partner]
+
+        torch.testing.assert_close(labels[window], mix(target))
+        for name in ("audio_steps", "visual_steps"):
+            torch.testing.assert_close(mixed[name][window], mix(values[name]))
+        for name in ("audio", "visual"):  # predictions, as probabilities
+            torch.testing.assert_close(mixed[name][window].exp(), mix(values[name].softmax(-1)))

@@ -111,10 +111,6 @@ class TimmEncoder(nn.Module):
         self.embedding: int = _features(self.backbone, pooling)
         self.last = nn.Identity()  # through which the last map goes, for hooks
 
-    def as_map(self, features: Tensor) -> Tensor:
-        """What the backbone's `forward_features` gave, as `last_map` has it."""
-        return _on_a_grid(self.backbone, features)
-
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
         """Take over published weights; the positions of a transformer are interpolated to the size of the images, and
         its first layer is adapted to their number of channels, both as timm does it.
@@ -189,16 +185,12 @@ class FrameEncoder(TimmEncoder):
         images = ((images.flip(1) if self.bgr else images) - self.mean) / self.std
         # The memory layout in which convolutions are fastest.
         maps = self.last(self.backbone.forward_features(images.contiguous(memory_format=torch.channels_last)))
-        pooled = _pooled(self.backbone, maps, self.pooling)
+        pooled = pooled_features(self.backbone, maps, self.pooling)
         return pooled.reshape(*frames.shape[:2], self.embedding)
 
 
-def pooled_features(backbone: Any, images: Tensor, pooling: str) -> Tensor:
-    """(image, channel, height, width), normalised -> (image, embedding); see `FrameEncoder` for the poolings."""
-    return _pooled(backbone, backbone.forward_features(images), pooling)
-
-
-def _pooled(backbone: Any, maps: Tensor, pooling: str) -> Tensor:
+def pooled_features(backbone: Any, maps: Tensor, pooling: str) -> Tensor:
+    """What `forward_features` gave -> (image, embedding); see `FrameEncoder` for the poolings."""
     if pooling == "model":
         features: Tensor = backbone.forward_head(maps, pre_logits=True)
         return features
@@ -214,10 +206,11 @@ def last_map(backbone: Any, images: Tensor) -> Tensor:
     Raises:
         ValueError: a network whose tokens lie on no grid.
     """
-    return _on_a_grid(backbone, backbone.forward_features(images))
+    return on_a_grid(backbone, backbone.forward_features(images))
 
 
-def _on_a_grid(backbone: Any, features: Tensor) -> Tensor:
+def on_a_grid(backbone: Any, features: Tensor) -> Tensor:
+    """What `forward_features` gave, as `last_map` has it."""
     maps, axes = _places(backbone, features)
     if len(axes) == 1:
         grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
@@ -261,7 +254,7 @@ def build_backbone(
             ran: set[nn.Module] = set()
             for module in traced.modules():
                 module.register_forward_hook(lambda module, *_: ran.add(module))
-            features = pooled_features(traced, torch.zeros(1, channels, *size), pooling)
+            features = pooled_features(traced, traced.forward_features(torch.zeros(1, channels, *size)), pooling)
             if images == "spectrograms":
                 last_map(traced, torch.zeros(1, channels, *size))
         if features.shape != (1, _features(traced, pooling)):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.backbones import TimmEncoder
+from sedcrnn.networks.backbones import TimmEncoder, on_a_grid
 
 
 def heat_maps(
@@ -53,7 +54,9 @@ def heat_maps(
 
 def _map_layer(part: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """The layer whose output is the last map, and what makes (image, feature, row, column) of it."""
-    return (part.last, part.as_map) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
+    return (
+        (part.last, partial(on_a_grid, part.backbone)) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
+    )
 
 
 def _heat(maps: Tensor, slopes: Tensor, inputs: Tensor) -> Tensor:

@@ -54,18 +54,18 @@ def test_of_a_file_that_lacks_a_track_there_is_what_its_subnetwork_sees(make_che
     found = predictor.embed(sound)
     assert (found.names, found.absent) == (("audio",), ("video",))
     np.testing.assert_allclose(found["audio"], predictor.embed(whole)["audio"], atol=1e-5)
-    with pytest.raises(ClipError, match="has no video.*The network takes video"):
+    with pytest.raises(ClipError, match=r"has no video.*The network takes video"):
         sedcrnn.load(make_checkpoint("visual"), "cpu").embed(sound)
 
 
 def test_networks_without_embeddings_say_so(make_checkpoint, exported, write_media, tmp_path, monkeypatch):
     clip = write_media(tmp_path / "clip.mp4", 2, 2)
     pytest.importorskip("onnxruntime")
-    with pytest.raises(ConfigError, match="fusion.onnx gives no embeddings.*an ONNX file does not"):
+    with pytest.raises(ConfigError, match=r"fusion.onnx gives no embeddings.*an ONNX file does not"):
         sedcrnn.load(exported, "cpu").embed(clip)
     predictor = sedcrnn.load(make_checkpoint("audio"), "cpu")
     predictor.model.embedding_names = ()  # as of a network of one's own
-    with pytest.raises(ConfigError, match="gives no embeddings.*whose class has `classifiers`"):
+    with pytest.raises(ConfigError, match=r"gives no embeddings.*whose class has `classifiers`"):
         predictor.embed(clip)
 
 
@@ -73,7 +73,7 @@ def test_an_embedding_that_is_not_finite_is_an_error(make_checkpoint, write_medi
     content = read_content(make_checkpoint("audio") / "checkpoints" / "best.ckpt")
     content["state_dict"]["network.blocks.block1.conv1.bias"][:] = torch.nan
     write_checkpoint(content, tmp_path / "broken.ckpt")
-    with pytest.raises(ClipError, match="embedding 'audio' of .* is not finite"):
+    with pytest.raises(ClipError, match=r"embedding 'audio' of .* is not finite"):
         sedcrnn.load(tmp_path / "broken.ckpt", "cpu").embed(write_media(tmp_path / "clip.mp4", 0, 2))
 
 

@@ -101,7 +101,7 @@ def test_a_network_that_needs_both_tracks_is_refused_before_it_works(make_checkp
     monkeypatch.setattr(predictor.model, "networks", predictor.model.networks[:1])
     monkeypatch.setattr(predictor.model, "heads", {"late": ("spectrogram", "frames")})
     assert tracks_not_alone(predictor.model, predictor.features, "late") == ["audio", "video"]
-    with pytest.raises(ConfigError, match="does not answer to audio or to video alone.*Leave reasons out"):
+    with pytest.raises(ConfigError, match=r"does not answer to audio or to video alone.*Leave reasons out"):
         predictor.predict(clips["both"], reasons=True)
 
 
@@ -127,9 +127,9 @@ def test_an_explanation_has_heat_of_the_seconds_asked_for(make_checkpoint, clips
     assert other.heat["spectrogram"].max() == 0  # on which the head does not depend
     lone = predictor.explain(clips["audio"])
     assert list(lone.heat) == ["spectrogram"]
-    with pytest.raises(ConfigError, match="start=3, and .* has 3 whole seconds"):
+    with pytest.raises(ConfigError, match=r"start=3, and .* has 3 whole seconds"):
         predictor.explain(clips["both"], start=3)
-    with pytest.raises(ConfigError, match="scene .*'trams'.*nearest is 'tram'"):
+    with pytest.raises(ConfigError, match=r"scene .*'trams'.*nearest is 'tram'"):
         predictor.explain(clips["both"], scene="trams")
     with pytest.raises(ClipError, match="There is no file"):
         predictor.explain(clips["both"].with_name("gone.mp4"))

@@ -50,7 +50,7 @@ def test_a_clip_is_answered_as_by_predict_and_not_kept(served, write_media, tmp_
     *progress, last = lines_of(content)
     assert status == 200
     assert progress == [{"done": 3, "of": 3}]
-    expected = describe_answer(served.page.predictor, served.page.predictor.predict(clip))
+    expected = describe_answer(served.page.predictor, served.page.predictor.predict(clip, reasons=True))
     assert last == {"answer": expected}
     assert [head["name"] for head in expected["heads"]] == ["late", "audio", "visual", "early"]
     assert [head["about"] for head in expected["heads"]][1:3] == ["From the audio alone.", "From the video alone."]

@@ -1,5 +1,7 @@
 """Grad-CAM finds the place on which an answer depends, and is the published formula."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ class ColourNetwork(SceneNetwork):
     """Red or green: a layer that passes colours on, and how much of each there is."""
 
     kind, inputs, head_names, scenes = "colour", ("frames",), ("colour",), 2
-    last_maps = {"frames": "colours"}
+    last_maps: ClassVar = {"frames": "colours"}
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""Clips -> folds of which each is held out in turn, by group and stratified by scene, or by city (docs/
-cross_validation.md)."""
+"""Clips -> folds of which each is held out in turn, by group and stratified by scene, or by city
+(docs/cross_validation.md)."""
 
 import logging
 from collections import Counter, defaultdict

@@ -15,7 +15,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, PLATEAU_MONITOR
 from sedcrnn.runs.checkpoints import BEST, load_checkpoint
 from sedcrnn.runs.records import describe_run
-from sedcrnn.training.best_checkpoint import BestCheckpoint
+from sedcrnn.training.best_checkpoint import WINDOW_ACCURACY, BestCheckpoint
 from sedcrnn.training.stage import train
 
 Stage = Callable[..., TrainConfig]
@@ -30,9 +30,9 @@ class FakeTrainer:
         self.strategy = SimpleNamespace(reduce_boolean_decision=bool)
         self.saved: list[int] = []
 
-    def end_epoch(self, callback: BestCheckpoint, accuracy: float, log_loss: float) -> None:
+    def end_epoch(self, callback: BestCheckpoint, accuracy: float, log_loss: float, by_window: float = 0.0) -> None:
         self.current_epoch += 1
-        scores = {CHECKPOINT_MONITOR: accuracy, PLATEAU_MONITOR: log_loss}
+        scores = {CHECKPOINT_MONITOR: accuracy, PLATEAU_MONITOR: log_loss, WINDOW_ACCURACY: by_window}
         self.callback_metrics = {name: torch.tensor(value) for name, value in scores.items()}
         callback.on_train_epoch_end(self, None)  # type: ignore[arg-type]
 
@@ -67,6 +67,22 @@ def test_the_best_epoch_is_kept_and_ties_go_to_the_other_score(
         PLATEAU_MONITOR: pytest.approx(log_loss),
         "epoch": saved[-1],
     }
+
+
+@pytest.mark.parametrize(("select_by", "saved"), [("window_accuracy", [1, 3]), ("last", [1, 2, 3, 4, 5])])
+def test_what_the_authors_keep_goes_by_windows_and_the_earlier_epoch_or_is_the_last(
+    select_by: str, saved: list[int]
+) -> None:
+    trainer, callback = FakeTrainer(), BestCheckpoint(Path("best.ckpt"), select_by)
+    # macro accuracy, log loss, accuracy over windows; 4 has equally many right windows as 3, and the lower log loss
+    for scores in [(0.5, 0.9, 0.6), (0.9, 0.8, 0.5), (0.4, 1.1, 0.7), (0.8, 0.4, 0.7), (0.9, NAN, 0.1)]:
+        trainer.end_epoch(callback, *scores)
+        again = BestCheckpoint(Path("best.ckpt"), select_by)
+        again.load_state_dict(callback.state_dict())
+        callback = again
+    assert trainer.saved == saved
+    assert callback.best["epoch"] == saved[-1]
+    assert (callback.best.get(WINDOW_ACCURACY) == pytest.approx(0.7)) is (select_by == "window_accuracy")
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

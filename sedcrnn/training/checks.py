@@ -24,7 +24,7 @@ from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import on_gpu
-from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.networks.freezing import frozen_modules, lies_in
 from sedcrnn.networks.profile import empty_inputs
 from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD
@@ -146,9 +146,23 @@ def _check_network(
         _check_size(network)
     recipe = config.recipe
     frozen_modules(network, [*recipe.frozen, *recipe.l2, *recipe.learning_rates])
+    if recipe.cache_frozen and recipe.frozen_dropout:
+        _check_stored_dropout(network, recipe)
     for head in (name for name, weight in recipe.head_weights.items() if weight is not None):
         check_choice(f"head of the {type(network).__name__} that recipe.head_weights names", head, network.head_names)
     return network
+
+
+def _check_stored_dropout(network: SceneNetwork, recipe: RecipeConfig) -> None:
+    """Refuse dropout that acts on what is stored; that of a fusion network's visual classifier alone comes after it."""
+    for name, part in network.named_modules():
+        is_stored = any(lies_in(name, one) for one in recipe.frozen) and name != "visual.dropout"
+        if isinstance(part, nn.Dropout) and part.p > 0 and is_stored:
+            raise ConfigError(
+                f"recipe.cache_frozen and recipe.frozen_dropout are both true, and {name} is a dropout of {part.p}",
+                "What is stored of a frozen part is the same in every epoch; the visual classifier alone is run anew",
+                "Set recipe.cache_frozen=false, which computes frozen parts in every epoch, or leave one of the others out",
+            )
 
 
 def _logged(network: SceneNetwork) -> list[str]:

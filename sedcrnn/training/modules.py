@@ -219,7 +219,9 @@ class SceneModule(LightningModule):
         return torch.stack(terms).sum() if terms else torch.zeros((), device=self.device)
 
     def on_fit_start(self) -> None:
-        """Choose how the network is run, before the first batch."""
+        """Choose how the network is run, before the first batch; what has encoded the clips may have switched modes."""
+        if self.recipe["frozen_dropout"]:
+            self.train()
         if self.recipe["compile"]:
             compile_in_place(self.network, self.trainer.strategy.root_device, self.recipe["compile"])
         if self.recipe["gradient_checkpointing"]:

@@ -161,7 +161,7 @@ def _check_stored_dropout(network: SceneNetwork, recipe: RecipeConfig) -> None:
             raise ConfigError(
                 f"recipe.cache_frozen and recipe.frozen_dropout are both true, and {name} is a dropout of {part.p}",
                 "What is stored of a frozen part is the same in every epoch; the visual classifier alone is run anew",
-                "Set recipe.cache_frozen=false, which computes frozen parts in every epoch, or leave one of the others out",
+                "Set recipe.cache_frozen=false, which computes them in every epoch, or recipe.frozen_dropout=false",
             )
 
 

@@ -288,7 +288,9 @@ def test_the_authors_stages_train_one_after_another(stage: Stage) -> None:
     short = "trainer.max_epochs=1"
     audio = train(stage("authors_audio", short))
     visual = train(stage("authors_visual", short, "init_from.encoder=random"))
-    visual = train(stage("authors_visual_finetune", short, f"init_from.visual={visual}"))
+    first = train(stage("authors_visual_finetune", "trainer.max_epochs=2", f"init_from.visual={visual}"))
+    assert json.loads((Path(str(first)) / "record.json").read_text())["best"]["epoch"] == 2  # the last weights
+    visual = train(stage("authors_visual_finetune_again", short, f"init_from.visual={first}"))
     fusion = train(stage("authors_fusion", short, f"init_from.audio={audio}", f"init_from.visual={visual}"))
     last = train(stage("authors_fusion_finetune", short, f"init_from.fusion={fusion}"))
     record = json.loads((Path(str(last)) / "record.json").read_text())

@@ -148,9 +148,9 @@ class RecipeConfig:
     cache_frozen: Annotated[Flag, "Compute what frozen parts make of each clip once, and train the rest on that."]
     l2: Annotated[dict[str, NotNegative], "Part of the network -> L2 coefficient of its kernels."]
     select_by: Annotated[
-        Literal["accuracy", "window_accuracy", "log_loss"],
-        "Validation score that selects best.ckpt: accuracy, macro or over windows, and the lower log loss where it "
-        "ties; or log loss.",
+        Literal["accuracy", "window_accuracy", "log_loss", "last"],
+        "What selects best.ckpt on validation: macro accuracy, and the lower log loss where it ties; accuracy over "
+        "windows, and the earlier epoch; log loss; or nothing, and it is the last epoch's.",
     ]
     watched: Annotated[
         Literal["log_loss", "loss"],

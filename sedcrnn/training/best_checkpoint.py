@@ -14,15 +14,15 @@ Scores = dict[str, float]
 
 
 class BestCheckpoint(Checkpoint):
-    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`), the best accuracy over
-    windows (`window_accuracy`, as in the authors' code), or the lowest log loss on validation. Log loss, or macro
-    accuracy, decides between equal ones, and then the earlier epoch.
+    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`) or the lowest log loss on
+    validation; the other score decides between equal ones, and then the earlier epoch. As in the authors' code it is
+    that of the best accuracy over windows, the earlier of equal ones (`window_accuracy`), or of the `last` epoch.
 
     What was best so far goes into last.ckpt, so that it belongs to the run: Lightning's `ModelCheckpoint` forgets it
     where the run folder has moved.
 
     Attributes:
-        best: both scores and the epoch, counted from 1; empty before the first.
+        best: the scores and the epoch, counted from 1; empty before the first.
     """
 
     def __init__(self, path: Path, select_by: str) -> None:
@@ -34,17 +34,18 @@ class BestCheckpoint(Checkpoint):
         scores = validation_scores(trainer)
         if self.select_by == "window_accuracy":
             scores[WINDOW_ACCURACY] = trainer.callback_metrics[WINDOW_ACCURACY].item()
-        is_better = not self.best or self._rank(scores) > self._rank(self.best)
+        is_better = self.select_by == "last" or not self.best or self._rank(scores) > self._rank(self.best)
         if trainer.strategy.reduce_boolean_decision(is_better):  # all processes save, or none
             self.best = {**scores, EPOCH: trainer.current_epoch + 1}
             trainer.save_checkpoint(self.path, weights_only=True)
 
-    def _rank(self, scores: Scores) -> tuple[float, float]:
+    def _rank(self, scores: Scores) -> tuple[float, ...]:
         """Greater is better."""
-        monitor = WINDOW_ACCURACY if self.select_by == "window_accuracy" else CHECKPOINT_MONITOR
-        accuracy, log_loss = scores[monitor], scores[PLATEAU_MONITOR]
+        if self.select_by == "window_accuracy":
+            return (scores[WINDOW_ACCURACY],)
+        accuracy, log_loss = scores[CHECKPOINT_MONITOR], scores[PLATEAU_MONITOR]
         gain = -log_loss if log_loss == log_loss else float("-inf")  # nan compares with nothing
-        return (gain, accuracy) if self.select_by == "log_loss" else (accuracy, gain)
+        return (accuracy, gain) if self.select_by == "accuracy" else (gain, accuracy)
 
     def state_dict(self) -> dict[str, Any]:
         """What was best so far."""

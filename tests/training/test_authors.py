@@ -264,7 +264,8 @@ def test_windows_are_mixed_with_partners_of_another_stream(stage: Stage) -> None
 AUTHORS: dict[str, dict[str, Any]] = {
     "authors_audio": {"window_starts": "first_columns", "mixup_alpha": 0.4, "l2": {}},
     "authors_visual": {"l2": {"dense": 1e-3}, "frozen": ["encoder"]},
-    "authors_visual_finetune": {"l2": {"dense": 1e-3, "encoder": 2e-4}, "frozen": []},
+    "authors_visual_finetune": {"l2": {"dense": 1e-3, "encoder": 2e-4}, "frozen": [], "select_by": "last"},
+    "authors_visual_finetune_again": {"l2": {"dense": 1e-3, "encoder": 2e-4}, "frozen": []},
     "authors_fusion": {"head_weights": {"early": None, "late": 1.0}, "cache_frozen": True},
     "authors_fusion_finetune": {
         "head_weights": {"early": None, "late": 1.0},
@@ -277,7 +278,7 @@ AUTHORS: dict[str, dict[str, Any]] = {
 def test_the_authors_stages_say_what_the_notebooks_do(stage: Stage, experiment: str) -> None:
     recipe = vars(stage(experiment).recipe)
     common = {"watched": "loss", "select_by": "window_accuracy", "mixup_partners": "independent"}
-    expected = AUTHORS[experiment] | common | {"frozen_dropout": True}
+    expected = common | {"frozen_dropout": True} | AUTHORS[experiment]
     assert {key: recipe[key] for key in expected} == expected
     assert recipe["optimizer"]["_target_"] == "sedcrnn.training.keras_adam.KerasAdam"
 
@@ -287,7 +288,9 @@ def test_the_authors_stages_train_one_after_another(stage: Stage) -> None:
     short = "trainer.max_epochs=1"
     audio = train(stage("authors_audio", short))
     visual = train(stage("authors_visual", short, "init_from.encoder=random"))
-    visual = train(stage("authors_visual_finetune", short, f"init_from.visual={visual}"))
+    first = train(stage("authors_visual_finetune", "trainer.max_epochs=2", f"init_from.visual={visual}"))
+    assert json.loads((Path(str(first)) / "record.json").read_text())["best"]["epoch"] == 2  # the last weights
+    visual = train(stage("authors_visual_finetune_again", short, f"init_from.visual={first}"))
     fusion = train(stage("authors_fusion", short, f"init_from.audio={audio}", f"init_from.visual={visual}"))
     last = train(stage("authors_fusion_finetune", short, f"init_from.fusion={fusion}"))
     record = json.loads((Path(str(last)) / "record.json").read_text())

@@ -3,6 +3,7 @@
 sedcrnn predict run=fusion clip.mp4
 sedcrnn predict run=fusion clip.mp4 audio=clip.wav
 sedcrnn predict run=runs/fusion-s0-1a2b3c4d recordings/ csv=scenes.csv plot=timelines
+sedcrnn predict run=fusion clip.mp4 reasons=true cam=looked.png
 """
 
 from dataclasses import field
@@ -29,6 +30,12 @@ class PredictOptions:
     plot: Annotated[
         PathName | None, "Figure of the probabilities over time: a .png file, or a folder for one per media file."
     ] = None
+    reasons: Annotated[bool, "Say how much audio and video each add to the probability of the answer."] = False
+    cam: Annotated[
+        PathName | None,
+        "Figure of where the network looked (Grad-CAM) in the first ten seconds: a .png file, or a folder for one per "
+        "media file; the reasons come with it.",
+    ] = None
     batch_size: Annotated[Count | None, "Seconds at a time; null: 10, fewer where frames are large."] = None
     calibrated: Calibrated = True
     damage: OnDamage = "skip"
@@ -44,7 +51,8 @@ def main(options: PredictOptions) -> None:
 
     check_place("json", options.json)
     check_place("csv", options.csv)
-    check_place("plot", options.plot, is_folder=not (options.plot or "").lower().endswith(FIGURES))
+    for key, place in {"plot": options.plot, "cam": options.cam}.items():
+        check_place(key, place, is_folder=not (place or "").lower().endswith(FIGURES))
     predict_files(**vars(options))
 
 

@@ -101,6 +101,11 @@ class Spectrogram(Feature):
         """Decibels in pieces (column, channel, band), as they become ready; errors as `extract`."""
         return map(self.decoded, self._encoded(path))
 
+    def encode(self, amplitude: NDArray[np.floating]) -> NDArray[np.int16]:
+        """RMS amplitude (channel, band, column) as it is stored, (column, channel, band) in 1/200 dB."""
+        decibels = 20 * np.log10(np.maximum(amplitude, self.amin)).transpose(2, 0, 1)
+        return np.round(UNITS_PER_DECIBEL * decibels).astype(np.int16)
+
     def decode(self, stored: Tensor) -> Tensor:
         """Stored values as decibels, float32, in the same shape."""
         return stored.float().div_(UNITS_PER_DECIBEL)
@@ -120,8 +125,7 @@ class Spectrogram(Feature):
             blocks = resampled(audio.blocks(), audio.sample_rate, self.sample_rate)
             held = np.empty((0, len(self.layout.names), self.bank.bands), np.int16)
             for amplitude in self.bank.columns(blocks, self.sample_rate, self.hop, self.layout):
-                decibels = 20 * np.log10(np.maximum(amplitude, self.amin)).transpose(2, 0, 1)
-                piece = np.concatenate([held, np.round(UNITS_PER_DECIBEL * decibels).astype(np.int16)])
+                piece = np.concatenate([held, self.encode(amplitude)])
                 ready = max(0, len(piece) - self.per_step)
                 yield piece[:ready]
                 made, held = made + ready, piece[ready:]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sedcrnn.inference.modality_shares import modality_shares
 from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import atomic, write_json
 
+TRACKS = ("audio", "video")
 SURE, LIKELY = 0.9, 0.6
 """Calibrated probabilities from which on an answer is called sure, and likely; below, it is called unsure."""
 
@@ -21,6 +23,8 @@ class Prediction:
     """The scenes of one file: (second, scene) probabilities of every head that could answer, of which `head` is chosen;
     `tracks` are `audio` and `video` with their lengths in seconds, as far as there are, and `absent` those that lack.
     `temperatures` are those of the heads whose probabilities are calibrated; of the others they are the network's own.
+    `alone` are, where reasons were asked for, (second, scene) probabilities of the answer to one track, as if the file
+    had no other.
     """
 
     path: Path
@@ -30,6 +34,7 @@ class Prediction:
     tracks: Mapping[str, int]
     absent: tuple[str, ...] = ()
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    alone: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def calibrated(self) -> bool:
@@ -52,6 +57,13 @@ class Prediction:
         head = head or self.head
         values = self.clip[head] if second is None else self.probabilities[head][second]
         return [(self.scenes[scene], float(values[scene])) for scene in np.argsort(-values, kind="stable")[:k]]
+
+    def shares(self, scene: str | None = None) -> dict[str, NDArray[np.float64]]:
+        """Track -> (second,) its share in a scene's probability, None: in that of the answer for the whole file; see
+        `modality_shares`. Their means are the shares in the whole file. Empty where reasons were not asked for."""
+        number = self.scenes.index(scene or self.top(1)[0][0])
+        alone = {track: values[:, number] for track, values in self.alone.items()}
+        return modality_shares(self.probabilities[self.head][:, number], alone, len(self.scenes)) if alone else {}
 
 
 def scene_in_words(scene: str) -> str:
@@ -91,16 +103,19 @@ def table(prediction: Prediction, name: str, top: int) -> Iterator[str]:
     kind = "raw probabilities" if temperature is None else f"calibrated probabilities (temperature {temperature:.2f})"
     yield f"Answer of the {prediction.head} head: {kind}, for the whole file the mean over its seconds."
     yield from notes(prediction)
+    shares = prediction.shares()
+    if shares:
+        yield reasons_in_words(prediction)
     width = max(map(len, prediction.scenes))
 
-    def row(label: str, scenes: Iterable[tuple[str, float]]) -> str:
-        cells = (f"{scene_in_words(scene):{width}} {probability:.3f}" for scene, probability in scenes)
-        return f"{label:>7}  " + "  ".join(cells)
+    def row(label: str, scenes: Iterable[tuple[str, float]], parts: Mapping[str, Any]) -> str:
+        cells = [f"{scene_in_words(scene):{width}} {probability:.3f}" for scene, probability in scenes]
+        return f"{label:>7}  " + "  ".join([*cells, *(f"{track} {share:+.3f}" for track, share in parts.items())])
 
     yield f"{'second':>7}  likeliest scenes"
     for second in range(len(prediction.seconds)):
-        yield row(str(second), prediction.top(top, second))
-    yield row("all", prediction.top(top))
+        yield row(str(second), prediction.top(top, second), {track: values[second] for track, values in shares.items()})
+    yield row("all", prediction.top(top), {track: values.mean() for track, values in shares.items()})
 
 
 def notes(prediction: Prediction) -> Iterator[str]:
@@ -110,6 +125,19 @@ def notes(prediction: Prediction) -> Iterator[str]:
     if len(set(prediction.tracks.values())) > 1:
         lengths = " and ".join(f"{seconds} s of {track}" for track, seconds in prediction.tracks.items())
         yield f"The file has {lengths}: only the seconds that have both are predicted."
+
+
+def reasons_in_words(prediction: Prediction) -> str:
+    """Which track decided for the answer to the whole file, with the tracks' shares in its probability."""
+    scene, probability = prediction.top(1)[0]
+    shares = {track: values.mean() for track, values in prediction.shares().items()}
+    guess = 1 / len(prediction.scenes)
+    sum_of = " ".join(f"{'+' if share >= 0 else '-'} {abs(share):.2f} {track}" for track, share in shares.items())
+    first, *others = sorted(shares, key=lambda track: -shares[track])
+    decided = f"The {first} decided" if shares[first] > 0 else "Nothing in the file speaks"
+    if others and shares[others[0]] > shares[first] / 2:
+        decided = "Audio and video decided together"
+    return f"{decided} for {scene_in_words(scene)}: {probability:.2f} = {guess:.2f} guessed {sum_of}."
 
 
 def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes: Sequence[str], **about: Any) -> None:
@@ -128,21 +156,34 @@ def write_predictions_json(path: Path, predictions: Sequence[Prediction], scenes
             "seconds": one.seconds.tolist(),
             "probabilities": {head: values.tolist() for head, values in one.probabilities.items()},
         }
+        | ({"reasons": _reasons(one)} if one.alone else {})
         for one in predictions
     ]
     write_json(path, {**about, "scenes": list(scenes), "aggregator": AGGREGATOR, "files": files})
 
 
+def _reasons(prediction: Prediction) -> dict[str, Any]:
+    shares = {track: values.tolist() for track, values in prediction.shares().items()}
+    return {"scene": prediction.top(1)[0][0], "guessed": 1 / len(prediction.scenes), "shares": shares}
+
+
 def write_predictions_csv(path: Path, predictions: Sequence[Prediction], scenes: Sequence[str]) -> None:
     """Write one row per file, head and second: file, second, head, the temperature of the head's probabilities (1: the
-    network's own), and the probability of every scene; names as `csv_cells` has them, with the bytes that they have on
-    the disk."""
+    network's own), and the probability of every scene; with reasons, in rows of the answering head, the scene of the
+    whole file and the tracks' shares in its probability; names as `csv_cells` has them, with the bytes that they have
+    on the disk."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "second", "head", "temperature", *map(to_cell, scenes)])
+        reasons = ["reasons_for", "audio_share", "video_share"] if any(one.alone for one in predictions) else []
+        writer.writerow(["file", "second", "head", "temperature", *map(to_cell, scenes), *reasons])
         for prediction in predictions:
+            shares = prediction.shares()
             for head, values in prediction.probabilities.items():
                 temperature = f"{prediction.temperatures.get(head, 1):.6g}"
                 for second, row in enumerate(values.tolist()):
                     numbers = (f"{probability:.6g}" for probability in row)
-                    writer.writerow([to_cell(str(prediction.path)), second, to_cell(head), temperature, *numbers])
+                    row = [to_cell(str(prediction.path)), second, to_cell(head), temperature, *numbers]
+                    if reasons and head == prediction.head:
+                        row.append(to_cell(prediction.top(1)[0][0]))
+                        row += [f"{shares[track][second]:.6g}" if track in shares else "" for track in TRACKS]
+                    writer.writerow(row + [""] * (4 + len(scenes) + len(reasons) - len(row)))

@@ -3,11 +3,11 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sedcrnn
 from sedcrnn.datasets.clips import MEDIA_SUFFIXES
@@ -21,6 +21,11 @@ from sedcrnn.inference.file_prediction import (
     write_predictions_json,
 )
 from sedcrnn.runs.outputs import name_after
+
+if TYPE_CHECKING:  # it takes torch
+    from sedcrnn.inference.reasons import Explanation
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,8 @@ def predict_files(
     damage: str,
     device: str,
     precision: str,
+    reasons: bool = False,
+    cam: str | None = None,
 ) -> None:
     """Predict all files, print their tables and write what is asked for; list the files that cannot be read at the end.
 
@@ -61,7 +68,7 @@ def predict_files(
         if value is not None and Path(value).is_dir():
             raise ConfigError(f"{key}={value} is a folder", "It is a file", f"Give {key}={value}/predictions.{key}")
     media = find_media(files, audio)
-    figures = figure_paths(media, plot)
+    figures, heat_figures = figure_paths(media, plot), figure_paths(media, cam, "cam")
     predictor = sedcrnn.load(run, device, precision, calibrated, damage)
     from sedcrnn.networks.execution import keep_freed_memory  # here, because it takes torch, as load does
 
@@ -69,26 +76,27 @@ def predict_files(
     predictor.check_head(head)
     names: list[str] = []
     predictions: list[Prediction] = []
-    failed: list[tuple[str, str]] = []  # names, and why
-    for one, figure in zip(media, figures, strict=True):
-        try:
-            prediction = predictor.predict(one.video, one.audio, head, batch_size, progress=True)
-        except ClipError as error:
-            failed.append((one.name, error.found))
-            continue
-        except SedcrnnError:
-            raise
-        except Exception as error:  # a fault of this package or of a library, which ends this file and no other
-            log.debug("%s", one.name, exc_info=True)
-            failed.append((one.name, f"'{one.video}' cannot be predicted ({type(error).__name__}: {error})"))
-            continue
-        names.append(one.name)
+    failed: list[tuple[str, str]] = []
+
+    def work(one: Media) -> "tuple[Prediction, Explanation | None]":
+        if cam is not None:
+            explanation = predictor.explain(one.video, one.audio, head, batch_size=batch_size, progress=True)
+            return explanation.prediction, explanation
+        return predictor.predict(one.video, one.audio, head, batch_size, progress=True, reasons=reasons), None
+
+    for number, (prediction, explanation) in each_file(media, work, failed):
+        name = media[number].name
+        names.append(name)
         predictions.append(prediction)
-        print(*table(prediction, one.name, top), "", sep="\n", flush=True)
-        if figure is not None:
+        print(*table(prediction, name, top), "", sep="\n", flush=True)
+        if figure := figures[number]:
             from sedcrnn.plotting.answer_figures import write_timeline  # here, because it takes a second to load
 
-            write_timeline(figure, prediction, one.name)
+            write_timeline(figure, prediction, name)
+        if explanation and (figure := heat_figures[number]):
+            from sedcrnn.plotting.reason_figures import write_heat_maps
+
+            write_heat_maps(figure, explanation, name)
     if len(predictions) > 1:
         print(*overview(names, predictions), "", sep="\n")
     if json is not None:
@@ -102,18 +110,46 @@ def predict_files(
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)
     if csv is not None:
         write_predictions_csv(Path(csv), predictions, predictor.scenes)
-    for written in filter(None, (json, csv, plot if predictions else None)):
+    for written in filter(None, (json, csv, *((plot, cam) if predictions else ()))):
         print(f"Written: {visible(written)}")
-    if predictions and not (json or csv or plot):
+    if predictions and not (json or csv or plot or cam):
         print(
             "Next: csv=scenes.csv keeps all probabilities; plot=scenes.png, or a folder for several files, draws them."
         )
+    check_none_failed(failed, len(media), "predicted")
+
+
+def each_file(
+    media: Sequence[Media], work: Callable[[Media], Result], failed: list[tuple[str, str]]
+) -> Iterator[tuple[int, Result]]:
+    """The number of each clip with what `work` makes of it. A clip that cannot be read, or on which a library fails,
+    ends none of the others: its name and why go to `failed`."""
+    for number, one in enumerate(media):
+        try:
+            result = work(one)
+        except ClipError as error:
+            failed.append((one.name, error.found))
+        except SedcrnnError:
+            raise
+        except Exception as error:  # a fault of this package or of a library, which ends this file and no other
+            log.debug("%s", one.name, exc_info=True)
+            failed.append((one.name, f"'{one.video}' cannot be predicted ({type(error).__name__}: {error})"))
+        else:
+            yield number, result
+
+
+def check_none_failed(failed: Sequence[tuple[str, str]], of: int, done: str) -> None:
+    """List the files of which nothing became, and end with that; `done` is what became of the others.
+
+    Raises:
+        DataError: if there are any.
+    """
     if failed:
-        print("Not predicted:", *(f"  {visible(message)}" for _, message in failed), sep="\n", file=sys.stderr)
+        print(f"Not {done}:", *(f"  {visible(message)}" for _, message in failed), sep="\n", file=sys.stderr)
         raise DataError(
-            f"{len(failed)} of {len(media)} files could not be predicted",
+            f"{len(failed)} of {of} files could not be {done}",
             "Files are whole, last a second or longer, and have the audio or the video that the head takes",
-            f"Mend those listed above, or leave them out; {len(predictions)} were predicted",
+            f"Mend those listed above, or leave them out; {of - len(failed)} were {done}",
         )
 
 
@@ -133,7 +169,7 @@ def find_media(paths: Sequence[str], audio: str | None = None) -> list[Media]:
         raise DataError(
             "No files are named",
             "Any number of media files and folders may be",
-            "Use `sedcrnn predict run=<run> <files or folder>`",
+            "Name them behind the command: <files or folder>",
         )
     return found if audio is None else [_with_audio(found, Path(audio))]
 
@@ -173,8 +209,8 @@ def _find(path: Path, several: bool) -> Iterator[Media]:
             yield Media(visible(str(name)), video_file, audio_file)
 
 
-def figure_paths(media: Sequence[Media], plot: str | None) -> list[Path | None]:
-    """Where the figure of each file goes: one file, or a folder with a figure named after each.
+def figure_paths(media: Sequence[Media], plot: str | None, key: str = "plot") -> list[Path | None]:
+    """Where the figure of each file goes: one file, or a folder with a figure named after each; `key` asks for it.
 
     Raises:
         ConfigError: one figure for several files.
@@ -184,9 +220,9 @@ def figure_paths(media: Sequence[Media], plot: str | None) -> list[Path | None]:
     path = Path(plot)
     if path.suffix.lower() in FIGURES and len(media) > 1:
         raise ConfigError(
-            f"plot={plot} is one figure, for {len(media)} files",
+            f"{key}={plot} is one figure, for {len(media)} files",
             "Several files have a figure each, in a folder",
-            "Give the folder: plot=timelines",
+            f"Give the folder: {key}=figures",
         )
     if path.suffix.lower() in FIGURES:
         return [path]

@@ -30,8 +30,8 @@ import sedcrnn
 from sedcrnn.datasets.synthetic.drawing import mp4
 from sedcrnn.datasets.synthetic.waves import RATE, wav
 from sedcrnn.errors import ConfigError, SedcrnnError, import_extra, nearest
+from sedcrnn.inference.media_windows import batches, build_features, media_clip, network_inputs, windows
 from sedcrnn.inference.onnx_files import seal_onnx
-from sedcrnn.inference.predictor import batches, build_features, media_clip, network_inputs, windows
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, calibrated, head_inputs, subnetworks
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.runs.checkpoints import NO_TEMPERATURES_KEY, TEMPERATURES_KEY, load_checkpoint

@@ -1,39 +1,23 @@
-"""Media file -> windows of one second of every feature -> batches -> network -> the scenes of the file.
-
-The windows are those of the evaluation (`datasets.windows.ConsecutiveWindows`): every whole second once. What is left
-at the end, less than a second, is not predicted.
-"""
+"""Media file -> batches of its seconds -> network -> the scenes of the file, their reasons, and its embeddings."""
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from itertools import chain, zip_longest
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from sedcrnn.config.targets import build
-from sedcrnn.datasets.clips import UNLABELLED, Clip
-from sedcrnn.datasets.windows import STEPS_PER_WINDOW
-from sedcrnn.errors import CheckpointError, ClipError, MissingTrackError, check_choice
+from sedcrnn.errors import CheckpointError, ClipError, ConfigError, check_choice
 from sedcrnn.evaluation.predictions import first_not_finite, not_finite
-from sedcrnn.features.feature import Feature, unreadable
-from sedcrnn.features.media_file import open_media, within_memory
+from sedcrnn.inference.file_embeddings import Embeddings
 from sedcrnn.inference.file_prediction import Prediction
+from sedcrnn.inference.media_windows import Array, MediaWindows, build_features
+from sedcrnn.inference.reasons import Explanation, alone, tracks_not_alone
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
 from sedcrnn.progress import progress as progress_bar
 from sedcrnn.runs.checkpoints import load_checkpoint
-
-LARGEST_BATCH, BATCH_BYTES = 10, 3_100_000
-"""Seconds at a time, and bytes of their inputs. Small networks gain from large batches; VGG16 gains nothing from more
-than the four seconds of frames of 224x224 that these bytes hold, and takes 0.3 GB for each."""
-
-Array = NDArray[Any]
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +53,7 @@ class Predictor:
         batch_size: int | None = None,
         progress: bool = False,
         watch: Callable[[int, int | None], object] | None = None,
+        reasons: bool = False,
     ) -> Prediction:
         """Predict every whole second of a file.
 
@@ -82,59 +67,144 @@ class Predictor:
             batch_size: seconds at a time, on which the answer does not depend; None: 10, fewer where frames are large.
             progress: show a bar with the seconds done, where it takes long.
             watch: called with the seconds done and with those declared, if any; what it raises ends the prediction.
+            reasons: say, too, what the head answers to audio alone and to video alone (`Prediction.alone`).
 
         Raises:
-            ConfigError: the network has no such head.
+            ConfigError: the network has no such head, or no answer to one track alone, where reasons are asked for.
             ClipError: the file cannot be read to its end, lasts less than a second, lacks what the head needs, or a
                 probability is not finite.
             CheckpointError: the model cannot run on what its features make.
         """
         self.check_head(head)
-        path = Path(path)
-        clip = media_clip(Path(audio or path), path)
-        for source in (clip.audio, clip.video):
-            if not source.is_file():
-                raise ClipError(f"There is no file '{source}'", "A media file is named by its path", "Check the path")
-        present: dict[str, Iterator[Array]] = {}
-        size = 0  # of a second's inputs in bytes
-        for name, feature in self.features.items():
-            seconds = windows(feature, feature.source(clip))
-            with suppress(MissingTrackError):  # absent, not damaged
-                first = next(seconds)
-                size += first.nbytes
-                present[name] = chain([first], seconds)
-        absent = {self.features[name].track for name in self.features.keys() - present.keys()}
-        answering = self.model.answering(present.keys())
+        media = self._open(path, audio)
+        answering = self.model.answering(media.names)
         chosen = head or (answering[-1] if answering else self.heads[-1])
         if chosen not in answering:
-            needed = [self.features[name].track for name in self.model.heads[chosen]]
-            raise ClipError(
-                f"'{path}' has no {' and no '.join(track for track in needed if track in absent)}",
-                f"The head '{chosen}' takes {' and '.join(needed)}",
-                "Give a file that has it, or a network or head that does without",
+            raise self._lacking(media, f"The head '{chosen}' takes", self.model.heads[chosen])
+        if reasons and (tracks := tracks_not_alone(self.model, self.features, chosen)):
+            raise ConfigError(
+                f"The network of {self.model.path} does not answer to {' or to '.join(tracks)} alone",
+                "Reasons compare its answers to both tracks, to audio alone and to video alone",
+                "Leave reasons out, or use a fusion network of this package",
             )
-        collected: dict[str, list[Array]] = {name: [] for name in answering}
-        lengths: Counter[str] = Counter()
-        declared = _declared(path)
-        with progress_bar(about=path.name, total=declared, unit="s", leave=False, delay=1, disable=not progress) as bar:
-            at_once = batch_size or max(1, min(LARGEST_BATCH, BATCH_BYTES // size))
-            for decoded in batches(present, at_once, lengths):
-                inputs = network_inputs(self.features, decoded)
-                for name, values in self.model.calibrated_probabilities(inputs).items():
-                    if (index := first_not_finite(torch.from_numpy(values))) is not None:
-                        raise not_finite(str(path), sum(map(len, collected[name])) + index, name)
-                    collected[name].append(values)
-                bar.update(len(values))
-                if watch is not None:
-                    watch(sum(map(len, collected[chosen])), declared)
+        collected: defaultdict[str, list[Array]] = defaultdict(list)
+        apart: defaultdict[str, list[Array]] = defaultdict(list)  # of tracks alone
+        for inputs in _watched(media, batch_size, progress, watch):
+            found = self.model.calibrated_probabilities(inputs)
+            for name, values in found.items():
+                if (index := first_not_finite(torch.from_numpy(values))) is not None:
+                    raise not_finite(str(path), sum(map(len, collected[name])) + index, name)
+                collected[name].append(values)
+            if reasons:
+                for track, values in alone(self.model, self.features, chosen, inputs, found).items():
+                    apart[track].append(values)
         return Prediction(
-            path=path,
+            path=Path(path),
             scenes=self.scenes,
             head=chosen,
-            probabilities={name: np.concatenate(values) for name, values in collected.items()},
-            tracks={self.features[name].track: lengths[name] for name in present},
-            absent=tuple(sorted(absent)),
+            probabilities={name: np.concatenate(collected[name]) for name in answering},
+            tracks=media.tracks,
+            absent=media.absent,
             temperatures={name: self.model.temperatures[name] for name in answering if name in self.model.temperatures},
+            alone={track: np.concatenate(values) for track, values in apart.items()},
+        )
+
+    def embed(
+        self,
+        path: str | Path,
+        audio: str | Path | None = None,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> Embeddings:
+        """The embeddings of every whole second of a file, those that its tracks suffice for; arguments as `predict`.
+
+        Raises:
+            ConfigError: the network has no embeddings, as ONNX files and some networks of one's own.
+            ClipError: as `predict`, or an embedding is not finite.
+        """
+        self._check_gives("embeddings", self.model.embedding_names, "classifiers")
+        media = self._open(path, audio)
+        if not self.model.answering(media.names):
+            raise self._lacking(media, "The network takes", tuple(self.features))
+        collected: defaultdict[str, list[Array]] = defaultdict(list)
+        for inputs in _watched(media, batch_size, progress):
+            for name, values in self.model.embeddings(inputs).items():
+                if not np.isfinite(values).all():
+                    raise ClipError(
+                        f"The network's embedding '{name}' of '{path}' is not finite",
+                        "Its weights are those of a training that went well",
+                        "Use another run",
+                    )
+                collected[name].append(values)
+        joined = {name: np.concatenate(values) for name, values in collected.items()}
+        return Embeddings(Path(path), joined, media.tracks, media.absent)
+
+    def explain(
+        self,
+        path: str | Path,
+        audio: str | Path | None = None,
+        head: str | None = None,
+        scene: str | None = None,
+        start: int = 0,
+        seconds: int = 10,
+        batch_size: int | None = None,
+        progress: bool = False,
+    ) -> Explanation:
+        """Predict a file and say why: the tracks' shares in every second, and where the network looked in some.
+
+        Args:
+            path, audio, head, batch_size, progress: as `predict`.
+            scene: which scene's reasons; None: the answer's.
+            start, seconds: of how many seconds, from which on, there are heat maps; they are as large as the inputs.
+
+        Raises:
+            ConfigError: there is no such head, scene or second, or the network cannot say why, as ONNX files.
+            ClipError: as `predict`.
+        """
+        self._check_gives("heat maps", self.model.heat_inputs, "last_maps")
+        prediction = self.predict(path, audio, head, batch_size, progress, reasons=True)
+        scene = scene or prediction.top(1)[0][0]
+        check_choice("scene", scene, self.scenes)
+        if not 0 <= start < len(prediction.seconds):
+            raise ConfigError(
+                f"start={start}, and '{path}' has {len(prediction.seconds)} whole seconds",
+                f"The first second explained is one of 0 to {len(prediction.seconds) - 1}",
+                "Correct the value",
+            )
+        inputs: defaultdict[str, list[Array]] = defaultdict(list)
+        heat: defaultdict[str, list[Array]] = defaultdict(list)
+        for window in islice(self._open(path, audio).batches(1), start, start + seconds):
+            for name, values in window.items():
+                inputs[name].append(values)
+            for name, values in self.model.heat_maps(window, prediction.head, self.scenes.index(scene)).items():
+                heat[name].append(values)
+        return Explanation(
+            prediction=prediction,
+            scene=scene,
+            shares=prediction.shares(scene),
+            seconds=prediction.seconds[start : start + seconds],
+            heat={name: np.concatenate(values) for name, values in heat.items()},
+            inputs={name: np.concatenate(values) for name, values in inputs.items()},
+        )
+
+    def _check_gives(self, what: str, given: tuple[str, ...], attribute: str) -> None:
+        if not given:
+            raise ConfigError(
+                f"The network of {self.model.path} gives no {what}",
+                f"A checkpoint of this package's networks does, and one of your own whose class has `{attribute}`; an "
+                "ONNX file does not",
+                "Use the run of an ONNX file, or give your class the attribute (docs/embeddings.md)",
+            )
+
+    def _open(self, path: str | Path, audio: str | Path | None) -> MediaWindows:
+        return MediaWindows(self.features, Path(path), Path(audio or path))
+
+    def _lacking(self, media: MediaWindows, taker: str, needed: tuple[str, ...]) -> ClipError:
+        tracks = [self.features[name].track for name in needed]
+        return ClipError(
+            f"'{media.path}' has no {' and no '.join(track for track in tracks if track in media.absent)}",
+            f"{taker} {' and '.join(tracks)}",
+            "Give a file that has it, or a network or head that does without",
         )
 
     def check_head(self, head: str | None) -> None:
@@ -145,6 +215,24 @@ class Predictor:
         """
         if head is not None:
             check_choice("head", head, self.heads)
+
+
+def _watched(
+    media: MediaWindows,
+    batch_size: int | None,
+    progress: bool,
+    watch: Callable[[int, int | None], object] | None = None,
+) -> Iterator[dict[str, Array]]:
+    """The batches of a file, with a bar; `watch` is told what has been dealt with."""
+    done, total = 0, media.declared
+    with progress_bar(about=media.path.name, total=total, unit="s", leave=False, delay=1, disable=not progress) as bar:
+        for inputs in media.batches(batch_size):
+            yield inputs
+            seconds = len(next(iter(inputs.values())))
+            bar.update(seconds)
+            done += seconds
+            if watch is not None:
+                watch(done, total)
 
 
 def load(
@@ -175,72 +263,3 @@ def load(
     elif not model.temperatures:
         log.warning("The probabilities of %s are not calibrated: %s.", model.path, model.no_temperatures)
     return Predictor(model, damage)
-
-
-def build_features(nodes: Mapping[str, Any], names: Iterable[str]) -> dict[str, Feature]:
-    """The features of some inputs from their configs, which came with a file."""
-    return {name: build(nodes[name], "feature", trusted=False) for name in names}
-
-
-def network_inputs(features: Mapping[str, Feature], decoded: Mapping[str, Array]) -> dict[str, Array]:
-    """Decoded windows of every feature (window, row, ...) as networks take them."""
-    return {name: features[name].network_input(torch.from_numpy(values)).numpy() for name, values in decoded.items()}
-
-
-def media_clip(audio: Path, video: Path) -> Clip:
-    """A file, or two, as a clip of which nothing else is known."""
-    return Clip(id=video.stem, audio=audio, video=video, scene=UNLABELLED, city="", location="", fold="")
-
-
-def windows(feature: Feature, path: Path) -> Iterator[Array]:
-    """The decoded windows of one feature of a file, (row, ...) each: one at least.
-
-    Raises:
-        ClipError: as the feature's `stream`, or there is no whole window.
-    """
-    rows = STEPS_PER_WINDOW * feature.per_step
-    held: list[Array] = []
-    end = 0
-    with within_memory(path):
-        for piece in feature.stream(path):
-            held.append(piece)
-            if sum(map(len, held)) >= rows:
-                joined = np.concatenate(held)
-                end = len(joined) // rows * rows
-                yield from joined[:end].reshape(-1, rows, *joined.shape[1:])
-                held = [joined[end:]]
-    if not end:
-        raise unreadable(path, "lasts less than one second")
-
-
-def batches(
-    streams: Mapping[str, Iterator[Array]], size: int, lengths: Counter[str] | None = None
-) -> Iterator[dict[str, Array]]:
-    """Windows of the same seconds side by side: name -> (window, row, ...), `size` of them at most.
-
-    Seconds that not all features have are left out, but read and counted in `lengths`, so that damage is noticed
-    wherever it is, as in training.
-    """
-    rows: list[tuple[Array, ...]] = []
-
-    def stacked() -> dict[str, Array]:
-        return {name: np.stack(column) for name, column in zip(streams, zip(*rows, strict=True), strict=True)}
-
-    for row in zip_longest(*streams.values()):
-        found = [name for name, window in zip(streams, row, strict=True) if window is not None]
-        if lengths is not None:
-            lengths.update(found)
-        if len(found) == len(row):
-            rows.append(row)
-        if len(rows) == size:
-            yield stacked()
-            rows = []
-    if rows:
-        yield stacked()
-
-
-def _declared(path: Path) -> int | None:
-    """Length of a file in seconds as it declares it, for the progress bar alone."""
-    with suppress(ClipError), open_media(path) as container:
-        return None if container.duration is None else int(container.duration // av.time_base)
-    return None

@@ -1,7 +1,8 @@
 """Checkpoint or ONNX file -> a model that answers with the probabilities of the heads that its inputs suffice for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +15,15 @@ from sedcrnn.errors import CheckpointError, ConfigError, SedcrnnError, check_cho
 from sedcrnn.evaluation.calibration import scaled
 from sedcrnn.inference.onnx_files import check_onnx_file, read_metadata
 from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.embeddings import embeddings_seen
 from sedcrnn.networks.execution import choose_device, choose_precision
 from sedcrnn.networks.fusion import FusionNetwork
+from sedcrnn.networks.grad_cam import heat_maps
 from sedcrnn.runs.checkpoints import Checkpoint
 
 ONNX_SUFFIX = ".onnx"
 
+HeadsOf = Callable[..., dict[str, torch.Tensor]]
 Probabilities = dict[str, NDArray[np.float64]]
 
 
@@ -33,6 +37,8 @@ class SceneModel(ABC):
         heads: the inputs that each head needs; the last head is the network's answer.
         temperatures: of the heads whose answers are calibrated; empty for the network's own.
         no_temperatures: why there are none.
+        embedding_names: its embeddings; none in an ONNX file.
+        heat_inputs: the inputs of which it can say what in them speaks for a scene; none in an ONNX file.
     """
 
     path: Path
@@ -41,10 +47,20 @@ class SceneModel(ABC):
     heads: dict[str, tuple[str, ...]]
     temperatures: Mapping[str, float] = MappingProxyType({})
     no_temperatures: str = ""
+    embedding_names: tuple[str, ...] = ()
+    heat_inputs: tuple[str, ...] = ()
 
     def answering(self, inputs: Collection[str]) -> list[str]:
         """The heads for which some inputs suffice, in order."""
         return [head for head, needed in self.heads.items() if set(needed) <= set(inputs)]
+
+    def embeddings(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """(window, size) embeddings by name, of `embedding_names` those that the inputs suffice for."""
+        return {}
+
+    def heat_maps(self, inputs: Mapping[str, NDArray[Any]], head: str, scene: int) -> dict[str, NDArray[np.float32]]:
+        """What in each input speaks for a scene, of those among `heat_inputs`; see `grad_cam.heat_maps`."""
+        return {}
 
     @abstractmethod
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
@@ -74,10 +90,11 @@ class TorchModel(SceneModel):
         self.device = choose_device(device)
         self.device_type = torch.device(self.device).type
         self.mixed = choose_precision(precision, self.device_type) == "bf16-mixed"
-        network = checkpoint.build().to(self.device)
+        network = checkpoint.build().to(self.device).requires_grad_(False)
         self.heads = head_inputs(network)
         self.networks = [network, *subnetworks(network).values()]
         self.fuses_incomplete = isinstance(network, FusionNetwork) and network.fuses_incomplete
+        self.embedding_names, self.heat_inputs = tuple(network.classifiers), tuple(network.last_maps)
 
     def answering(self, inputs: Collection[str]) -> list[str]:
         """See `SceneModel`; fusion that goes on with what there is answers for one input."""
@@ -88,18 +105,46 @@ class TorchModel(SceneModel):
     @torch.inference_mode()
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
         """See `SceneModel`."""
-        whole, answering = self.networks[0], self.answering(inputs)
+        _, heads_of, tensors = self._chosen(inputs)
+        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed), self._fitting():
+            heads = heads_of(**tensors)
+        answering = self.answering(inputs)
+        return {head: heads[head].float().log_softmax(-1).double().exp().cpu().numpy() for head in answering}
+
+    @torch.inference_mode()
+    def embeddings(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        """See `SceneModel`."""
+        network, heads_of, tensors = self._chosen(inputs)
+        with (
+            torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed),
+            self._fitting(),
+            embeddings_seen(network) as seen,
+        ):
+            heads_of(**tensors)
+        return {name: seen[name].float().cpu().numpy() for name in self.embedding_names if name in seen}
+
+    def heat_maps(self, inputs: Mapping[str, NDArray[Any]], head: str, scene: int) -> dict[str, NDArray[np.float32]]:
+        """See `SceneModel`; in float32."""
+        network, heads_of, tensors = self._chosen(inputs)
+        with self._fitting():
+            found = heat_maps(network, heads_of, tensors, head, scene)
+        return {name: found[name].cpu().numpy() for name in tensors if name in found}
+
+    def _chosen(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[SceneNetwork, HeadsOf, dict[str, torch.Tensor]]:
+        """The network that some inputs suffice for, what it answers with, and the inputs on its device."""
         network = next(network for network in self.networks if set(network.inputs) <= inputs.keys())
         tensors = {name: torch.from_numpy(inputs[name]).to(self.device) for name in network.inputs}
-        with torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed):
-            try:
-                if network is not whole and isinstance(whole, FusionNetwork) and self.fuses_incomplete:
-                    heads = whole.heads_of_one(**tensors)
-                else:
-                    heads = network.heads(**tensors)
-            except RuntimeError as error:  # what does not fit each other, or the memory
-                raise _unfit(self.path, error) from error
-        return {head: heads[head].float().log_softmax(-1).double().exp().cpu().numpy() for head in answering}
+        whole = self.networks[0]
+        if network is not whole and isinstance(whole, FusionNetwork) and self.fuses_incomplete:
+            return whole, whole.heads_of_one, tensors
+        return network, network.heads, tensors
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # what does not fit each other, or the memory
+            raise _unfit(self.path, error) from error
 
 
 class OnnxModel(SceneModel):

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sedcrnn.inference.file_prediction import Prediction, certainty, notes, scene_in_words
+from sedcrnn.inference.file_prediction import Prediction, certainty, notes, reasons_in_words, scene_in_words
 from sedcrnn.inference.predictor import Predictor
 
 ABOUT = {
@@ -29,7 +29,7 @@ def describe_answer(predictor: Predictor, prediction: Prediction) -> dict[str, A
     return {
         "headline": headline,
         "certainty": sentence,
-        "notes": list(notes(prediction)),
+        "notes": [*notes(prediction), *([reasons_in_words(prediction)] if len(prediction.alone) > 1 else [])],
         "scenes": [scene_in_words(scene) for scene in prediction.scenes],
         "seconds": len(prediction.seconds),
         "heads": [

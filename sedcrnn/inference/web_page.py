@@ -29,6 +29,7 @@ from sedcrnn.errors import ClipError, ConfigError, SedcrnnError
 from sedcrnn.inference.example_clips import as_one_file, find_examples, thumbnail
 from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.inference.predictor import Predictor
+from sedcrnn.inference.reasons import tracks_not_alone
 from sedcrnn.inference.web_answers import describe_answer, describe_network, safe_name
 from sedcrnn.inference.web_server import Limited, VisitServer, is_loopback, upload_folder, within
 from sedcrnn.plotting.network_inputs import draw_file, drawable
@@ -134,7 +135,8 @@ class Page:
 
     def answer(self, clip: Path, watch: Callable[[int, int | None], object]) -> dict[str, Any]:
         """What the network says of a clip; `watch` is that of `Predictor.predict`, and errors are its errors."""
-        return describe_answer(self.predictor, self.predictor.predict(clip, watch=watch))
+        reasons = not tracks_not_alone(self.predictor.model, self.predictor.features, self.predictor.heads[-1])
+        return describe_answer(self.predictor, self.predictor.predict(clip, watch=watch, reasons=reasons))
 
     def inputs(self, clip: Path) -> bytes:
         """What the network gets of the beginning of a clip, as a PNG."""

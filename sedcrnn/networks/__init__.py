@@ -1,6 +1,7 @@
 """Named tensors -> encoded values -> logits per head: what the audio, visual and fusion networks have in common."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -25,6 +26,10 @@ class SceneNetwork(nn.Module):
         head_arguments: arguments that encoded values do not depend on: networks that differ in these alone share them.
         takes_incomplete: whether windows may lack an input; `encode` and `decode` (or `heads`) then take `present`,
             (batch, input) in the order of `inputs`, as well.
+        classifiers: embedding -> the layer that classifies it, by the layer's name; what that one is given in a second,
+            (batch, size) or (batch, time, size), is the embedding (`embeddings.embeddings_seen`).
+        last_maps: input -> the part whose output is the last map of its encoder, by the part's name: a `TimmEncoder`,
+            or a layer that gives (batch or batch * time, feature, row, column) (`grad_cam.heat_maps`).
         encode: inputs -> encoded values by name, each (batch, ...).
         decode: encoded values -> {head: (batch, scene) logits}.
     """
@@ -37,6 +42,8 @@ class SceneNetwork(nn.Module):
     encoding_parts: ClassVar[tuple[str, ...]] = ()
     head_arguments: ClassVar[tuple[str, ...]] = ()
     takes_incomplete: ClassVar[bool] = False
+    classifiers: Mapping[str, str] = MappingProxyType({})
+    last_maps: Mapping[str, str] = MappingProxyType({})
     encode: Callable[..., dict[str, Tensor]]
     decode: Callable[..., dict[str, Tensor]]
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ class AudioNetwork(AudioSubnetwork):
     encoded = ("audio_embedding",)
     encoding_parts = ("blocks",)
     head_arguments = ("scenes",)
+    classifiers = MappingProxyType({"audio": "dense"})
+    last_maps = MappingProxyType({"spectrogram": "blocks"})
 
     def __init__(
         self,

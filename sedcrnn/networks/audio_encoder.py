@@ -1,6 +1,7 @@
 """Spectrogram -> image -> timm network -> mean over bands -> mean over time -> dense: any timm network for audio."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks import AudioSubnetwork
-from sedcrnn.networks.backbones import TIMM, Normalisation, TimmEncoder, find_normalisation, last_map
+from sedcrnn.networks.backbones import TIMM, Normalisation, TimmEncoder, find_normalisation
 from sedcrnn.networks.initialisation import glorot
 
 AS_IT_IS = Normalisation((127.5,) * 3, (127.5,) * 3)  # that of weights which take images in [-1, 1]
@@ -23,6 +24,8 @@ class AudioEncoderNetwork(AudioSubnetwork):
     encoded = ("audio_steps",)
     encoding_parts = ("encoder",)
     head_arguments = ("scenes", "dropout")
+    classifiers = MappingProxyType({"audio": "dense"})
+    last_maps = MappingProxyType({"spectrogram": "encoder"})
 
     def __init__(
         self,
@@ -102,7 +105,7 @@ class SpectrogramEncoder(TimmEncoder):
             images = F.interpolate(spectrogram, self.size, mode="bilinear", align_corners=False)
         # The memory layout in which convolutions are fastest.
         images = (images * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
-        return last_map(self.backbone, images).mean(-2).transpose(1, 2)
+        return self.as_map(self.last(self.backbone.forward_features(images))).mean(-2).transpose(1, 2)
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
         """As that of `TimmEncoder`; without a tag, spectrograms would not be normalised as the weights need it.

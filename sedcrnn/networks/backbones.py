@@ -109,6 +109,11 @@ class TimmEncoder(nn.Module):
         self.backbone = build_backbone(name, pooling, size, self.images, channels)
         self.pooling, self.channels = pooling, channels
         self.embedding: int = _features(self.backbone, pooling)
+        self.last = nn.Identity()  # through which the last map goes, for hooks
+
+    def as_map(self, features: Tensor) -> Tensor:
+        """What the backbone's `forward_features` gave, as `last_map` has it."""
+        return _on_a_grid(self.backbone, features)
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
         """Take over published weights; the positions of a transformer are interpolated to the size of the images, and
@@ -183,13 +188,17 @@ class FrameEncoder(TimmEncoder):
         images = frames.flatten(0, 1).to(self.mean.dtype)
         images = ((images.flip(1) if self.bgr else images) - self.mean) / self.std
         # The memory layout in which convolutions are fastest.
-        pooled = pooled_features(self.backbone, images.contiguous(memory_format=torch.channels_last), self.pooling)
+        maps = self.last(self.backbone.forward_features(images.contiguous(memory_format=torch.channels_last)))
+        pooled = _pooled(self.backbone, maps, self.pooling)
         return pooled.reshape(*frames.shape[:2], self.embedding)
 
 
 def pooled_features(backbone: Any, images: Tensor, pooling: str) -> Tensor:
     """(image, channel, height, width), normalised -> (image, embedding); see `FrameEncoder` for the poolings."""
-    maps: Tensor = backbone.forward_features(images)
+    return _pooled(backbone, backbone.forward_features(images), pooling)
+
+
+def _pooled(backbone: Any, maps: Tensor, pooling: str) -> Tensor:
     if pooling == "model":
         features: Tensor = backbone.forward_head(maps, pre_logits=True)
         return features
@@ -205,7 +214,11 @@ def last_map(backbone: Any, images: Tensor) -> Tensor:
     Raises:
         ValueError: a network whose tokens lie on no grid.
     """
-    maps, axes = _places(backbone, backbone.forward_features(images))
+    return _on_a_grid(backbone, backbone.forward_features(images))
+
+
+def _on_a_grid(backbone: Any, features: Tensor) -> Tensor:
+    maps, axes = _places(backbone, features)
     if len(axes) == 1:
         grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
         if grid is None or math.prod(grid) != maps.shape[1]:

@@ -80,6 +80,15 @@ class FusionNetwork(SceneNetwork):
         self.absent = nn.ModuleDict()
         if missing != "subnetwork":
             self.absent.update({name: AbsentModality(width, self.scenes, missing) for name, width in widths.items()})
+        parts = {"audio": audio, "visual": visual}
+        self.last_maps = {
+            key: f"{name}.{layer}" for name, part in parts.items() for key, layer in part.last_maps.items()
+        }
+        self.classifiers = {
+            key: f"{name}.{layer}" for name, part in parts.items() for key, layer in part.classifiers.items()
+        }
+        if isinstance(getattr(self.early, "dense", None), nn.Module):
+            self.classifiers["fused"] = "early.dense"
         stages = {"early": early, "late": late}
         self.head_names = ("audio", "visual", *(stage for stage, kind in stages.items() if kind != "none"))
 

@@ -1,6 +1,7 @@
 """Frames -> frame features -> bidirectional GRU -> softmax per frame -> mean over time: the visual network."""
 
 import math
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ class VisualNetwork(SceneNetwork):
     encoded = ("visual_steps",)
     encoding_parts = ("encoder",)
     head_arguments = ("scenes", "temporal", "hidden", "dropout")  # those that the frame encoder does not depend on
+    classifiers = MappingProxyType({"visual": "dense"})
+    last_maps = MappingProxyType({"frames": "encoder"})
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sedcrnn.inference.file_prediction import Prediction, scene_in_words, summary
+from sedcrnn.plotting.reason_figures import draw_shares
 from sedcrnn.runs.files import atomic
 
 
@@ -22,12 +23,14 @@ def write_timeline(path: Path, prediction: Prediction, name: str) -> None:
 
 def timeline_figure(prediction: Prediction, name: str) -> Figure:
     """Draw the answering head's probability of every scene in every second, with the whole file's at the right, under
-    the file's name and the answer in a line.
+    the file's name and the answer in a line. With reasons, the tracks' shares in the answer are drawn below.
     """
     probabilities = prediction.probabilities[prediction.head]
     seconds, scenes = probabilities.shape
-    figure = Figure(figsize=(9, 1.6 + 0.3 * scenes), layout="constrained")  # inches
-    axes = figure.add_subplot()
+    shares = prediction.shares()
+    heights = [1.6 + 0.3 * scenes, *([1.1] if shares else [])]  # inches
+    figure = Figure(figsize=(9, sum(heights)), layout="constrained")
+    axes, *below = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     image = axes.imshow(
         probabilities.T,
         aspect="auto",
@@ -45,7 +48,9 @@ def timeline_figure(prediction: Prediction, name: str) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if seconds >= 120:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda second, _: f"{int(second) // 60}:{int(second) % 60:02}"))
-    axes.set_xlabel(f"time, {'min:s' if seconds >= 120 else 's'} (line: the likeliest scene)")
+    for panel in below:
+        draw_shares(panel, shares, prediction.top(1)[0][0])
+    (below or [axes])[-1].set_xlabel(f"time, {'min:s' if seconds >= 120 else 's'} (line: the likeliest scene)")
     figure.suptitle(wrapped(name), x=0.01, ha="left", parse_math=False, weight="bold")
     axes.set_title(wrapped(summary(prediction)), loc="left", parse_math=False, fontsize="medium")
     figure.colorbar(image, ax=axes, label=f"probability, {prediction.head} head")

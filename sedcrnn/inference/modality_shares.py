@@ -1,0 +1,32 @@
+"""Which track decided: the exact Shapley values of audio and video.
+
+With two players, each one's value is the mean of what it adds to nothing and of what it adds to the other (Shapley
+1953). Values are probabilities and not log-odds: a file's probability is the mean of its seconds', so that the shares
+of a file are the means of theirs, and shares are as bounded as what they explain.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def modality_shares(together: Floats, alone: Mapping[str, Floats], scenes: int) -> dict[str, Floats]:
+    """How much each track adds to the probability of a scene above 1 / scenes, which is that without any track; the
+    shares sum to `together` - 1 / scenes.
+
+    Args:
+        together: (second,) probability with all tracks.
+        alone: track -> (second,) probability with that track alone, of one or two tracks.
+        scenes: their number.
+    """
+    nothing = 1 / scenes
+    if len(alone) == 1:
+        return dict.fromkeys(alone, together - nothing)
+    (first, with_first), (second, with_second) = alone.items()
+    return {
+        first: ((with_first - nothing) + (together - with_second)) / 2,
+        second: ((with_second - nothing) + (together - with_first)) / 2,
+    }

@@ -1,0 +1,65 @@
+"""Where a network looked: gradient-weighted class activation maps (Grad-CAM, Selvaraju et al. 2017, 1610.02391)."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sedcrnn.networks import SceneNetwork
+from sedcrnn.networks.backbones import TimmEncoder
+
+
+def heat_maps(
+    network: SceneNetwork,
+    heads: Callable[..., Mapping[str, Tensor]],
+    inputs: Mapping[str, Tensor],
+    head: str,
+    scene: int,
+) -> dict[str, Tensor]:
+    """What in each input speaks for a scene: of the input's size without channels, in [0, 1].
+
+    The last map of the input's encoder, each of its features weighed by the mean gradient of the head's logit; what is
+    negative speaks against the scene and is zero. The largest value of each window is one; all are zero where nothing
+    speaks for the scene, or where the head does not depend on the input.
+
+    Args:
+        network: in evaluation mode; its `last_maps` name the encoders.
+        heads: the network's `heads`, or another function of the inputs that has it run.
+        inputs: by name; (batch, channel, band, column) for a spectrogram, (batch, time, channel, height, width) for
+            frames. Those without a last map are left out of the answer.
+        head, scene: whose logit.
+    """
+    held: dict[str, Tensor] = {}
+    places: dict[str, Callable[[Tensor], Tensor]] = {}
+
+    def hold(name: str, output: Tensor) -> Tensor:
+        held[name] = output.detach().requires_grad_()  # what lies before it needs no gradient
+        return held[name]
+
+    # cuDNN's GRU has no gradient in evaluation mode.
+    with ExitStack() as hooks, torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        for name in inputs.keys() & network.last_maps.keys():
+            layer, places[name] = _map_layer(network.get_submodule(network.last_maps[name]))
+            hooks.enter_context(layer.register_forward_hook(lambda *given, name=name: hold(name, given[-1])))
+        logits = heads(**inputs)[head][:, scene]
+        slopes = torch.autograd.grad(logits.sum(), list(held.values()), allow_unused=True, materialize_grads=True)
+    return {
+        name: _heat(places[name](values.detach()), places[name](slope), inputs[name])
+        for (name, values), slope in zip(held.items(), slopes, strict=True)
+    }
+
+
+def _map_layer(part: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """The layer whose output is the last map, and what makes (image, feature, row, column) of it."""
+    return (part.last, part.as_map) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
+
+
+def _heat(maps: Tensor, slopes: Tensor, inputs: Tensor) -> Tensor:
+    """(image, feature, row, column) and its gradient -> the size of the inputs without channels."""
+    heat = F.relu((slopes.mean((-2, -1), keepdim=True) * maps).sum(1, keepdim=True)).float()
+    heat = F.interpolate(heat, tuple(inputs.shape[-2:]), mode="bilinear", align_corners=False)
+    heat = heat.reshape(*inputs.shape[:-3], *inputs.shape[-2:])
+    largest = heat.flatten(1).amax(1).clamp_min(torch.finfo(heat.dtype).tiny)
+    return heat / largest.view(-1, *[1] * (heat.ndim - 1))

@@ -3,6 +3,7 @@
 sedcrnn pipeline data=tau2021 data.root=<folder>
 sedcrnn pipeline stages=demo seeds=0,1,2
 sedcrnn pipeline stages=own data=folder data.root=recordings
+sedcrnn pipeline stages=own data=folder data.root=recordings folds=5
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.config.values import CHECKED, Name, PathName, Seed
+from sedcrnn.config.values import CHECKED, Folds, Name, PathName, Seed
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -26,6 +27,9 @@ class PipelineConfig(TrainConfig):
     robustness: Annotated[list[Name], "Stages whose networks are scored under worse conditions too."]
     score: Annotated[Name | None, "Stage whose network is the result, which a sweep compares; null: the last."]
     page: Annotated[PathName | None, "Report of all runs that is written at the end; null: none."]
+    folds: Annotated[
+        Folds | None, "Everything once per fold, held out in turn, then one result of all; null: no folds."
+    ]
     seeds: Annotated[list[Seed] | None, "Everything once per seed, then mean and spread; null: the one in `seed`."]
 
 
@@ -40,6 +44,7 @@ def main(config: PipelineConfig) -> float | None:
         config.stages,
         config.sizes,
         config.seeds or [config.seed],
+        config.folds,
         config.table,
         config.robustness,
         config.score,

@@ -203,7 +203,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def compose_stage(small: list[str], experiment: str, *overrides: str) -> TrainConfig:
-    kind = experiment.split("_")[0]
+    kind = experiment.removeprefix("authors_").split("_")[0]
     random = ["init_from.encoder=random"] if experiment == "visual" else []
     choices = [f"experiment={experiment}", *small, *SMALL_NETWORKS[kind], *random, *overrides]
     config: TrainConfig = checked(compose("train", choices))

@@ -16,6 +16,7 @@ from sedcrnn.config.values import (
     DataSourceNode,
     FeatureNode,
     Flag,
+    Folds,
     Fraction,
     LoggerNode,
     ModuleNode,
@@ -50,6 +51,12 @@ class DataConfig:
     validation_fraction: Annotated[Fraction, "Share of each scene's training clips that validation gets."]
     validation_seed: Annotated[Seed, "Seed of that draw; a stage and the runs that it starts from share it."]
     leave_out_city: Annotated[Name | None, "A city whose clips are the test fold, and all others the training fold."]
+    folds: Annotated[Folds | None, "Folds that the clips are divided into by group, of which one is the test fold."]
+    held_out: Annotated[Count | None, "That fold, counted from 1; `sedcrnn pipeline folds=5` takes each in turn."]
+    folds_seed: Annotated[Seed, "Seed of this division, whatever the training's is."]
+    folds_of: Annotated[
+        Literal["all", "train"], "Clips that are divided: all of the data set, or those of its training fold alone."
+    ]
     shuffle_labels: Annotated[
         Flag, "Negative control: labels at random in training and validation, true in the test fold."
     ]

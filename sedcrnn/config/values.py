@@ -30,6 +30,7 @@ Positive = Annotated[float, Strict(), Field(gt=0), AfterValidator(_bounded)]
 NotNegative = Annotated[float, Strict(), Field(ge=0), AfterValidator(_bounded)]
 Count = Annotated[int, Strict(), Field(ge=1), AfterValidator(_bounded)]
 CountOrNone = Annotated[int, Strict(), Field(ge=0), AfterValidator(_bounded)]
+Folds = Annotated[int, Strict(), Field(ge=2, le=1000)]
 Workers = Annotated[int, Strict(), Field(ge=0, le=1024)]
 Seed = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
 # Files of others hold such values, too: none may ask for more memory or room than there is.

@@ -130,7 +130,8 @@ def leave_city_out(manifest: Manifest, city: str) -> Manifest:
             f"data.leave_out_city is '{city}', and the data set '{manifest.name}' has clips of "
             f"{', '.join(sorted(cities)) or 'no known city'}",
             f"It is one of at least two cities of the data set{near}",
-            "Correct the name, or set data.leave_out_city=null for the data set's own folds",
+            "Correct the name, set data.leave_out_city=null for the data set's own folds, or take each city in turn: "
+            "sedcrnn pipeline data.leave_out_city=all",
         )
     clips = (replace(clip, fold="test" if clip.city == city else "train") for clip in manifest.clips)
     return replace(manifest, name=f"{manifest.name} without {city}", clips=tuple(clips))

@@ -14,7 +14,8 @@ from sedcrnn.config.checking import digest
 from sedcrnn.config.stage_config import DataConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import Clip, DataSource, Manifest
-from sedcrnn.datasets.folds import Folds, leave_city_out, make_folds, shuffle_labels
+from sedcrnn.datasets.cross_validation import hold_out
+from sedcrnn.datasets.folds import Folds, make_folds, shuffle_labels
 from sedcrnn.datasets.identity import check_contents
 from sedcrnn.datasets.incomplete import Incomplete, make_incomplete
 from sedcrnn.datasets.window_dataset import (
@@ -206,8 +207,7 @@ class SceneData:
         return {name: pack for name in packed if (pack := make_pack(entries[name])) is not None}
 
     def _manifest(self, source: DataSource) -> Manifest:
-        manifest, city = source.manifest(), self.data.leave_out_city
-        return manifest if city is None else leave_city_out(manifest, city)
+        return hold_out(source.manifest(), self.data)
 
     def _divide(self, manifest: Manifest) -> Folds:
         data = self.data

@@ -38,6 +38,6 @@ def fit_temperature(predictions: Predictions, head: str) -> float:
     return float(np.exp(found.x))
 
 
-def scaled(log_probabilities: Tensor, temperature: float) -> Tensor:
-    """(example, scene) log-probabilities divided by a temperature and normalised again."""
+def scaled(log_probabilities: Tensor, temperature: float | Tensor) -> Tensor:
+    """(example, scene) log-probabilities divided by a temperature, or by (example, 1) of them, and normalised again."""
     return (log_probabilities.double() / temperature).log_softmax(-1)

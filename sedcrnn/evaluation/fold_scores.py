@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sedcrnn.config.targets import build, resolve
-from sedcrnn.datasets.clips import Clip, DataSource
+from sedcrnn.datasets.clips import DataSource
 from sedcrnn.datasets.scene_data import SceneData
 from sedcrnn.errors import CheckpointError, check_choice
 from sedcrnn.evaluation.cost import describe_cost, measure_latency
@@ -17,7 +17,6 @@ from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import AGGREGATOR, Predictions, predict, write_predictions
 from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, PREDICTIONS, SCHEMA_VERSION, is_whole
 from sedcrnn.features.store import FeatureStore
-from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device
 from sedcrnn.networks.profile import count_parameters
 from sedcrnn.runs.checkpoints import Checkpoint, load_checkpoint
@@ -58,6 +57,7 @@ def evaluate(
     write_predictions(folder / PREDICTIONS, predictions, clips, checkpoint.scenes)
     window = data.example(fold)
     write_json(folder.parent / LATENCY, measure_latency(network, window, device))
+    parameters = {head: count_parameters(*network.parts_of(head)).keras for head in network.head_names}
     report = {
         "of": of,
         "calibrated": False,
@@ -67,7 +67,7 @@ def evaluate(
         "clips": len(clips),
         "skipped_clips": [clip.clip for clip in data.skipped],
         "cost": describe_cost(network, window, checkpoint.recipe["frozen"]),
-        "heads": _score(network, predictions, checkpoint.scenes, clips),
+        "heads": score_heads(parameters, predictions, checkpoint.scenes, [clip.location for clip in clips]),
     }
     write_json(folder / METRICS, report)
     return folder / METRICS
@@ -132,17 +132,18 @@ def is_done(path: Path, of: dict[str, Any]) -> bool:
     return (read_json(path) or {}).get("of") == of
 
 
-def _score(
-    network: SceneNetwork, predictions: Predictions, scenes: tuple[str, ...], clips: Sequence[Clip]
+def score_heads(
+    parameters: Mapping[str, int], predictions: Predictions, scenes: tuple[str, ...], location_of: Sequence[str]
 ) -> dict[str, Any]:
-    """Every head's scores per 1-s window and per clip, with their intervals."""
+    """Every head's scores per 1-s window and per clip, with their intervals, and its number of parameters. Locations
+    are those of the clips."""
     levels = {"window": predictions, "clip": predictions.per_clip()}
     scored: dict[str, Any] = {}
-    for head in network.head_names:
-        scored[head] = {"parameters": count_parameters(*network.parts_of(head)).keras}
+    for head, number in parameters.items():
+        scored[head] = {"parameters": number}
         for level, examples in levels.items():
             report = score(examples.log_probabilities[head], examples.scene).report(scenes)
-            locations = [clips[clip].location for clip in examples.clip.tolist()]
+            locations = [location_of[clip] for clip in examples.clip.tolist()]
             intervals = describe_intervals(report, examples.log_probabilities[head], examples.scene, locations)
             scored[head][level] = {**report, "intervals": intervals}
         scored[head]["clip"]["aggregator"] = AGGREGATOR

@@ -29,6 +29,7 @@ EXAMPLE_INPUTS, EXAMPLE_AUDIO = EXAMPLES = "validation/examples/inputs", "valida
 EVALUATION = "evaluation"
 METRICS, PREDICTIONS, ROBUSTNESS = "metrics.json", "predictions.csv", "robustness.json"
 LATENCY = "latency.json"  # beside the folds, since it depends on the machine
+POOL = "folds.json"  # in a folder of the pooled results of several runs, in place of a run's record
 
 SCHEMA_VERSION = 5
 """Of metrics.json; raised whenever the file says more or something else, so that an earlier one is made again."""

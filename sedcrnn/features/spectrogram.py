@@ -104,7 +104,8 @@ class Spectrogram(Feature):
     def encode(self, amplitude: NDArray[np.floating]) -> NDArray[np.int16]:
         """RMS amplitude (channel, band, column) as it is stored, (column, channel, band) in 1/200 dB."""
         decibels = 20 * np.log10(np.maximum(amplitude, self.amin)).transpose(2, 0, 1)
-        return np.round(UNITS_PER_DECIBEL * decibels).astype(np.int16)
+        stored: NDArray[np.int16] = np.round(UNITS_PER_DECIBEL * decibels).astype(np.int16)
+        return stored
 
     def decode(self, stored: Tensor) -> Tensor:
         """Stored values as decibels, float32, in the same shape."""

@@ -56,12 +56,12 @@ def check_format(output: str) -> None:
 
 
 def write_embeddings(path: Path, files: Sequence[Embeddings]) -> None:
-    """Write one row per file and second: `file` (as text that any program can show), `second`, and every embedding.
+    """Write one row per file and second: `path` (as text that any program can show), `second`, and every embedding.
     What a file has no embedding of is not a number in npz, and null in Parquet.
     """
     sizes = {name: values.shape[1] for one in files for name, values in one.values.items()}
     columns: dict[str, Any] = {
-        "file": np.concatenate([np.full(len(one.seconds), visible(str(one.path))) for one in files]),
+        "path": np.concatenate([np.full(len(one.seconds), visible(str(one.path))) for one in files]),
         "second": np.concatenate([one.seconds for one in files]),
     }
     for name, size in sizes.items():
@@ -77,7 +77,7 @@ def write_embeddings(path: Path, files: Sequence[Embeddings]) -> None:
 
 def _write_parquet(path: Path, columns: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     arrow = _pyarrow()
-    arrays = {name: arrow.array(columns[name]) for name in ("file", "second")}
+    arrays = {name: arrow.array(columns[name]) for name in ("path", "second")}
     for name, size in sizes.items():
         there = ~np.isnan(columns[name]).any(1)
         arrays[name] = arrow.FixedSizeListArray.from_arrays(

@@ -57,8 +57,9 @@ def heat_map_figure(explanation: "Explanation", name: str) -> Figure:
         for row, input in enumerate(rows):
             picture, heat = _picture(explanation.inputs[input][number], explanation.heat[input][number])
             plain, covered = grid[2 * row, number], grid[2 * row + 1, number]
+            plain.imshow(picture, cmap="gray", aspect="auto")
+            covered.imshow(picture.mean(-1) if picture.ndim == 3 else picture, cmap="gray", aspect="auto")
             for axes in (plain, covered):
-                axes.imshow(picture, cmap="gray", aspect="auto")
                 axes.set(xticks=[], yticks=[])
             covered.imshow(heat, cmap="jet", vmin=0, vmax=1, alpha=0.5, aspect="auto")
             if number == 0:
@@ -68,7 +69,8 @@ def heat_map_figure(explanation: "Explanation", name: str) -> Figure:
         grid[0, number].set_title("\n".join([f"second {second}", *parts]), fontsize="small")
     answered = explanation.prediction.top(1)[0][0] == explanation.scene
     words = reasons_in_words(explanation.prediction) if answered else f"For {scene_in_words(explanation.scene)}"
-    figure.suptitle(fill(f"{visible(name)}. {words}", 110), x=0.01, ha="left", parse_math=False, fontsize="medium")
+    title = "\n".join(fill(line, round(11 * figure.get_figwidth())) for line in (visible(name), words))
+    figure.suptitle(title, x=0.01, ha="left", parse_math=False, fontsize="medium")
     return figure
 
 

@@ -2,15 +2,16 @@
 
 import csv
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sedcrnn.config.checking import digest
 from sedcrnn.config.stage_config import without_places
 from sedcrnn.errors import CheckpointError, nearest
-from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, SCHEMA_VERSION, is_whole
-from sedcrnn.runs.records import is_finished, read_config, read_json, read_record
+from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, POOL, SCHEMA_VERSION, is_whole
+from sedcrnn.runs.records import RECORD, is_finished, read_config, read_json, read_record
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,11 @@ class ReportedRun:
     data_set: str  # what its data are called: own recordings by the name of their folder
     own_recordings: bool
     variant: dict[str, str]  # its config by dotted keys, without what seeds and tables differ in
+
+    @property
+    def folds(self) -> list[dict[str, Any]]:
+        """Of pooled results, the runs whose predictions they are of, in order; empty for a run."""
+        return list(self.record.get("folds", []))
 
     @property
     def metrics_file(self) -> Path:
@@ -77,7 +83,8 @@ def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
     Raises:
         CheckpointError: there are none, or one that is to be left out is not there.
     """
-    folders = {path.parent.name: path.parent for path in sorted(runs.glob("*/record.json"))}
+    written = [*runs.glob(f"*/{RECORD}"), *runs.glob(f"*/{POOL}")]
+    folders = {path.parent.name: path.parent for path in sorted(written)}
     for name in leave_out:
         if name not in folders:
             raise CheckpointError(
@@ -98,18 +105,51 @@ def collect(runs: Path, leave_out: Iterable[str] = ()) -> list[ReportedRun]:
             "It holds <name>-s<seed>-<key>/record.json for every run",
             "Train first (sedcrnn pipeline), or name another folder: runs=<folder>",
         )
-    return sorted(found, key=lambda run: (run.experiment, run.seed, run.folder.name))
+    return _without_pooled(sorted(found, key=lambda run: (run.experiment, run.seed, run.folder.name)))
+
+
+def _without_pooled(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
+    """The runs, of which those whose predictions stand in pooled results have no place of their own any more."""
+    pooled = {fold["key"]: run.folder.name for run in runs for fold in run.folds if run.state == EVALUATED}
+    return [
+        replace(run, state=f"evaluated, and part of {pooled[key]}", metrics={})
+        if run.state == EVALUATED and (key := run.record.get("key")) in pooled
+        else run
+        for run in runs
+    ]
+
+
+def missing_folds(runs: Iterable[ReportedRun]) -> list[str]:
+    """Sentences on runs that hold out a fold each and are no whole: experiment, seed, and which folds are missing."""
+    there: dict[tuple[str, int, str], list[ReportedRun]] = {}
+    for run in runs:
+        if run.state == EVALUATED and run.config["data"].get("folds") and not run.folds:
+            others = {key: value for key, value in run.variant.items() if key != "data.held_out"}
+            there.setdefault((run.experiment, run.seed, digest(others)), []).append(run)
+    sentences = []
+    for (experiment, seed, _), found in there.items():
+        folds = found[0].config["data"]["folds"]
+        absent = sorted({*range(1, folds + 1)} - {run.config["data"]["held_out"] for run in found})
+        missing = f" (missing: {', '.join(map(str, absent))})" if absent else ""
+        sentences.append(
+            f"{experiment}, seed {seed}: {len(found)} of {folds} folds{missing}, each shown by itself. They are no "
+            f"result of the whole before the pipeline has ended: sedcrnn pipeline with folds={folds}"
+        )
+    return sentences
 
 
 def _read_run(folder: Path) -> ReportedRun:
     try:
-        record = read_record(folder) or {}
+        record = read_record(folder) or read_json(folder / POOL) or {}
         written = read_config(folder)
         config = without_places(written)
         metrics = read_json(folder / EVALUATION / FOLD / METRICS) or {}
         state = _state(record, metrics)
         inputs, data = record["inputs"], config["data"]
         own = inputs["data"]["name"] in OWN_DATA
+        pooled = record.get("pooled")
+        division = pooled or (f"fold {data['held_out']} of {data['folds']}" if data.get("folds") else "")
+        data_set = Path(written["data"]["root"]).absolute().name if own else inputs["data"]["name"]
         of_the_row = {
             "data": {key: value for key, value in data.items() if key not in _OF_THE_DATA},
             **{key: value for key, value in config.items() if key not in _NOT_OF_THE_ROW},
@@ -124,8 +164,13 @@ def _read_run(folder: Path) -> ReportedRun:
             record=record,
             config=config,
             metrics=metrics if state == EVALUATED else {},
-            data={"name": inputs["data"]["name"], "source": data["source"], "selection": record["selection"]},
-            data_set=Path(written["data"]["root"]).absolute().name if own else inputs["data"]["name"],
+            data={
+                "name": inputs["data"]["name"],
+                "source": data["source"],
+                "selection": record["selection"],
+                **({"pooled": pooled, "folds_seed": data["folds_seed"]} if pooled else {}),
+            },
+            data_set=f"{data_set}, {division}" if division else data_set,
             own_recordings=own,
             variant=dict(_flat(of_the_row)),
         )

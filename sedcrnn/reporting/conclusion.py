@@ -31,8 +31,11 @@ def _sentences(metrics: Path) -> Iterator[str]:
     accuracy, (low, high) = clips[MACRO_ACCURACY], interval[MACRO_ACCURACY]
     chance = 1 / scenes
     right = sum(row[true] for true, row in enumerate(clips["confusion"]))
+    pooled = report.get("pooled")
+    tested = "" if pooled else " in the test fold"
+    of = f"of the data set, each held out once ({pooled})" if pooled else "of the test fold"
     yield (
-        f"How good it is: the {head} head is right on {right} of {clips['examples']} clips of the test fold, "
+        f"How good it is: the {head} head is right on {right} of {clips['examples']} clips {of}, "
         f"{100 * accuracy:.1f} % as the mean over {scenes} scenes; guessing gives {100 * chance:.1f} %."
     )
     groups, (fewest, scene) = interval["locations"], _fewest_groups(read_predictions(metrics.with_name(PREDICTIONS)))
@@ -46,11 +49,11 @@ def _sentences(metrics: Path) -> Iterator[str]:
         yield "So far it cannot be told from guessing."
     if fewest < FEWEST_GROUPS:
         yield (
-            f"More recordings are needed: with fewer than {FEWEST_GROUPS} groups of each scene in the test fold, the "
+            f"More recordings are needed: with fewer than {FEWEST_GROUPS} groups of each scene{tested}, the "
             "interval is too narrow. Record every scene in more places."
         )
     elif high - low > WIDE:
-        yield "More groups in the test fold would make the interval narrower."
+        yield f"More groups{tested} would make the interval narrower."
 
 
 def _fewest_groups(stored: StoredPredictions) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
 from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.reporting import figures, table_grids
-from sedcrnn.reporting.collection import EVALUATED, FOLD, ReportedRun
+from sedcrnn.reporting.collection import EVALUATED, FOLD, ReportedRun, missing_folds
 from sedcrnn.reporting.comparison import outdone
 from sedcrnn.reporting.examples import find_examples, picture_examples
 from sedcrnn.reporting.grids import NOTHING
@@ -90,6 +90,7 @@ def _part(table: Table) -> dict[str, Any]:
         "results": table_grids.results_grid(table),
         "variants": {row.label: row.variant for row in table.rows if row.variant},
         "grids": [
+            table_grids.folds_grid(table),
             table_grids.gain_grid(table),
             table_grids.comparison_grid(table),
             table_grids.calibration_grid(table),
@@ -125,8 +126,9 @@ def describe_data(table: Table) -> str:
     """What a table's figures are of, in two sentences."""
     example, selection = table.runs[0], table.data["selection"]
     windows = sorted({len(run.levels["window"].scene) for run in table.runs})
+    fold = "every clip held out once" if example.run.folds else f"{FOLD} fold"
     return (
-        f"Data: {example.run.data_set}, {FOLD} fold, {' or '.join(map(str, windows))} windows of 1 s in "
+        f"Data: {example.run.data_set}, {fold}, {' or '.join(map(str, windows))} windows of 1 s in "
         f"{len(example.clips)} clips from {len(set(example.locations))} locations, {len(example.scenes)} "
         f"scenes. Checkpoints were selected {SELECTIONS.get(selection, selection)}."
     )
@@ -157,6 +159,7 @@ def find_warnings(tables: Sequence[Table]) -> list[str]:
         "Unreadable clips were left out of": _names(run for run in used if run.metrics["skipped_clips"]),
     }
     told = [f"{warning}: {concerned}." for warning, concerned in warnings.items() if concerned]
+    told += [f"{sentence}." for sentence in missing_folds(used)]
     return told + list(dict.fromkeys(warning for table in tables for warning in outdone(table)))
 
 

@@ -13,7 +13,7 @@ from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.intervals import LEVEL
 from sedcrnn.evaluation.predictions import AGGREGATOR
 from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
-from sedcrnn.reporting.collection import EVALUATED, collect
+from sedcrnn.reporting.collection import EVALUATED, collect, missing_folds
 from sedcrnn.reporting.grids import LEVELS, MISSING
 from sedcrnn.reporting.page import build_page, describe_data
 from sedcrnn.reporting.publishing import OVERWRITE, README, RESULTS, describe_changes, refuse_losses, standing
@@ -62,6 +62,8 @@ def write_report(
     """
     specs = read_tables(tables_file or project_tables())
     found = collect(runs, leave_out)
+    for sentence in missing_folds(found):
+        log.warning("%s.", sentence)
     tables = make_tables(found, specs, seeds)
     if not tables:
         states = sorted({f"{run.folder.name}: {run.state}" for run in found})

@@ -86,7 +86,24 @@ def _scores_grid(
         f"Accuracy and log loss are means over scenes, on {' or '.join(map(str, windows))} windows of 1 s. "
         f"Checkpoints were selected by: {' and '.join(selections)}."
     )
-    return Grid(f"{of['data']['name']}, {of['fold']} fold", tuple(columns), tuple(lines), (about, spread, *notes))
+    title = f"{of['data']['name']}, {of['fold']} fold"
+    if pooled := reports[0].get("pooled"):
+        title = f"{of['data']['name']}, {pooled} pooled: {of['data']['clips']} clips, each held out once"
+        notes = [*notes, *_by_fold(reports)]
+    return Grid(title, tuple(columns), tuple(lines), (about, spread, *notes))
+
+
+def _by_fold(reports: Sequence[Report]) -> list[str]:
+    """The answer of every fold by itself, of networks that hold out several in turn, with the first seed."""
+    return [
+        f"Accuracy on 1-s windows by fold, {list(report['heads'])[-1]} head: "
+        + ", ".join(
+            f"{one['name']}: {100 * list(one['heads'].values())[-1]['window'][MACRO_ACCURACY]:.1f} % "
+            f"({one['clips']} clips)"
+            for one in report["folds"]
+        )
+        for report in reports
+    ]
 
 
 def _cell(values: Sequence[Report], level: str, score: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ class ScoredRun:
     scenes: tuple[str, ...]
     clips: tuple[str, ...]  # ids, in the order of the clips' examples
     locations: tuple[str, ...]  # of the clips
-    temperature: float | None  # fitted on the validation fold
+    temperature: float | None  # fitted on the validation fold; of several folds their mean
     no_temperature: str  # why there is none; empty where there is one
     levels: dict[str, Level]  # `window` and `clip`
 
@@ -96,10 +97,14 @@ def score_run(run: ReportedRun, head: str | None = None) -> ScoredRun:
     stored = read_predictions(run.folder / EVALUATION / FOLD / PREDICTIONS)
     if head not in stored.predictions.log_probabilities:
         raise _mismatch(run, f"hold no head '{head}'", "has its scores")
-    temperature, reason = _temperature(run, head)
+    temperatures, reason = _temperatures(run, head)
     locations = torch.from_numpy(np.unique(stored.locations, return_inverse=True)[1])
     raw = _with_head(stored.predictions, head)
-    corrected = None if temperature is None else _with_head(raw, head, temperature)
+    clips = [fold["clips"] for fold in run.folds] or [len(stored.clips)]
+    of_clip = (
+        torch.tensor(temperatures, dtype=torch.float64).repeat_interleave(torch.tensor(clips)) if temperatures else None
+    )
+    corrected = None if of_clip is None else _with_head(raw, head, of_clip[raw.clip, None])
     levels = {}
     for name in LEVELS:
         examples, after = (raw, corrected) if name == "window" else (raw.per_clip(), corrected and corrected.per_clip())
@@ -110,22 +115,26 @@ def score_run(run: ReportedRun, head: str | None = None) -> ScoredRun:
             raise _mismatch(run, f"have the macro log loss {log_loss:.6f}", f"says {described[MACRO_LOG_LOSS]:.6f}")
         levels[name] = level
     about = stored.scenes, stored.clips, stored.locations
+    temperature = fmean(temperatures) if temperatures else None
     return ScoredRun(run, head, head == answer, *about, temperature, reason, levels)
 
 
-def _with_head(predictions: Predictions, head: str, temperature: float = 1.0) -> Predictions:
+def _with_head(predictions: Predictions, head: str, temperature: float | Tensor = 1.0) -> Predictions:
     """The predictions of one head alone, at a temperature."""
     return replace(predictions, log_probabilities={head: scaled(predictions.log_probabilities[head], temperature)})
 
 
-def _temperature(run: ReportedRun, head: str) -> tuple[float | None, str]:
-    """The temperature fitted on the validation fold with the reported weights, or why there is none."""
+def _temperatures(run: ReportedRun, head: str) -> tuple[list[float], str]:
+    """The temperature fitted on the validation fold with the reported weights, or why there is none; of pooled results
+    that of each fold."""
     if run.record["selection"] == TEST_FOLD_AS_AUTHORS:
-        return None, "its validation fold is the test fold"
+        return [], "its validation fold is the test fold"
+    if run.folds:
+        return [fold["temperatures"][head] for fold in run.folds], ""
     if run.read(VALIDATION, METRICS).get("of") != {**run.metrics["of"], "fold": VALIDATION}:
-        return None, f"its {VALIDATION} fold is not evaluated"
+        return [], f"its {VALIDATION} fold is not evaluated"
     found = read_predictions(run.folder / EVALUATION / VALIDATION / PREDICTIONS).predictions
-    return fit_temperature(found, head), ""
+    return [fit_temperature(found, head)], ""
 
 
 def _score(examples: Predictions, head: str, after: Tensor | None, locations: Tensor, scenes: tuple[str, ...]) -> Level:

@@ -7,7 +7,7 @@ from typing import Any
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.evaluation.intervals import REPLICATES
 from sedcrnn.evaluation.predictions import AGGREGATOR
-from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
+from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
 from sedcrnn.inference.file_prediction import scene_in_words
 from sedcrnn.reporting.collection import FOLD
 from sedcrnn.reporting.comparison import Difference, compare, fusion_gain
@@ -53,6 +53,26 @@ def results_grid(table: Table) -> Grid:
         *beside * [PUBLISHED_NOTE],
     ]
     return Grid("Scores", tuple(columns), tuple(rows), tuple(notes))
+
+
+def folds_grid(table: Table) -> Grid | None:
+    """Every row's accuracy on each fold, or city, by itself; None where results are not pooled."""
+    folds = table.runs[0].run.folds
+    if not folds:
+        return None
+    rows = []
+    for row in table.rows:
+        by_run = [[fold["heads"][run.head] for fold in run.run.metrics["folds"]] for run in row.runs.values()]
+        cells = [
+            spread_text([one["window"][MACRO_ACCURACY] for one in fold], 100, 1) for fold in zip(*by_run, strict=True)
+        ]
+        rows.append((row.label, *cells))
+    columns = ("", *(f"{fold['name']} ({fold['clips']} clips)" for fold in folds))
+    note = (
+        "Each fold is held out by a network of its own, with a temperature of its own. All other scores are of all "
+        "predictions together, not means of these; a temperature is the mean of the folds'."
+    )
+    return Grid("Accuracy % by fold, 1-s windows", columns, tuple(rows), (note,))
 
 
 def _several_seeds(table: Table) -> bool:

@@ -36,7 +36,7 @@ LAST = Path(CHECKPOINTS) / "last.ckpt"  # for resuming
 
 # Raised whenever checkpoints describe their networks in another way, or a network gets other weights; older ones are
 # then refused.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA_KEY, KIND_KEY = "sedcrnn_schema_version", "sedcrnn_network_kind"
 TEMPERATURES_KEY, NO_TEMPERATURES_KEY = "temperatures", "no_temperatures"  # added when the training has ended

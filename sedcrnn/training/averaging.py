@@ -33,9 +33,12 @@ class WeightAverage(Callback):
         network = _network(pl_module)
         # Frozen parts are averaged with the rest, and stay what they are.
         self.average = AveragedModel(network, multi_avg_fn=self._averaged, use_buffers=True)
-        self.steps = trainer.global_step
         if self._state is not None:
             self.average.load_state_dict(self._state)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from the step that an earlier command got to, which is known from here on."""
+        self.steps = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

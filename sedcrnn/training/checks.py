@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -24,15 +23,13 @@ from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import on_gpu
-from sedcrnn.networks.freezing import frozen_modules
+from sedcrnn.networks.freezing import frozen_modules, lies_in
 from sedcrnn.networks.profile import empty_inputs
 from sedcrnn.runs.outputs import check_place
 from sedcrnn.runs.records import RECORD
 from sedcrnn.sweeps.ranks import check_world_size, count_processes
 from sedcrnn.training import init_from
-from sedcrnn.training.schedules import build_schedule
-
-UNKNOWN = 1 << 40  # steps or epochs, where the number of clips decides
+from sedcrnn.training.schedules import UNKNOWN, build_schedule
 
 
 def check_without_data(
@@ -54,7 +51,8 @@ def check_without_data(
     with refused("data.source"):
         build(config.data.source, "data_source")
     with refused("recipe"):
-        _check_optimizer(config.recipe, config.trainer)
+        epochs, steps = config.trainer.get("max_epochs"), config.recipe.steps
+        check_optimizer(config.recipe, epochs or UNKNOWN, steps or UNKNOWN)
     _check_windows(config, features)
     if not any(Path(config.runs).glob(f"*-s{config.seed}-*/{RECORD}")):  # else this very stage may be finished
         check_place("runs", config.runs, is_folder=True)
@@ -113,15 +111,15 @@ def _check_windows(config: TrainConfig, features: Mapping[str, Feature]) -> None
         )
 
 
-def _check_optimizer(recipe: RecipeConfig, trainer: Mapping[str, Any]) -> None:
-    """Take a step of the optimiser and of its schedule, with one parameter."""
+def check_optimizer(recipe: RecipeConfig, epochs: int, steps: int) -> None:
+    """Take a step of the optimiser and of its schedule over a training of that length, with one parameter."""
     parameter = torch.zeros(1, requires_grad=True)
     parameter.grad = torch.zeros(1)
     optimizer = build(recipe.optimizer, "optimizer", params=[parameter])
     if (node := recipe.scheduler) is None:
         optimizer.step()
     else:
-        scheduler, _ = build_schedule(node, optimizer, trainer.get("max_epochs") or UNKNOWN, recipe.steps or UNKNOWN)
+        scheduler, _ = build_schedule(node, optimizer, epochs, steps)
         optimizer.step()
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             scheduler.step(1.0)
@@ -146,9 +144,23 @@ def _check_network(
         _check_size(network)
     recipe = config.recipe
     frozen_modules(network, [*recipe.frozen, *recipe.l2, *recipe.learning_rates])
+    if recipe.cache_frozen and recipe.frozen_dropout:
+        _check_stored_dropout(network, recipe)
     for head in (name for name, weight in recipe.head_weights.items() if weight is not None):
         check_choice(f"head of the {type(network).__name__} that recipe.head_weights names", head, network.head_names)
     return network
+
+
+def _check_stored_dropout(network: SceneNetwork, recipe: RecipeConfig) -> None:
+    """Refuse dropout that acts on what is stored; that of a fusion network's visual classifier alone comes after it."""
+    for name, part in network.named_modules():
+        is_stored = any(lies_in(name, one) for one in recipe.frozen) and name != "visual.dropout"
+        if isinstance(part, nn.Dropout) and part.p > 0 and is_stored:
+            raise ConfigError(
+                f"recipe.cache_frozen and recipe.frozen_dropout are both true, and {name} is a dropout of {part.p}",
+                "What is stored of a frozen part is the same in every epoch; the visual classifier alone is run anew",
+                "Set recipe.cache_frozen=false, which computes them in every epoch, or recipe.frozen_dropout=false",
+            )
 
 
 def _logged(network: SceneNetwork) -> list[str]:

@@ -1,28 +1,24 @@
 """Adam with epsilon where Keras has it, as the authors trained (docs/paper.md)."""
 
-from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Adam
 
 
 class KerasAdam(Adam):
-    """torch's Adam, whose epsilon is divided by the root of the second moment's bias correction in each step.
+    """torch's Adam, fused or not, that takes epsilon as Keras does.
 
-    Keras updates by lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps): epsilon stands beside a root that is not
-    corrected. torch corrects the root first, so the same epsilon is larger there by 1 / sqrt(1 - b2^t), which is 32 in
-    the first step.
+    Keras updates by lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps), torch by lr / (1 - b1^t) m / (sqrt(v) /
+    sqrt(1 - b2^t) + eps). The two are the same where torch's epsilon is Keras' divided by sqrt(1 - b2^t), which is 32
+    times as large in the first step. So every step is torch's with that epsilon. Steps are counted in the groups, which
+    a checkpoint keeps, as Keras counts them: once for all parameters.
     """
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step, as `Adam.step`."""
-        given = [group["eps"] for group in self.param_groups]
-        try:
-            for group in self.param_groups:
-                taken = [float(state["step"]) for p in group["params"] if "step" in (state := self.state.get(p, {}))]
-                step = max(taken, default=0.0) + 1
-                group["eps"] /= (1 - group["betas"][1] ** step) ** 0.5
-            return super().step(closure)
-        finally:
-            for group, eps in zip(self.param_groups, given, strict=True):
-                group["eps"] = eps
+    def __init__(self, params: Any, eps: float = 1e-7, **arguments: Any) -> None:
+        super().__init__(params, eps=eps, **arguments)
+        self.register_step_pre_hook(self._place_epsilon)
+
+    def _place_epsilon(self, *_: Any) -> None:
+        for group in self.param_groups:
+            group["steps"] = group.get("steps", 0) + 1
+            group["eps"] = self.defaults["eps"] / (1 - group["betas"][1] ** group["steps"]) ** 0.5

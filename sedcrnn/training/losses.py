@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sedcrnn.config.stage_config import RecipeConfig
 from sedcrnn.errors import ConfigError, DataError, check_choice
 
 BALANCED = "balanced"
@@ -36,6 +38,30 @@ def cross_entropy(
         # A probability of one has no derivative of its focus at gamma < 1.
         terms = terms * (1 - log_probabilities.exp()).clamp_min(torch.finfo(terms.dtype).eps) ** gamma
     return -terms.sum(-1).mean(-1)
+
+
+def l2_penalty(parts: Mapping[nn.Module, float]) -> Tensor | float:
+    """As Keras' `kernel_regularizer`: coefficient times the sum of squared kernels of each part that has one."""
+    terms = [
+        coefficient * weight.square().sum()
+        for part, coefficient in parts.items()
+        for weight in part.parameters()
+        if weight.requires_grad and weight.ndim > 1  # of convolutions, dense layers and GRUs; no biases or BN
+    ]
+    return torch.stack(terms).sum() if terms else 0.0
+
+
+def with_weights(recipe: RecipeConfig, labels: Sequence[str], scenes: Sequence[str]) -> dict[str, Any]:
+    """The recipe as plain data, with the weight of every scene's term as a number, by the labels of the training fold.
+
+    Raises:
+        ConfigError, DataError: as `scene_weights`; or samples are to be balanced over a scene without clips.
+    """
+    if recipe.sampling == BALANCED:
+        _balanced(Counter(labels), scenes)
+    plain = asdict(recipe)
+    weights = scene_weights(recipe.loss.class_weights, labels, scenes)
+    return {**plain, "loss": plain["loss"] | {"class_weights": weights}}
 
 
 def scene_weights(
@@ -73,13 +99,3 @@ def _balanced(counts: Mapping[str, int], scenes: Sequence[str]) -> dict[str, flo
         )
     total = sum(counts[scene] for scene in scenes)
     return {scene: total / (len(scenes) * counts[scene]) for scene in scenes}
-
-
-def check_balanced(labels: Iterable[str], scenes: Sequence[str]) -> None:
-    """Refuse balanced samples where a scene has no clips to train on; a DataError as `scene_weights`."""
-    _balanced(Counter(labels), scenes)
-
-
-def plain_loss(loss: Mapping[str, Any]) -> bool:
-    """Whether a config of the loss is that of the plain cross-entropy."""
-    return not any((loss["class_weights"], loss["label_smoothing"], loss["focal_gamma"]))

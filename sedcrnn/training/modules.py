@@ -14,22 +14,20 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 import sedcrnn
-from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_modalities, drop_present, mixup
 from sedcrnn.config.targets import build
 from sedcrnn.errors import ConfigError, check_choice
 from sedcrnn.evaluation.metrics import SceneScores, sum_over_processes
 from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS, WHOLE_LOSS
-from sedcrnn.networks import PRESENT, SceneNetwork
+from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import checkpoint_encoders, compile_in_place
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION
-from sedcrnn.training.losses import cross_entropy
+from sedcrnn.training.batch_changes import changed
+from sedcrnn.training.losses import cross_entropy, l2_penalty
 from sedcrnn.training.schedules import build_schedule
 
 Config = Mapping[str, Any]
-
-TINY = torch.finfo(torch.float32).tiny
 
 _OWN_KEYS = {
     "modality_dropout": "FusionModule alone drops one of two modalities",
@@ -151,7 +149,7 @@ class SceneModule(LightningModule):
         if split == "train":
             if self.recipe["frozen_dropout"] and isinstance(self.network, FusionNetwork) and "visual_steps" in batch:
                 batch = {**batch, "visual": self.network.visual.classify(batch["visual_steps"])}
-            batch, target = self.augmented(batch, target)
+            batch, target = changed(batch, target, self.network, self.recipe)
         # One tensor for all heads, and one update of the metrics per epoch: each call costs as much as a GRU's.
         heads = self.network.heads_of(batch)
         logits = torch.stack([one if head in self.head_weights else one.detach() for head, one in heads.items()])
@@ -162,64 +160,15 @@ class SceneModule(LightningModule):
         )
         loss = losses @ self.loss_weights.float()
         if self.l2:
-            loss = loss + self.l2_penalty()
+            loss = loss + l2_penalty(self.l2)
         # Under mixup the scores of the training split count the heavier label as the true one.
         self._batches[split].append((log_probabilities.detach(), target.argmax(-1), loss.detach()))
         return loss
 
-    def augmented(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """A training batch and its (batch, scene) labels after what the recipe does to whole batches."""
-        if self.recipe["modality_dropout"] > 0:
-            batch = self._with_fewer_modalities(batch, self.recipe["modality_dropout"])
-        if self.recipe["mixup_alpha"] > 0:
-            inputs = {name: batch[name] for name in (*self.network.inputs, PRESENT) if name in batch}
-            batch, target = self._mixed(inputs, target, self.recipe["mixup_alpha"])
-        if self.recipe["mixup_embeddings"] > 0:
-            batch, target = self._with_mixed_embeddings(batch, target)
-        return batch, target
-
-    def _mixed(self, values: dict[str, Tensor], target: Tensor, alpha: float) -> tuple[dict[str, Tensor], Tensor]:
-        """Values and labels, each mixed with those of another of the batch, or of its second half."""
-        if self.recipe["mixup_partners"] == "batch":
-            return mixup(values, target, draw_mixup_weights(len(target), alpha))
-        count = len(target) // 2
-        weights = draw_mixup_weights(count, alpha)
-        mixed, target = mixup(values, target, weights.repeat(2), torch.arange(2 * count).roll(-count))
-        return {name: one[:count] for name, one in mixed.items()}, target[:count]
-
-    def _with_mixed_embeddings(self, batch: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """What the frozen part makes of the windows, mixed; predictions among it are mixed as probabilities."""
-        network = self.network
-        masks = {PRESENT: batch[PRESENT]} if PRESENT in batch else {}
-        if network.encoded[0] in batch:
-            values = {name: batch[name] for name in network.encoded}
-        else:
-            values = network.encode(**{name: batch[name] for name in network.inputs}, **masks)
-        predictions = {name: values[name].float().softmax(-1) for name in values if name in network.head_names}
-        mixed, target = self._mixed({**values, **predictions, **masks}, target, self.recipe["mixup_embeddings"])
-        return {**mixed, **{name: mixed[name].clamp_min(TINY).log() for name in predictions}}, target
-
-    def _with_fewer_modalities(self, batch: dict[str, Tensor], probability: float) -> dict[str, Tensor]:
-        """A fusion network that fuses what there is gets windows without audio or video; any other gets silence or
-        black frames."""
-        if getattr(self.network, "fuses_incomplete", False):
-            scene = batch["scene"]
-            present = batch.get(PRESENT, torch.ones(len(scene), 2, dtype=torch.bool, device=scene.device))
-            return {**batch, PRESENT: drop_present(present, probability)}
-        return drop_modalities(batch, probability)
-
-    def l2_penalty(self) -> Tensor:
-        """As Keras' `kernel_regularizer`: coefficient times the sum of squared kernels of each part that has one."""
-        terms = [
-            coefficient * weight.square().sum()
-            for part, coefficient in self.l2.items()
-            for weight in part.parameters()
-            if weight.requires_grad and weight.ndim > 1  # of convolutions, dense layers and GRUs; no biases or BN
-        ]
-        return torch.stack(terms).sum() if terms else torch.zeros((), device=self.device)
-
     def on_fit_start(self) -> None:
-        """Choose how the network is run, before the first batch."""
+        """Choose how the network is run, before the first batch; what has encoded the clips may have switched modes."""
+        if self.recipe["frozen_dropout"]:
+            self.train()
         if self.recipe["compile"]:
             compile_in_place(self.network, self.trainer.strategy.root_device, self.recipe["compile"])
         if self.recipe["gradient_checkpointing"]:

@@ -11,9 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import compose
 from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.config.targets import build
+from sedcrnn.datasets.clips import DataSource
+from sedcrnn.datasets.cross_validation import ALL, parts
 from sedcrnn.errors import ConfigError, SedcrnnError, check_choice
 from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.fold_scores import evaluate
+from sedcrnn.evaluation.pooling import pool
 from sedcrnn.evaluation.result_names import PREDICTIONS
 from sedcrnn.evaluation.robustness_scores import robustness
 from sedcrnn.networks.execution import on_gpu
@@ -33,57 +37,104 @@ from sedcrnn.training.time_left import TimeLeft
 log = logging.getLogger(__name__)
 
 # Overrides that are the pipeline's, not the stages'.
-_OWN_KEYS = ("stages", "sizes", "seeds", "table", "robustness", "score", "note", "page", "hydra")
+_OWN_KEYS = ("stages", "sizes", "seeds", "folds", "table", "robustness", "score", "note", "page", "hydra")
 
 
 def run_stages(
     stages: Mapping[str, list[str]],
     sizes: Mapping[str, list[str]],
     seeds: Sequence[int],
+    folds: int | None,
     table: str,
     robustness_of: Sequence[str],
     score: str | None,
     note: str,
     page: Path | None,
 ) -> float | None:
-    """Train and evaluate the stages for every seed, and print their table; arguments as in `PipelineConfig`. The mean
-    over seeds of the best validation score of a stage; None in the other processes of a distributed run."""
+    """Train and evaluate the stages for every seed, and every fold of each, and print their table; arguments as in
+    `PipelineConfig`. The mean over seeds and folds of the best validation score of a stage; None in the other processes
+    of a distributed run."""
     for key, name in [*(("robustness", name) for name in robustness_of), ("score", score)]:
         if name:
             check_choice(f"stage that {key} names", name, stages)
     log.info(note)
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     overrides = [one for one in given if one.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] not in _OWN_KEYS]
-    composed = [compose_stages(stages, sizes, [*overrides, f"seed={seed}"]) for seed in seeds]
-    kinds = {stage: _kind(config) for stage, config in composed[0].items()}
-    results: list[dict[str, Path]] = []
-    time_left = TimeLeft(composed)
-    for configs in composed:
-        result = run_pipeline(configs, time_left)
+    composed = [_compose_folds(stages, sizes, [*overrides, f"seed={seed}"], folds) for seed in seeds]
+    first, in_turn = composed[0][0], len(composed[0]) > 1
+    kinds = {stage: _kind(config) for stage, config in first.items()}
+    results: list[dict[str, Path]] = []  # of every seed; of several folds pooled
+    evaluated: list[dict[str, Path]] = []  # of every seed and fold
+    time_left = TimeLeft([configs for of_seed in composed for configs in of_seed])
+    for of_seed in composed:
+        of_folds = []
+        for number, configs in enumerate(of_seed, start=1):
+            if in_turn:
+                log.info(f"\nHeld out: {_held_out(configs)} ({number} of {len(of_seed)})")
+            of_folds.append(run_pipeline(configs, time_left))
+            if is_first_process():
+                _score_worse_conditions(configs, of_folds[-1], robustness_of)
         if not is_first_process():
             continue
+        evaluated += of_folds
+        result = (
+            {stage: pool([one[stage].parents[2] for one in of_folds]) for stage in stages} if in_turn else of_folds[0]
+        )
         results.append(result)
-        for stage in robustness_of:
-            log.info("Worse conditions: %s", stage)
-            config = configs[stage]
-            robustness(str(result[stage].parents[2]), store=config.store, device=_device(config))
         log.info("\n%s\n\nFiles", _table(table, kinds, [result]))
-        for metrics in result.values():
-            log.info("  %s\n  %s\n  %s", metrics.parents[2] / BEST, metrics, metrics.with_name(PREDICTIONS))
+        for stage, metrics in result.items():
+            checkpoints = [one[stage].parents[2] / BEST for one in of_folds]
+            log.info("  %s", "\n  ".join(map(str, [*checkpoints, metrics, metrics.with_name(PREDICTIONS)])))
     if len(results) > 1:
         log.info("\n%s", _table(table, kinds, results))
     if not results:
         return None
-    for result in results:
-        _warn_of_answers(kinds, result)
+    for one in evaluated:
+        _warn_of_answers(kinds, one)
     chosen = score or list(stages)[-1]
-    answer, config = results[-1][chosen], composed[-1][chosen]
+    answer, config = results[-1][chosen], composed[-1][-1][chosen]
     log.info("\n%s", conclusion(answer))
     name = json.loads(answer.read_text(encoding="utf-8"))["of"]["data"]["name"]
     if page is not None:
         page = _report(Path(config.runs), page)
-    log.info("\n%s", next_commands(answer.parents[2], page, name in OWN_DATA))
-    return report_score(*(result[chosen].parents[2] for result in results))
+    log.info("\n%s", next_commands(evaluated[-1][chosen].parents[2], page, name in OWN_DATA))
+    return report_score(*(one[chosen].parents[2] for one in evaluated))
+
+
+def _compose_folds(
+    stages: Mapping[str, list[str]], sizes: Mapping[str, list[str]], overrides: Sequence[str], folds: int | None
+) -> list[dict[str, TrainConfig]]:
+    """The configs of the stages for each fold, or city, that is held out in turn; of one alone where none is. All are
+    drawn here, so that what cannot be is known before the first training."""
+    configs = compose_stages(stages, sizes, overrides)
+    if folds is None and all(config.data.leave_out_city != ALL for config in configs.values()):
+        return [configs]
+    held_out = []
+    for config in configs.values():
+        source: DataSource = build(config.data.source, "data_source")
+        source.prepare()
+        held_out.append(parts(source.manifest(), config.data, folds))
+    if any(one != held_out[0] for one in held_out):
+        raise ConfigError(
+            "The stages hold out different parts of their data in turn",
+            "All stages have the same data set and the same data.leave_out_city",
+            "Give keys of data for all stages, and not for one alone",
+        )
+    return [compose_stages(stages, sizes, [*overrides, *part]) for part in held_out[0]]
+
+
+def _held_out(configs: Mapping[str, TrainConfig]) -> str:
+    data = next(iter(configs.values())).data
+    return data.leave_out_city or f"fold {data.held_out} of {data.folds}"
+
+
+def _score_worse_conditions(
+    configs: Mapping[str, TrainConfig], result: Mapping[str, Path], stages: Sequence[str]
+) -> None:
+    for stage in stages:
+        log.info("Worse conditions: %s", stage)
+        config = configs[stage]
+        robustness(str(result[stage].parents[2]), store=config.store, device=_device(config))
 
 
 def run_pipeline(configs: Mapping[str, TrainConfig], time_left: TimeLeft | None = None) -> dict[str, Path]:

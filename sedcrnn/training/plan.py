@@ -1,13 +1,15 @@
-"""How long a stage is trained: its recipe and its number of clips -> epochs and optimiser steps."""
+"""How long a stage is trained, and on which windows: recipe and number of clips -> epochs and optimiser steps."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.datasets.windows import count_batches
+from sedcrnn.config.stage_config import RecipeConfig, TrainConfig
+from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Drawing, count_batches
 from sedcrnn.errors import ConfigError
+from sedcrnn.features.feature import Feature
+from sedcrnn.features.spectrogram import Spectrogram
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,23 @@ def make_plan(config: TrainConfig, clips: int, processes: int) -> TrainingPlan:
             "Give recipe.steps=<optimiser steps>, or trainer.max_epochs=<epochs>",
         )
     return TrainingPlan(min(epochs), steps_per_epoch)
+
+
+def choose_windows(recipe: RecipeConfig, features: Mapping[str, Feature]) -> Drawing:
+    """Which windows training draws."""
+    spectrogram, starts = features.get("spectrogram"), None
+    columns = 1
+    if recipe.window_starts != "steps" and isinstance(spectrogram, Spectrogram):
+        columns = spectrogram.per_step
+        if recipe.window_starts == "first_columns":  # the authors took bands for columns: 64 - 50
+            starts = max(1, spectrogram.dimensions["bands"] - STEPS_PER_WINDOW * columns)
+    return Drawing(
+        windows_per_clip=recipe.windows_per_clip,
+        columns=columns,
+        starts=starts,
+        balanced=recipe.sampling == "balanced",
+        partners=recipe.mixup_partners == "independent" and max(recipe.mixup_alpha, recipe.mixup_embeddings) > 0,
+    )
 
 
 def warn_of_few_steps(config: TrainConfig, plan: TrainingPlan) -> None:

@@ -13,6 +13,9 @@ from sedcrnn.errors import ConfigError
 LENGTHS = ("T_max", "total_steps", "length")
 """Arguments that say how long a schedule is; null: as long as the training."""
 
+UNKNOWN = 1 << 40
+"""Steps or epochs, where the number of clips decides."""
+
 
 def build_schedule(
     node: Mapping[str, Any], optimizer: Optimizer, epochs: int, steps: int
@@ -23,6 +26,12 @@ def build_schedule(
     length = steps if interval == "step" else epochs
     arguments = {key: value for key, value in node.items() if key != "interval"}
     arguments |= {key: length for key in LENGTHS if key in node and node[key] is None}
+    if (given := arguments.get("total_steps")) is not None and length < UNKNOWN and given < length:
+        raise ConfigError(
+            f"recipe.scheduler.total_steps={given}, and the training has {length} {interval}s",
+            "One cycle ends with the training, or after it",
+            "Set recipe.scheduler.total_steps=null",
+        )
     schedule: LRScheduler | ReduceLROnPlateau = build(arguments, "scheduler", optimizer=optimizer)
     return schedule, interval
 

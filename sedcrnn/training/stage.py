@@ -1,7 +1,6 @@
 """Train one stage: resolved config -> data, network, trainer -> a run folder with its best checkpoint."""
 
 import logging
-from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,15 +10,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from pytorch_lightning.callbacks import EarlyStopping, ProgressBar, Timer
 from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 
-from sedcrnn.config.stage_config import FeaturesConfig, RecipeConfig, TrainConfig
+from sedcrnn.config.stage_config import FeaturesConfig, TrainConfig
 from sedcrnn.config.targets import build, resolve
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.folds import check_selection
-from sedcrnn.datasets.windows import STEPS_PER_WINDOW, Drawing
 from sedcrnn.errors import SedcrnnError, visible
 from sedcrnn.evaluation.result_names import EPOCH
-from sedcrnn.features.feature import Feature
-from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_precision, keep_freed_memory
 from sedcrnn.runs.checkpoint_io import WholeCheckpoints
@@ -30,15 +26,15 @@ from sedcrnn.sweeps.ranks import check_sweep, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.averaging import WeightAverage, WeightsBack
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
-from sedcrnn.training.checks import check_takes_incomplete, check_without_data, refused
+from sedcrnn.training.checks import check_optimizer, check_takes_incomplete, check_without_data, refused
 from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
 from sedcrnn.training.init_from import network_class
 from sedcrnn.training.loggers import WandbLog, check_loggers, make_loggers
-from sedcrnn.training.losses import check_balanced, scene_weights
+from sedcrnn.training.losses import with_weights
 from sedcrnn.training.modules import SceneModule
-from sedcrnn.training.plan import TrainingPlan, make_plan, warn_of_few_steps
+from sedcrnn.training.plan import TrainingPlan, choose_windows, make_plan, warn_of_few_steps
 from sedcrnn.training.showcase import ShowValidation
 from sedcrnn.training.stage_bar import StageBar
 from sedcrnn.training.temperatures import keep_temperatures
@@ -80,7 +76,10 @@ def train(config: TrainConfig) -> Path | None:
     scenes = datamodule.manifest.scenes
     init_from.check_initial(config, starts, scenes, datamodule.folds)
     selection = check_selection(datamodule.folds, config.data.selection)
+    recipe = with_weights(config.recipe, [clip.scene for clip in datamodule.folds.train], scenes)
     plan = make_plan(config, len(datamodule.folds.train), count_processes(config.trainer))
+    with refused("recipe"):
+        check_optimizer(config.recipe, plan.epochs, plan.steps)
     learnt_from = {clip.location for clip in datamodule.folds.train}.union(*(s.locations for s in starts.values()))
     # Digests only, so that moved files stay the same input.
     digests = {part: start.digest for part, start in (starts | encoders).items()}
@@ -101,7 +100,7 @@ def train(config: TrainConfig) -> Path | None:
             log.info("%s: %s starts from %s", config.name, path, origin)
         module: SceneModule = kind_of_module(
             network=init_from.complete_network(config.model["network"], starts, datamodule.dimensions),
-            recipe=_with_weights(config.recipe, datamodule),
+            recipe=recipe,
             scenes=list(scenes),
             features=_used(config.features),
             data=asdict(config.data),
@@ -119,18 +118,6 @@ def train(config: TrainConfig) -> Path | None:
         run.start()
         _fit(run, plan, module, datamodule, selection, callbacks)
     return run.folder
-
-
-def _with_weights(recipe: RecipeConfig, data: SceneDataModule) -> dict[str, Any]:
-    """The recipe with the weight of every scene's loss as a number, which the training fold may decide."""
-    labels, scenes = [clip.scene for clip in data.folds.train], data.manifest.scenes
-    if recipe.sampling == "balanced":
-        check_balanced(labels, scenes)
-    plain = asdict(recipe)
-    return {
-        **plain,
-        "loss": plain["loss"] | {"class_weights": scene_weights(recipe.loss.class_weights, labels, scenes)},
-    }
 
 
 def with_used_features(config: TrainConfig) -> TrainConfig:
@@ -158,24 +145,7 @@ def make_datamodule(config: TrainConfig) -> SceneDataModule:
         recipe.batch_size,
         config.seed,
         augmentations,
-        drawing=_drawing(recipe, features),
-    )
-
-
-def _drawing(recipe: RecipeConfig, features: Mapping[str, Feature]) -> Drawing:
-    """Which windows training draws."""
-    spectrogram, starts = features.get("spectrogram"), None
-    columns = 1
-    if recipe.window_starts != "steps" and isinstance(spectrogram, Spectrogram):
-        columns = spectrogram.per_step
-        if recipe.window_starts == "first_columns":  # the authors took bands for columns: 64 - 50
-            starts = max(1, spectrogram.dimensions["bands"] - STEPS_PER_WINDOW * columns)
-    return Drawing(
-        windows_per_clip=recipe.windows_per_clip,
-        columns=columns,
-        starts=starts,
-        balanced=recipe.sampling == "balanced",
-        partners=recipe.mixup_partners == "independent" and max(recipe.mixup_alpha, recipe.mixup_embeddings) > 0,
+        drawing=choose_windows(recipe, features),
     )
 
 

@@ -19,6 +19,45 @@ def test_offsets_depend_on_seed_epoch_and_clip_alone_and_cover_all_46() -> None:
     assert random_step(5, 0, 0, "a") == 0  # a clip of one second has one window
 
 
+def starts_of(drawing: Drawing, steps: int = 50, epochs: int = 8000) -> list[int]:
+    """First columns of one clip's windows in many epochs, at ten columns a step."""
+    sampler, drawn = RandomWindows(["a"], [steps], batch_size=1, seed=0, drawing=drawing), []
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        ((window,),) = sampler
+        drawn.append(10 * window.step + window.column)
+    return drawn
+
+
+def test_starts_lie_on_the_grid_of_the_frames_or_of_the_columns_or_on_its_first_14() -> None:
+    assert set(starts_of(Drawing(), epochs=2000)) == set(range(0, 451, 10))
+    every = Counter(starts_of(Drawing(columns=10)))
+    assert set(every) == set(range(451))  # of 500 columns, 50 in a window
+    assert max(every.values()) < 45  # 18 on average
+    first = Counter(starts_of(Drawing(columns=10, starts=14), epochs=2000))
+    assert set(first) == set(range(14))  # 0.26 s and the window's second: 1.26 s of a clip
+    assert min(first.values()) > 100  # 143 on average
+    assert set(starts_of(Drawing(columns=10, starts=14), steps=6, epochs=400)) == set(range(11))  # a clip of 1.2 s
+
+
+def test_partners_are_windows_of_an_epoch_beside_it() -> None:
+    alone = list(RandomWindows(IDS, STEPS, batch_size=32, seed=1))
+    both = list(RandomWindows(IDS, STEPS, batch_size=32, seed=1, drawing=Drawing(partners=True)))
+    assert [len(batch) for batch in both] == [48, 46, 46]
+    assert [batch[: len(batch) // 2] for batch in both] == alone
+    partners = [window for batch in both for window in batch[len(batch) // 2 :]]
+    own = [window for batch in alone for window in batch]
+    assert sorted(window.clip for window in partners) == list(range(70))  # each clip once, too, in another order
+    assert sum(one.clip == other.clip for one, other in zip(own, partners, strict=True)) < 6
+    assert set(partners).isdisjoint(own)  # and at another start, but for chance, and of another augmentation
+    ranks = [
+        list(RandomWindows(IDS, STEPS, 8, seed=1, rank=rank, world_size=3, drawing=Drawing(partners=True)))
+        for rank in range(3)
+    ]
+    whole = list(RandomWindows(IDS, STEPS, 24, seed=1, drawing=Drawing(partners=True)))
+    assert sorted(chain(*chain(*ranks))) == sorted(chain(*whole))
+
+
 def test_every_clip_once_per_epoch_in_even_batches() -> None:
     sampler = RandomWindows(IDS, STEPS, batch_size=32, seed=1)
     batches = list(sampler)

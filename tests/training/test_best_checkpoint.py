@@ -30,9 +30,9 @@ class FakeTrainer:
         self.strategy = SimpleNamespace(reduce_boolean_decision=bool)
         self.saved: list[int] = []
 
-    def end_epoch(self, callback: BestCheckpoint, accuracy: float, log_loss: float) -> None:
+    def end_epoch(self, callback: BestCheckpoint, accuracy: float, log_loss: float, over_windows: float = NAN) -> None:
         self.current_epoch += 1
-        scores = {CHECKPOINT_MONITOR: accuracy, PLATEAU_MONITOR: log_loss}
+        scores = {CHECKPOINT_MONITOR: accuracy, PLATEAU_MONITOR: log_loss, "validation/accuracy": over_windows}
         self.callback_metrics = {name: torch.tensor(value) for name, value in scores.items()}
         callback.on_train_epoch_end(self, None)  # type: ignore[arg-type]
 
@@ -67,6 +67,19 @@ def test_the_best_epoch_is_kept_and_ties_go_to_the_other_score(
         PLATEAU_MONITOR: pytest.approx(log_loss),
         "epoch": saved[-1],
     }
+
+
+def test_accuracy_over_windows_may_choose_another_epoch_than_that_over_scenes() -> None:
+    epochs = [(0.5, 0.60, 0.9), (0.7, 0.55, 0.8), (0.4, 0.65, 1.2), (0.9, 0.65, 1.2), (0.3, 0.65, 1.1)]
+    saved = {}
+    for select_by in ("accuracy", "window_accuracy"):
+        trainer, callback = FakeTrainer(), BestCheckpoint(Path("best.ckpt"), select_by)
+        for macro, over_windows, log_loss in epochs:
+            trainer.end_epoch(callback, macro, log_loss, over_windows)
+        saved[select_by] = trainer.saved
+    assert saved == {"accuracy": [1, 2, 4], "window_accuracy": [1, 3, 5]}  # the last by its log loss
+    assert callback.best["validation/accuracy"] == pytest.approx(0.65)
+    assert callback.best[CHECKPOINT_MONITOR] == pytest.approx(0.3)
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

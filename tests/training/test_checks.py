@@ -26,6 +26,7 @@ def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SGD = "{_target_: torch.optim.SGD, lr: 0.1"
+RMSPROP = "{_target_: torch.optim.RMSprop, lr: 0.1"
 SCHEDULERS = "torch.optim.lr_scheduler"
 CALLBACKS = "pytorch_lightning.callbacks"
 
@@ -35,9 +36,9 @@ CALLBACKS = "pytorch_lightning.callbacks"
     [
         ("~features.spectrogram.bank", "The argument 'bank' of sedcrnn.features.spectrogram.Spectrogram is not given"),
         ("recipe.optimizer._target_=x.y", "There is no class 'x.y'"),
-        (f"~recipe.optimizer,+recipe.optimizer={SGD}, momentum: abc}}", "recipe cannot be made as the config says"),
+        (f"~recipe.optimizer,+recipe.optimizer={RMSPROP}, momentum: abc}}", "recipe cannot be made as the config says"),
         (f"~recipe.optimizer,+recipe.optimizer={SGD}, nesterov: true}}", "Nesterov momentum requires a momentum"),
-        (f"~recipe.optimizer,+recipe.optimizer={SGD}, nope: 1}}", "has no argument 'nope'"),
+        (f"~recipe.optimizer,+recipe.optimizer={RMSPROP}, nope: 1}}", "has no argument 'nope'"),
         ("+recipe.optimizer.betas=[1.0,1.0]", "Invalid beta parameter"),
         (f"~recipe.scheduler,+recipe.scheduler={{_target_: {SCHEDULERS}.StepLR, step_size: 0}}", "recipe cannot"),
         (f"~recipe.scheduler,+recipe.scheduler={{_target_: {SCHEDULERS}.StepLR}}", "step_size"),

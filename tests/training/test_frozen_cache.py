@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_values_are_packed_once_however_a_seed_divides_the_training_fold(stage: 
 def make_module(kind: str, stage: Stage) -> SceneModule:
     module, node, frozen = KINDS[kind]
     torch.manual_seed(0)
-    recipe = vars(stage(kind.split("_")[0]).recipe) | {"frozen": frozen, "l2": {}, "mixup_alpha": 0.0}
+    recipe = asdict(stage(kind.split("_")[0]).recipe) | {"frozen": frozen, "l2": {}, "mixup_alpha": 0.0}
     made = module(node, recipe, ["beach", "bus", "park"], {}, {}, [], seed=0)
     for norm in (part for part in made.network.modules() if isinstance(part, torch.nn.BatchNorm2d)):
         torch.nn.init.normal_(norm.running_mean, std=0.3)  # statistics that tell evaluation mode from training mode

@@ -69,7 +69,7 @@ def answer(*arguments: str, folder: Path | None = None) -> tuple[str, str]:
             "train --help",
             ["Usage: sedcrnn train", "sedcrnn train experiment=audio", "recipe.batch_size=32", "1 or more"],
         ),
-        ("train --help experiment=fusion", ["model.network.early=gru", "cross_attention, none)"]),
+        ("train --help experiment=fusion", ["model.network.early=gru", "cross_attention, linear, none)"]),
         ("predict --help", ["Usage: sedcrnn predict [<files> ...] [key=value ...]", "top=3"]),
         ("train experiment=audio --cfg job", ["batch_size: 32"]),
         ("train", ["experiment=<choice> is not given", "audio_mel"]),

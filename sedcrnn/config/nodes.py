@@ -102,8 +102,8 @@ class FusionNetworkKeys(TypedDict, total=False):
     visual: Annotated[NetworkNode | None, "The visual network; null: as the checkpoint in init_from.visual says."]
     hidden: Annotated[Count, "Half the width of the early fusion: GRU units per direction."]
     early: Annotated[
-        Literal["gru", "gated", "cross_attention", "none"] | EarlyFusionNode,
-        "Fusion of the embeddings: gru is the paper's; or a class of your own.",
+        Literal["gru", "gated", "cross_attention", "linear", "none"] | EarlyFusionNode,
+        "Fusion of the embeddings: gru is the paper's; linear is a linear probe of both; or a class of your own.",
     ]
     late: Annotated[Literal["learned", "average", "none"], "Fusion of the predictions: learned is the paper's."]
     late_inputs: Annotated[

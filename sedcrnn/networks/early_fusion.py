@@ -1,4 +1,4 @@
-"""Audio and visual embeddings -> one vector per second -> dense: early fusion by GRU, gated units or cross attention.
+"""Audio and visual embeddings -> one vector per second -> dense: early fusion by GRU, gates, attention or nothing more.
 
 Each is a module that is built with the arguments of `GruFusion`, takes (batch, time, filter) and (batch, time,
 embedding), and gives (batch, scene) logits. So is one of your own (docs/extending.md).
@@ -84,10 +84,25 @@ class CrossAttentionFusion(nn.Module):
         return logits
 
 
+class LinearFusion(nn.Module):
+    """The means over time of both embeddings side by side, and the dense layer alone: on frozen subnetworks, the linear
+    probe of what they know. Nothing is `hidden`."""
+
+    def __init__(self, audio: int, visual: int, hidden: int, scenes: int) -> None:
+        super().__init__()
+        self.dense = glorot(nn.Linear(audio + visual, scenes))
+
+    def forward(self, audio_steps: Tensor, visual_steps: Tensor) -> Tensor:
+        """(batch, time, filter) and (batch, other time, embedding) -> (batch, scene) logits."""
+        logits: Tensor = self.dense(torch.cat([audio_steps.mean(1), visual_steps.mean(1)], -1))
+        return logits
+
+
 EARLY_FUSIONS: dict[str, Callable[..., nn.Module]] = {
     "gru": GruFusion,
     "gated": GatedFusion,
     "cross_attention": CrossAttentionFusion,
+    "linear": LinearFusion,
 }
 
 

@@ -4,7 +4,7 @@ import torch.nn.functional as functional
 
 from sedcrnn.errors import ConfigError
 from sedcrnn.networks.audio import AudioNetwork
-from sedcrnn.networks.early_fusion import CrossAttentionFusion, GatedFusion
+from sedcrnn.networks.early_fusion import CrossAttentionFusion, GatedFusion, LinearFusion
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.profile import count_parameters
 from sedcrnn.networks.visual import VisualNetwork
@@ -113,6 +113,7 @@ def variant(**fusion):
     [
         ({"early": "gated"}, ("early", "late"), 128 * 128 + 128 * 512 + 128 * 640 + 1_290 + 310),
         ({"early": "cross_attention"}, ("early", "late"), 217_354 + 310),
+        ({"early": "linear", "late": "none"}, ("early",), (128 + 512) * 10 + 10),
         ({"early": "none"}, ("late",), 20 * 10 + 10),
         ({"late": "average"}, ("early", "late"), 271_104 + 1_290),
         ({"late": "none"}, ("early",), 271_104 + 1_290),
@@ -250,7 +251,20 @@ def test_cross_attention_by_hand():
     )
 
 
-@pytest.mark.parametrize("fusion", [{"early": "gated"}, {"early": "cross_attention"}, {"early": "none"}])
+@torch.no_grad()
+def test_a_linear_probe_by_arithmetic():
+    probe = LinearFusion(audio=1, visual=2, hidden=7, scenes=2)
+    probe.dense.weight.copy_(torch.tensor([[1.0, 10.0, 100.0], [0.0, 0.0, -1.0]]))
+    probe.dense.bias.copy_(torch.tensor([0.5, 0.0]))
+    audio_steps = torch.tensor([[[1.0], [3.0]]])  # mean 2
+    visual_steps = torch.tensor([[[0.0, 3.0], [1.0, 3.0], [2.0, 6.0]]])  # means 1 and 4; they need not be as many
+    torch.testing.assert_close(probe(audio_steps, visual_steps), torch.tensor([[2.0 + 10 + 400 + 0.5, -4.0]]))
+    assert sum(parameter.numel() for parameter in probe.parameters()) == 3 * 2 + 2
+
+
+@pytest.mark.parametrize(
+    "fusion", [{"early": "gated"}, {"early": "cross_attention"}, {"early": "linear"}, {"early": "none"}]
+)
 def test_gradients_reach_every_parameter_of_other_kinds(fusion, one_second):
     network = variant(**fusion).train()
     network(**one_second).square().sum().backward()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 import sedcrnn.config.nodes
@@ -130,7 +130,7 @@ class RecipeConfig:
         "What is validated and kept: the weights, their moving average (ema), or the mean of the last epochs' (swa).",
     ]
     averaging_decay: Annotated[Share, "Decay of the moving average, per step."]
-    averaging_start: Annotated[Share, "Share of the epochs after which swa begins."]
+    averaging_start: Annotated[float, Strict(), Field(ge=0, lt=1), "Share of the epochs after which swa begins."]
     learning_rates: Annotated[dict[str, Positive], "Part of the network -> its own learning rate."]
     mixup_alpha: Annotated[NotNegative, "Beta(alpha, alpha) on inputs and labels; 0: off."]
     mixup_partners: Annotated[

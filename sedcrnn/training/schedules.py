@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from sedcrnn.config.targets import build
-from sedcrnn.errors import ConfigError
+from sedcrnn.errors import ConfigError, check_choice
 
 LENGTHS = ("T_max", "total_steps", "length")
 """Arguments that say how long a schedule is; null: as long as the training."""
@@ -23,6 +23,7 @@ def build_schedule(
     """The schedule that a config names, and whether it is stepped by `step` or by `epoch` (its key `interval`, which no
     schedule of torch takes)."""
     interval = str(node.get("interval") or "epoch")
+    check_choice("recipe.scheduler.interval", interval, ("epoch", "step"))
     length = steps if interval == "step" else epochs
     arguments = {key: value for key, value in node.items() if key != "interval"}
     arguments |= {key: length for key in LENGTHS if key in node and node[key] is None}

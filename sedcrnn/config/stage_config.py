@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
+import sedcrnn.config.data_nodes
 import sedcrnn.config.nodes
 import sedcrnn.config.training_nodes  # noqa: F401 - what nodes may hold
 from sedcrnn.config.values import (

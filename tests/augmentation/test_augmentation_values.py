@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-import sedcrnn.config.nodes  # noqa: F401 - what nodes may hold
+import sedcrnn.config.data_nodes  # noqa: F401 - what nodes may hold
 from sedcrnn.config.values import AugmentationNode
 
 SPECTROGRAM = "sedcrnn.augmentation.spectrogram_augmentation.SpectrogramAugmentation"

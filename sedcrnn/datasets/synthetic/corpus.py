@@ -53,8 +53,8 @@ class Plan:
 class Synthetic(DataSource):
     """A generated data set in the layout of TAU Urban Audio-Visual Scenes 2021, the same for the same parameters.
 
-    What each parameter is, and its range, stands in `config.data_nodes.SyntheticKeys`. A clip's audio is a sample longer or
-    shorter now and then, as in TAU. The number of workers does not change what is rendered.
+    What each parameter is, and its range, stands in `config.data_nodes.SyntheticKeys`. A clip's audio is a sample
+    longer or shorter now and then, as in TAU. The number of workers does not change what is rendered.
     """
 
     root: str

@@ -101,6 +101,12 @@ class SceneModule(LightningModule):
                     reason,
                     f"Leave recipe.{key} out",
                 )
+        if recipe["mixup_embeddings"] and recipe["mixup_alpha"]:
+            raise ConfigError(
+                f"recipe.mixup_alpha={recipe['mixup_alpha']} and recipe.mixup_embeddings={recipe['mixup_embeddings']}",
+                "A window is mixed once: its inputs, or what the frozen part makes of them",
+                "Set one of them to 0",
+            )
         if recipe["mixup_embeddings"] and not network.encoded:
             raise ConfigError(
                 f"recipe.mixup_embeddings={recipe['mixup_embeddings']}, and a {network.__name__} has no embeddings",

@@ -13,12 +13,14 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from sedcrnn.config.stage_config import TrainConfig
+from sedcrnn.config.targets import build
 from sedcrnn.datasets.windows import Drawing, Window
 from sedcrnn.errors import ConfigError
 from sedcrnn.networks.squeeze_excitation import ScSE
 from sedcrnn.runs.checkpoints import load_checkpoint
+from sedcrnn.training.batch_changes import changed
 from sedcrnn.training.keras_adam import KerasAdam
-from sedcrnn.training.modules import AudioModule, FusionModule, SceneModule
+from sedcrnn.training.modules import FusionModule, SceneModule
 from sedcrnn.training.stage import StopEarly, make_datamodule, train, with_used_features
 
 Stage = Callable[..., TrainConfig]
@@ -247,13 +249,13 @@ def test_dropout_inside_what_is_stored_is_refused(stage: Stage, fusion_parts: di
 def test_windows_are_mixed_with_partners_of_another_stream(stage: Stage) -> None:
     recipe = vars(stage("authors_audio").recipe)
     node = {"_target_": "sedcrnn.networks.audio.AudioNetwork", "scenes": 3, "filters": [4, 4, 8]}
-    module = AudioModule(node, {**recipe, "loss": vars(recipe["loss"])}, ["a", "b", "c"], {}, {}, [], seed=0)
+    network = build(node, "network")
     own, partners = wave((3, 3, 8, 50), 0.1), wave((3, 3, 8, 50), 0.9)
     target = torch.eye(3)[[0, 1, 2, 1, 2, 2]]
     torch.manual_seed(5)
     weights = torch.distributions.Beta(0.4, 0.4).sample((3,))
     torch.manual_seed(5)
-    mixed, label = module.augmented({"spectrogram": torch.cat([own, partners])}, target)
+    mixed, label = changed({"spectrogram": torch.cat([own, partners])}, target, network, recipe)
     share = weights.view(3, 1, 1, 1)
     torch.testing.assert_close(mixed["spectrogram"], share * own + (1 - share) * partners)
     first, second, _ = weights.tolist()

@@ -81,7 +81,7 @@ def test_a_misspelt_stage_is_refused_with_the_nearest(key: str) -> None:
     given = {"robustness_of": ["demo_fusoin"], "score": None} if key == "robustness" else {"score": "demo_fusoin"}
     config = compose("pipeline", ["stages=demo"])
     with pytest.raises(ConfigError, match=f"stage that {key} names is 'demo_fusoin'.*nearest is 'demo_fusion'"):
-        run_stages(config.stages, {}, [0], "heads", note="", page=None, **{"robustness_of": [], **given})
+        run_stages(config.stages, {}, [0], None, "heads", note="", page=None, **{"robustness_of": [], **given})
 
 
 def test_a_pipeline_of_trials_or_of_unlike_processes_is_refused() -> None:

@@ -92,7 +92,7 @@ def test_the_moving_average_is_validated_and_the_weights_are_trained_on(
     watched: Callable[..., tuple[Watch, Path]],
 ) -> None:
     # 8 clips: 4 batches, hence 2 optimiser steps an epoch
-    options = ["recipe.averaging=ema", "recipe.averaging_decay=0.3", "+trainer.accumulate_grad_batches=2"]
+    options = ["recipe.averaging=ema", "recipe.averaging_decay=0.3", "trainer.accumulate_grad_batches=2"]
     watch, run = watched("audio", *options, "trainer.max_epochs=3")
     assert len(watch.steps) == 6
     for epoch in range(3):

@@ -24,7 +24,7 @@ Stage = Callable[..., TrainConfig]
         ("recipe.steps=1000 recipe.batch_size=16", 36, 1, TrainingPlan(334, 3)),
         ("recipe.steps=1000 recipe.batch_size=16 recipe.windows_per_clip=4", 36, 1, TrainingPlan(112, 9)),
         ("recipe.steps=1000 recipe.batch_size=8", 64, 2, TrainingPlan(250, 4)),
-        ("recipe.steps=10 recipe.batch_size=8 +trainer.accumulate_grad_batches=3", 64, 1, TrainingPlan(4, 3)),
+        ("recipe.steps=10 recipe.batch_size=8 trainer.accumulate_grad_batches=3", 64, 1, TrainingPlan(4, 3)),
         ("recipe.steps=10 recipe.batch_size=8 +trainer.limit_train_batches=2", 64, 1, TrainingPlan(5, 2)),
         ("recipe.steps=10 recipe.batch_size=8 +trainer.limit_train_batches=0.5", 64, 1, TrainingPlan(3, 4)),
         # both are given: whichever ends first

@@ -61,45 +61,6 @@ def test_a_run_killed_after_an_epoch_ends_as_the_uninterrupted_one(
     assert steps == (20 if schedule == "cosine over the recipe's steps" else 10)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["recipe/scheduler=one_cycle"],
-        ["recipe/scheduler=warmup_cosine", "recipe.scheduler.warmup=3", "+trainer.accumulate_grad_batches=3"],
-        ["recipe/scheduler=cosine", "recipe.scheduler.interval=step", "recipe/optimizer=sgd"],
-        ["recipe.averaging=ema", "recipe.averaging_decay=0.8", "+trainer.accumulate_grad_batches=2"],
-        ["recipe.averaging=swa", "recipe.averaging_start=0.4"],
-        ["recipe.averaging=swa", "recipe.averaging_start=0.9"],
-        ["recipe.sampling=balanced", "recipe.loss.class_weights=balanced", "recipe.loss.focal_gamma=2"],
-    ],
-    ids=" ".join,
-)
-def test_recipes_killed_after_an_epoch_end_as_uninterrupted_ones(
-    stage: Stage,
-    own_stage: Stage,
-    own_root: Path,
-    tmp_path: Path,
-    killed_at: Callable[..., None],
-    options: list[str],
-) -> None:
-    fixed = ["trainer.max_epochs=5", "recipe.optimizer.lr=0.01", "model.network.dropout=0.2", "recipe.batch_size=2"]
-    is_balanced = "recipe.sampling=balanced" in options  # every scene has clips
-    fixed += ["data=folder", f"data.root={own_root}"] if is_balanced else []
-
-    def config(runs: str) -> TrainConfig:
-        return (own_stage if is_balanced else stage)("audio", *fixed, *options, f"runs={tmp_path / runs}")
-
-    whole = train(config("whole"))
-    assert whole is not None
-    killed_at(config("killed"), 3, 1)
-    killed = train(config("killed"))
-    assert killed is not None
-    assert (killed / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    assert load_checkpoint(str(killed)).digest == load_checkpoint(str(whole)).digest
-    assert len({row["train/loss"] for row in csv.DictReader((whole / "metrics.csv").open())}) == 5
-
-
 def left(tmp_path: Path) -> list[str]:
     """Run folders, and whatever else lies beside them."""
     return sorted(path.name for path in (tmp_path / "runs").iterdir())

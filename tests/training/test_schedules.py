@@ -82,7 +82,7 @@ def test_accumulated_batches_are_one_step_of_the_schedule(stage: Stage, monkeypa
     seen = Rates()
     monkeypatch.setattr(stages, "StopEarly", lambda *_, **__: seen)  # stands among the training's callbacks
     options = ["recipe/scheduler=warmup_cosine", "recipe.scheduler.warmup=2", "recipe.optimizer.lr=0.3"]
-    options += ["recipe.batch_size=2", "+trainer.accumulate_grad_batches=3", "trainer.max_epochs=3"]
+    options += ["recipe.batch_size=2", "trainer.accumulate_grad_batches=3", "trainer.max_epochs=3"]
     train(stage("audio", *options))  # 8 clips: 4 batches, hence 2 steps an epoch, the second of one batch
     cosine = [0.15 * (1 + math.cos(math.pi * n / 4)) for n in range(4)]
     assert seen.found == pytest.approx([0.1, 0.2, *cosine])

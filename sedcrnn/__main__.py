@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import sedcrnn
-from sedcrnn.signals import ended_by_signals
+from sedcrnn.signals import end_without_reader, ended_by_signals
 
 _NO_COMMANDS = ("__init__", "__main__", "cli", "errors", "failures", "progress", "signals")
 
@@ -28,9 +28,12 @@ def main() -> None:
     if name == "--version":
         print(f"sedcrnn {sedcrnn.__version__}")
     elif name in ("-h", "--help"):
-        print("Audio-visual scene classification: sedcrnn <command> ...\n")
-        print("\n".join(f"  {command:12}{line}" for command, line in commands().items()))
-        print("\nsedcrnn <command> --help says more. A first result in minutes: sedcrnn pipeline stages=demo")
+        listed = "\n".join(f"  {command:12}{line}" for command, line in commands().items())
+        ending = "sedcrnn <command> --help says more. A first result in minutes: sedcrnn pipeline stages=demo"
+        try:
+            print(f"Audio-visual scene classification: sedcrnn <command> ...\n\n{listed}\n\n{ending}", flush=True)
+        except BrokenPipeError:
+            end_without_reader()
     elif name in commands():
         # The module becomes __main__ with the name that it has after `python -m`, which Lightning and the sweep
         # launcher repeat to start other processes.

@@ -24,7 +24,7 @@ from yaml import YAMLError
 import sedcrnn
 from sedcrnn.config.mistakes import in_words_of_config
 from sedcrnn.errors import ConfigError, SedcrnnError
-from sedcrnn.signals import asked_to_end
+from sedcrnn.signals import asked_to_end, end_without_reader
 
 GO_ON = "give the same command again: what is finished is kept"
 BUG = (
@@ -47,9 +47,8 @@ def told(config_name: str, composing: bool = False) -> Iterator[None]:
     except Exception as error:
         if asked_to_end():
             raise
-        if isinstance(error, BrokenPipeError):  # whoever read the output, as `head`, has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
+        if isinstance(error, BrokenPipeError):
+            end_without_reader()
         if (paragraph := in_words(error, config_name, composing)) is None:
             traceback.print_exception(error)
             paragraph = BUG

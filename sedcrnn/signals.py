@@ -152,6 +152,12 @@ def start_worker() -> None:
     _watch(wait)
 
 
+def end_without_reader() -> NoReturn:
+    """End a command whose output nobody reads any more, as `head` does when it has had enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
+
+
 def _kill(processes: Sequence[Popen[bytes]]) -> None:
     for process in processes:
         process.kill()

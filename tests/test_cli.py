@@ -26,6 +26,14 @@ def test_what_lightning_notes_of_gpus_is_not_shown(silenced: bool) -> None:
     assert ("CUDA_VISIBLE_DEVICES" in done.stdout + done.stderr) is not silenced
 
 
+def test_a_list_that_nobody_reads_to_its_end_ends_quietly() -> None:
+    with subprocess.Popen([sys.executable, "-m", "sedcrnn"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout is not None
+        listing.stdout.close()
+        assert listing.stderr is not None
+        assert (listing.wait(60), listing.stderr.read()) == (141, b"")
+
+
 # Each of these takes seconds to load: a mistake is answered without any of them.
 HEAVY = {
     "torch",

@@ -102,6 +102,19 @@ def _check_decoder(config: TrainConfig, features: Mapping[str, Feature]) -> None
 
 def _check_windows(config: TrainConfig, features: Mapping[str, Feature]) -> None:
     recipe = config.recipe
+    if recipe.mixup_embeddings and recipe.mixup_alpha:
+        raise ConfigError(
+            f"recipe.mixup_alpha={recipe.mixup_alpha} and recipe.mixup_embeddings={recipe.mixup_embeddings}",
+            "A window is mixed once: its inputs, or what the frozen part makes of them",
+            "Set one of them to 0",
+        )
+    fused, clips = recipe.optimizer.get("fused"), config.trainer.get("gradient_clip_val")
+    if fused and clips and config.trainer["precision"] == "16-mixed":
+        raise ConfigError(
+            f"trainer.gradient_clip_val={clips} with trainer.precision=16-mixed and a fused optimiser",
+            "In 16-mixed gradients are scaled, and an optimiser of one pass undoes that itself, after the bound",
+            "Set recipe.optimizer.fused=false, or trainer.precision=bf16-mixed",
+        )
     if recipe.window_starts != "steps" and (list(features) != ["spectrogram"] or recipe.cache_frozen):
         raise ConfigError(
             f"recipe.window_starts={recipe.window_starts}, and this stage "

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 import sedcrnn
@@ -101,12 +102,6 @@ class SceneModule(LightningModule):
                     reason,
                     f"Leave recipe.{key} out",
                 )
-        if recipe["mixup_embeddings"] and recipe["mixup_alpha"]:
-            raise ConfigError(
-                f"recipe.mixup_alpha={recipe['mixup_alpha']} and recipe.mixup_embeddings={recipe['mixup_embeddings']}",
-                "A window is mixed once: its inputs, or what the frozen part makes of them",
-                "Set one of them to 0",
-            )
         if recipe["mixup_embeddings"] and not network.encoded:
             raise ConfigError(
                 f"recipe.mixup_embeddings={recipe['mixup_embeddings']}, and a {network.__name__} has no embeddings",
@@ -170,6 +165,14 @@ class SceneModule(LightningModule):
         # Under mixup the scores of the training split count the heavier label as the true one.
         self._batches[split].append((log_probabilities.detach(), target.argmax(-1), loss.detach()))
         return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Bound the gradient; Lightning refuses fused optimisers in mixed precision, which 16-mixed alone forbids."""
+        if gradient_clip_val:
+            clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
+            clip([one for one in self.parameters() if one.grad is not None], gradient_clip_val)
 
     def on_fit_start(self) -> None:
         """Choose how the network is run, before the first batch; what has encoded the clips may have switched modes."""

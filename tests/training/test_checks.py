@@ -31,6 +31,11 @@ SCHEDULERS = "torch.optim.lr_scheduler"
 CALLBACKS = "pytorch_lightning.callbacks"
 
 
+def test_scaled_gradients_of_a_fused_optimiser_are_not_bounded(stage: Stage, untouched: None) -> None:
+    with pytest.raises(ConfigError, match=r"16-mixed and a fused optimiser.*fused=false"):
+        train(stage("audio", "trainer.gradient_clip_val=1", "trainer.precision=16-mixed"))
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
@@ -51,6 +56,7 @@ CALLBACKS = "pytorch_lightning.callbacks"
         ("model.network.filters=[4,4,10000000]", "The weights of model.network take"),
         ("model.network.filters=[4]", "Every block has one of each"),
         ("recipe.frozen=[nope]", "nope"),
+        ("recipe.mixup_embeddings=0.2", "A window is mixed once"),
         ("runs=/proc/runs", "runs=/proc/runs cannot be written"),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from sedcrnn.config.composition import CONF
 from sedcrnn.config.stage_config import TrainConfig
@@ -107,6 +108,28 @@ def test_two_batches_of_two_are_one_of_four(
             torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
     assert column(one, "train/learning_rate") == column(two, "train/learning_rate")
     assert any(not torch.equal(value, whole[0][name]) for name, value in whole[-1].items())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_bounded_for_a_fused_optimiser_too(stage: Stage, precision: str) -> None:
+    norms: dict[float, list[float]] = {1e-4: [], 1e9: []}
+    for bound, found in norms.items():
+
+        def note(optimizer: torch.optim.Optimizer, *_: object, found: list[float] = found) -> None:
+            gradients = [
+                one.grad for group in optimizer.param_groups for one in group["params"] if one.grad is not None
+            ]
+            if len(gradients) > 1:  # one is the trial before the training
+                found.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+        handle = register_optimizer_step_post_hook(note)
+        options = ["trainer.max_epochs=1", f"trainer.precision={precision}", f"trainer.gradient_clip_val={bound}"]
+        config = stage("audio", *options)
+        assert config.recipe.optimizer["fused"] is True
+        train(config)
+        handle.remove()
+    assert max(norms[1e-4]) == pytest.approx(1e-4, rel=1e-2)
+    assert min(norms[1e9]) > 1e-2
 
 
 def test_embeddings_are_mixed_where_frozen_parts_are_cached(stage: Stage, fusion_parts: dict[str, Path]) -> None:

@@ -71,4 +71,6 @@ def _draw_losses(batch: int, probability: float) -> tuple[Tensor, Tensor]:
 def drop_modalities(inputs: Mapping[str, Tensor], probability: float) -> dict[str, Tensor]:
     """Modality dropout: an example loses its audio or its video, one as often as the other and never both."""
     loses, audio = _draw_losses(len(inputs["frames"]), probability)
+    if PRESENT in inputs:  # what lacks one modality already keeps the other
+        loses &= inputs[PRESENT].all(1).cpu()
     return without(without(inputs, "spectrogram", loses & audio), "frames", loses & ~audio)

@@ -32,6 +32,8 @@ class Incomplete:
 
     def present(self, names: Sequence[str], clips: Sequence[Clip]) -> Tensor | None:
         """(clip, input) whether it has them; None where all clips have all."""
+        if not self.lacking:
+            return None
         present = torch.tensor([[not self.lacks(name, clip) for name in names] for clip in clips])
         return None if present.all() else present
 

@@ -229,6 +229,8 @@ class SceneData:
 
 
 def _without(manifest: Manifest, left_out: Sequence[Unreadable]) -> Manifest:
+    if not left_out:
+        return manifest
     ids = {one.clip for one in left_out}
     return Manifest(manifest.name, manifest.scenes, tuple(clip for clip in manifest.clips if clip.id not in ids))
 

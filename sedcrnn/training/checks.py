@@ -53,7 +53,7 @@ def check_without_data(
     with refused("recipe"):
         epochs, steps = config.trainer.get("max_epochs"), config.recipe.steps
         check_optimizer(config.recipe, epochs or UNKNOWN, steps or UNKNOWN)
-    _check_windows(config, features)
+    _check_combinations(config, features)
     if not any(Path(config.runs).glob(f"*-s{config.seed}-*/{RECORD}")):  # else this very stage may be finished
         check_place("runs", config.runs, is_folder=True)
     network = _check_network(config, starts, features)
@@ -100,13 +100,20 @@ def _check_decoder(config: TrainConfig, features: Mapping[str, Feature]) -> None
         )
 
 
-def _check_windows(config: TrainConfig, features: Mapping[str, Feature]) -> None:
+def _check_combinations(config: TrainConfig, features: Mapping[str, Feature]) -> None:
     recipe = config.recipe
     if recipe.mixup_embeddings and recipe.mixup_alpha:
         raise ConfigError(
             f"recipe.mixup_alpha={recipe.mixup_alpha} and recipe.mixup_embeddings={recipe.mixup_embeddings}",
             "A window is mixed once: its inputs, or what the frozen part makes of them",
             "Set one of them to 0",
+        )
+    scheduler = recipe.scheduler or {}
+    if recipe.learning_rates and str(scheduler.get("_target_")).endswith(".OneCycleLR"):
+        raise ConfigError(
+            f"recipe.learning_rates={recipe.learning_rates} with recipe/scheduler=one_cycle",
+            "One cycle has one highest rate (max_lr) for all parts, and theirs would have no effect",
+            "Leave recipe.learning_rates out, or choose recipe/scheduler=warmup_cosine",
         )
     fused, clips = recipe.optimizer.get("fused"), config.trainer.get("gradient_clip_val")
     if fused and clips and config.trainer["precision"] == "16-mixed":

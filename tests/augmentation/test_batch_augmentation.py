@@ -40,3 +40,12 @@ def test_modality_dropout_takes_one_or_the_other_as_often_and_never_both() -> No
     assert abs(black.float().mean().item() - 0.15) < 0.02
     unchanged = drop_modalities(batch(8), 0.0)
     assert all(torch.equal(unchanged[name], values) for name, values in batch(8).items())
+
+
+def test_modality_dropout_leaves_what_lacks_a_modality_the_other() -> None:
+    torch.manual_seed(0)
+    inputs = {"spectrogram": torch.ones(64, 2), "frames": torch.full((64, 2), 9.0)}
+    dropped = drop_modalities({**inputs, "present": torch.tensor([[True, False], [True, True]] * 32)}, 1.0)
+    for name, values in inputs.items():
+        assert torch.equal(dropped[name][::2], values[::2])
+    assert all((dropped[name][1::2] != values[1::2]).any() for name, values in inputs.items())

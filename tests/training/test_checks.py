@@ -31,6 +31,11 @@ SCHEDULERS = "torch.optim.lr_scheduler"
 CALLBACKS = "pytorch_lightning.callbacks"
 
 
+def test_rates_that_one_cycle_would_not_heed_are_refused(stage: Stage, untouched: None) -> None:
+    with pytest.raises(ConfigError, match="One cycle has one highest rate"):
+        train(stage("audio", "recipe/scheduler=one_cycle", "+recipe.learning_rates.dense=0.1"))
+
+
 def test_scaled_gradients_of_a_fused_optimiser_are_not_bounded(stage: Stage, untouched: None) -> None:
     with pytest.raises(ConfigError, match=r"16-mixed and a fused optimiser.*fused=false"):
         train(stage("audio", "trainer.gradient_clip_val=1", "trainer.precision=16-mixed"))

@@ -34,6 +34,7 @@ class AudioNetworkKeys(TypedDict, total=False):
     """The squeeze-excitation CNN on spectrograms."""
 
     scenes: Annotated[Count, "Number of scenes; the data decide it."]
+    multi_label: Annotated[Flag, "Whether a second has any number of scenes; the data decide it."]
     channels: Annotated[Count, "Channels of the spectrogram; the data decide it."]
     filters: Annotated[list[Count], Field(min_length=1), "Channels of each block's output."]
     frame_pooling: Annotated[list[Count], "Max-pool over frames after each block; the paper's figure has [2, 2, 2]."]
@@ -56,6 +57,7 @@ class AudioEncoderNetworkKeys(TypedDict, total=False):
     """A timm network on spectrograms as images."""
 
     scenes: Annotated[Count, "Number of scenes; the data decide it."]
+    multi_label: Annotated[Flag, "Whether a second has any number of scenes; the data decide it."]
     channels: Annotated[Count, "Channels of the spectrogram; the data decide it."]
     bands: Annotated[Count, "Bands of the spectrogram; the data decide it."]
     columns: Annotated[Count, "Columns of the spectrogram in a second; the data decide it."]
@@ -73,6 +75,7 @@ class VisualNetworkKeys(TypedDict, total=False):
     """A frame encoder and a bidirectional GRU on frames."""
 
     scenes: Annotated[Count, "Number of scenes; the data decide it."]
+    multi_label: Annotated[Flag, "Whether a second has any number of scenes; the data decide it."]
     height: Annotated[Side, "Height of the frames in pixels; the data decide it."]
     width: Annotated[Side, "Width of the frames in pixels; the data decide it."]
     backbone: Annotated[Name, "timm architecture; <architecture>.<tag> says whose weights it will get."]

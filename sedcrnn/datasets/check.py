@@ -32,7 +32,7 @@ class Report:
 
     def __str__(self) -> str:
         clips = self.manifest.clips
-        scenes, cities = _table("scene", clips, lambda clip: clip.scene), _table("city", clips, lambda clip: clip.city)
+        scenes, cities = _table("scene", clips, lambda clip: clip.scenes), _table("city", clips, lambda clip: [clip.city])
         pairs = zip_longest(scenes, cities, fillvalue="")
         lines = [f"{scene:{len(scenes[0])}}      {city}".rstrip() for scene, city in pairs]
         for title, findings in (("Media", self.media), ("Errors", self.errors), ("Warnings", self.warnings)):
@@ -69,7 +69,7 @@ def _check_lists(report: Report, draw_folds: Callable[[], object]) -> None:
     manifest = report.manifest
     train, test = (manifest.fold(fold) for fold in FOLDS)
     for fold, clips, findings in (("train", train, report.errors), ("test", test, report.warnings)):
-        present = {clip.scene for clip in clips}
+        present = {scene for clip in clips for scene in clip.scenes}
         absent = [scene for scene in manifest.scenes if scene not in present]
         findings += _found(f"scenes without clips in the {fold} fold", absent)
     shared = {clip.location for clip in train} & {clip.location for clip in test}
@@ -167,12 +167,12 @@ def _check_copies(report: Report, facts: Mapping[Clip, ClipFacts], jobs: int) ->
     report.warnings += _found("audio so alike that it may be of one recording", named)
 
 
-def _table(title: str, clips: Sequence[Clip], key: Callable[[Clip], str]) -> list[str]:
-    """Lines of a table: clips and locations per fold, by scene or by city, and in all."""
-    names = sorted({key(clip) for clip in clips})
-    groups = {name: [clip for clip in clips if key(clip) == name] for name in names[:_ROWS]}
+def _table(title: str, clips: Sequence[Clip], keys: Callable[[Clip], Sequence[str]]) -> list[str]:
+    """Lines of a table: clips and locations per fold, by scene (or scenes) or by city, and in all."""
+    names = sorted({key for clip in clips for key in keys(clip)})
+    groups = {name: [clip for clip in clips if name in keys(clip)] for name in names[:_ROWS]}
     if len(names) > _ROWS:
-        groups[f"{len(names) - _ROWS} more"] = [clip for clip in clips if key(clip) in names[_ROWS:]]
+        groups[f"{len(names) - _ROWS} more"] = [clip for clip in clips if set(keys(clip)) & set(names[_ROWS:])]
     groups["all"] = list(clips)
     width = max(len(name) for name in (title, *groups))
     lines = [f"{title:<{width}}    train     test  locations"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from sedcrnn.config.composition import quoted
 from sedcrnn.config.stage_config import DataConfig
-from sedcrnn.datasets.clips import Clip, Manifest
+from sedcrnn.datasets.clips import UNLABELLED, Clip, Manifest
 from sedcrnn.datasets.folds import leave_city_out, make_folds
 from sedcrnn.errors import ConfigError, DataError
 
@@ -78,17 +78,19 @@ def draw_folds(clips: Sequence[Clip], folds: int, seed: int) -> dict[str, int]:
     """
     scenes_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
     groups_of: defaultdict[str, set[str]] = defaultdict(set)
+    total: Counter[str] = Counter()
     for clip in clips:
-        scenes_of[clip.location][clip.scene] += 1
-        groups_of[clip.scene].add(clip.location)
-    if few := {scene: groups for scene, groups in sorted(groups_of.items()) if len(groups) < folds}:
+        for scene in clip.scenes or (UNLABELLED,):  # clips without any are spread as if they were of one more
+            scenes_of[clip.location][scene] += 1
+            total[scene] += 1
+            groups_of[scene].add(clip.location)
+    if few := {scene: groups for scene, groups in sorted(groups_of.items()) if scene and len(groups) < folds}:
         listed = "; ".join(f"'{scene}' has {len(groups)}" for scene, groups in few.items())
         raise DataError(
             f"{folds} folds cannot be drawn by group: {listed}",
             "A group (location) is never cut, and every fold holds a group of every scene",
             f"Take {min(map(len, few.values()))} folds or fewer (2 at least), or add recordings of other groups",
         )
-    total = Counter(clip.scene for clip in clips)
     held: list[Counter[str]] = [Counter() for _ in range(folds)]
     order = np.random.default_rng(seed).permutation(sorted(scenes_of)).tolist()
     fold_of: dict[str, int] = {}
@@ -104,7 +106,7 @@ def draw_folds(clips: Sequence[Clip], folds: int, seed: int) -> dict[str, int]:
         fold_of[group] = chosen + 1
         held[chosen] += own
     for number, counts in enumerate(held, start=1):
-        if lacking := [scene for scene in sorted(total) if not counts[scene]]:
+        if lacking := [scene for scene in sorted(total) if scene and not counts[scene]]:
             raise DataError(
                 f"Fold {number} of {folds} has no group of {', '.join(lacking)} with data.folds_seed={seed}",
                 "Every fold holds every scene, and a group of several scenes is never cut",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sedcrnn.datasets.clips import Clip, Manifest
+from sedcrnn.datasets.clips import UNLABELLED, Clip, Manifest
 from sedcrnn.errors import ConfigError, DataError, nearest, visible
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def divide(
             share a group, or are given to some clips only.
         ConfigError: a scene that `scenes` names twice.
     """
-    manifest = Manifest(name, label_order((clip.scene for clip in clips), scenes), tuple(clips))
+    manifest = Manifest(name, label_order((scene for clip in clips for scene in clip.scenes), scenes), tuple(clips))
     if given := any(clip.fold != UNDIVIDED for clip in clips):
         _check_given(manifest)
     else:
@@ -70,7 +70,8 @@ def divide(
         manifest = replace(manifest, clips=tuple(drawn))
     train, test = (len(manifest.fold(fold)) for fold in FOLDS)
     how = "as given" if given else f"drawn with data.source.test_seed={test_seed}"
-    found = f"{source}: {len(manifest.scenes)} scenes, {train} clips to train and {test} to test, {how}"
+    labels = ", any number to a clip" if manifest.multi_label else ""
+    found = f"{source}: {len(manifest.scenes)} scenes{labels}, {train} clips to train and {test} to test, {how}"
     log.info(visible(found), extra={"once": True})  # stages, and their evaluations, each read the data set
     return manifest
 
@@ -143,8 +144,10 @@ def shuffle_labels(folds: Folds, seed: int) -> Folds:
     rng = np.random.default_rng(seed)
 
     def shuffled(clips: Sequence[Clip]) -> tuple[Clip, ...]:
-        scenes = rng.permutation([clip.scene for clip in clips]).tolist()
-        return tuple(replace(clip, scene=scene) for clip, scene in zip(clips, scenes, strict=True))
+        order = [clips[number] for number in rng.permutation(len(clips))]
+        return tuple(
+            replace(clip, scene=other.scene, labels=other.labels) for clip, other in zip(clips, order, strict=True)
+        )
 
     return Folds(shuffled(folds.train), shuffled(folds.validation), folds.test)
 
@@ -176,13 +179,18 @@ def _draw_locations(
 
     A location may hold several scenes; it moves as a whole, and never if that would leave one of its scenes
     with fewer than `leaving` locations. One that has most of a scene's clips is the last to be drawn for a scene.
+    Clips without any scene count as one more, where there are enough locations of them.
     """
-    clips_of_scene = Counter(clip.scene for clip in clips)
+    clips_of_scene: Counter[str] = Counter()
     locations_of_scene: defaultdict[str, set[str]] = defaultdict(set)
     scenes_at_location: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:
-        locations_of_scene[clip.scene].add(clip.location)
-        scenes_at_location[clip.location][clip.scene] += 1
+        for scene in clip.scenes or (UNLABELLED,):
+            clips_of_scene[scene] += 1
+            locations_of_scene[scene].add(clip.location)
+            scenes_at_location[clip.location][scene] += 1
+    if len(locations_of_scene.get(UNLABELLED, ())) <= leaving:
+        locations_of_scene.pop(UNLABELLED, None)
 
     def holds_most_of_a_scene(location: str) -> bool:
         return any(2 * count > clips_of_scene[scene] for scene, count in scenes_at_location[location].items())
@@ -194,8 +202,9 @@ def _draw_locations(
         for location in sorted(rng.permutation(sorted(locations)).tolist(), key=holds_most_of_a_scene):
             if held_out_clips[scene] >= fraction * clips_of_scene[scene]:
                 break
-            left = (locations_of_scene[other] - held_out - {location} for other in scenes_at_location[location])
-            if location not in held_out and all(len(others) >= leaving for others in left):
+            others = scenes_at_location[location].keys() & locations_of_scene.keys()
+            left = (locations_of_scene[other] - held_out - {location} for other in others)
+            if location not in held_out and all(len(one) >= leaving for one in left):
                 held_out.add(location)
                 held_out_clips += scenes_at_location[location]
     if short := {scene: sorted(all_of) for scene, all_of in locations_of_scene.items() if not held_out_clips[scene]}:
@@ -222,7 +231,7 @@ def _check_given(manifest: Manifest) -> None:
                 "Correct the fold, or give none at all to have the test fold drawn",
             )
     for fold in FOLDS:
-        present = {clip.scene for clip in manifest.fold(fold)}
+        present = {scene for clip in manifest.fold(fold) for scene in clip.scenes}
         if missing := [scene for scene in manifest.scenes if scene not in present]:
             raise DataError(
                 f"The {fold} fold has no clips of: {', '.join(missing)}",

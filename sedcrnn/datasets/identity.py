@@ -40,7 +40,7 @@ class Copies:
         """Why they cannot be trained on, one of `PROBLEMS`; empty where they can. `sides` are those of clips by id."""
         if len({sides[clip.id] for clip in self.clips}) > 1:
             return PROBLEMS[0]
-        return PROBLEMS[1] if self.are_whole and len({clip.scene for clip in self.clips}) > 1 else ""
+        return PROBLEMS[1] if self.are_whole and len({clip.scenes for clip in self.clips}) > 1 else ""
 
     def named(self, sides: Mapping[str, str]) -> str:
         """The first few of the clips in words."""
@@ -51,7 +51,7 @@ class Copies:
 
 def with_side(clip: Clip, sides: Mapping[str, str]) -> str:
     """A clip with its fold and its scene, in words."""
-    return f"{clip.id} ({sides[clip.id]}, {clip.scene})"
+    return f"{clip.id} ({sides[clip.id]}, {clip.label})"
 
 
 def find_copies(clips: Sequence[Clip], tracks: Tracks) -> list[Copies]:

@@ -1,15 +1,20 @@
 """A table of your own recordings (CSV, TSV or Parquet, one row per clip) -> the manifest of its clips."""
 
 import csv
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from sedcrnn.datasets.clips import Clip, DataSource, Manifest
+from sedcrnn.datasets.clips import UNLABELLED, Clip, DataSource, Manifest
 from sedcrnn.datasets.folds import UNDIVIDED, divide
 from sedcrnn.errors import ConfigError, DataError, nearest, visible
+
+log = logging.getLogger(__name__)
+
+SEPARATORS = (";", "|", ",", "+", "/")  # that a column with several labels is likely to have
 
 
 class ManifestFile(DataSource):
@@ -18,6 +23,9 @@ class ManifestFile(DataSource):
     Files are found by the bytes of their names, which need not be UTF-8; the rest of a table is text in UTF-8. Blanks
     around values are left out, unless a file has them in its name.
 
+    With a `label_separator` the data are multi-label: a clip has any number of labels, `tram; crowd` say, and none where
+    the cell is empty. Without one the whole text is its only label.
+
     A column that is not named here is called `video`, `audio`, `label`, `group` or `fold`, where the table has it. A
     clip is named by the path of its video (of its audio, where there is no column for video), as listed.
 
@@ -25,6 +33,7 @@ class ManifestFile(DataSource):
         root: folder that the listed paths start from.
         manifest: the table; within the root, or anywhere as an absolute path.
         scenes, test_fraction, test_seed: as `divide` takes them.
+        label_separator: what stands between the labels of a clip; None: it has one.
         columns: names of the columns, by `video_column`, `audio_column`, `label_column`, `group_column` and
             `fold_column`.
     """
@@ -36,12 +45,14 @@ class ManifestFile(DataSource):
         scenes: Sequence[str] | None,
         test_fraction: float,
         test_seed: int,
+        label_separator: str | None = None,
         **columns: str | None,
     ) -> None:
         self.root = Path(root)
         self.path = self.root / manifest
         self.columns = {role: columns.get(f"{role}_column") for role in ("video", "audio", "label", "group", "fold")}
         self.scenes, self.test_fraction, self.test_seed = scenes, test_fraction, test_seed
+        self.separator = label_separator
 
     def manifest(self) -> Manifest:
         """The clips, in the order of the rows.
@@ -54,6 +65,8 @@ class ManifestFile(DataSource):
         header, rows = _read_table(self.path)
         columns = self._find_columns(header)
         clips = [self._clip(row, number, columns) for number, row in enumerate(rows, start=2)]  # the header is row 1
+        if self.separator is None:
+            _warn_of_separators({clip.scene for clip in clips}, self.path)
         if not any(path.exists() for clip in clips for path in (clip.audio, clip.video)):
             raise DataError(
                 f"None of the files that {self.path} lists exists: {clips[0].video}, ...",
@@ -87,7 +100,8 @@ class ManifestFile(DataSource):
 
     def _clip(self, row: Mapping[str, str], number: int, columns: Mapping[str, str]) -> Clip:
         value = {role: row[column].strip() for role, column in columns.items()}
-        if missing := [columns[role] for role in ("video", "audio", "label") if value.get(role) == ""]:
+        needed = ("video", "audio", "label") if self.separator is None else ("video", "audio")
+        if missing := [columns[role] for role in needed if value.get(role) == ""]:
             raise DataError(
                 f"Row {number} of {self.path} has no {' and no '.join(missing)}",
                 "Every row names the clip's file or files and its label",
@@ -101,7 +115,11 @@ class ManifestFile(DataSource):
         video = files.get("video") or files["audio"]
         audio, group = files.get("audio") or video, value.get("group") or video
         fold = value.get("fold", UNDIVIDED)
-        return Clip(video, self.root / audio, self.root / video, value["label"], city="", location=group, fold=fold)
+        scene, labels = value["label"], None
+        if self.separator is not None:
+            parts = (part.strip() for part in scene.split(self.separator))
+            scene, labels = UNLABELLED, tuple(sorted({part for part in parts if part}))
+        return Clip(video, self.root / audio, self.root / video, scene, "", group, fold, labels)
 
     def _file(self, listed: str) -> str:
         """A path in a row, with blanks around it where they belong to its name."""
@@ -109,6 +127,19 @@ class ManifestFile(DataSource):
         if visible(name) != name and not (self.root / name).exists():  # rather a text of another encoding than a name
             raise _malformed(self.path, f"no file has the listed name '{visible(name)}', byte for byte")
         return name
+
+
+def _warn_of_separators(labels: set[str], path: Path) -> None:
+    """Say of labels that are made of others, `tram; crowd` beside `tram` and `crowd`, how they are read as several."""
+    for separator in SEPARATORS:
+        for label in sorted(label for label in labels if separator in label):
+            if {part.strip() for part in label.split(separator)} <= labels:
+                log.warning(
+                    "%s: the label '%s' is read as one scene, and its parts are scenes too. If clips have several "
+                    "labels, set \"data.source.label_separator='%s'\".",
+                    *(path, visible(label), separator),
+                )
+                return
 
 
 def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:

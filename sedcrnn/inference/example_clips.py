@@ -25,7 +25,7 @@ THUMBNAIL = (320, 180)  # the most, in pixels
 
 def find_examples(model: Path) -> list[Clip]:
     """A clip of each of some scenes, out of `unseen_clips`."""
-    clips = {clip.scene: clip for clip in reversed(unseen_clips(model))}
+    clips = {clip.label: clip for clip in reversed(unseen_clips(model))}
     return [clips[scene] for scene in sorted(clips)[:EXAMPLES]]
 
 
@@ -45,7 +45,7 @@ def unseen_clips(model: Path) -> list[Clip]:
         return []
     there = [clip for clip in manifest.fold("test") if clip.audio.is_file() and clip.video.is_file()]
     unseen = [clip for clip in there if clip.location not in checkpoint.locations]
-    return sorted(unseen, key=lambda clip: (clip.scene, clip.location, clip.id))
+    return sorted(unseen, key=lambda clip: (clip.label, clip.location, clip.id))
 
 
 def as_one_file(clip: Clip, path: Path) -> Path:

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from sedcrnn.networks import probabilities
+
 PRESENT = "present"
 """Name in a batch of what its windows have: (batch, input), true or false; without it they have everything."""
 
@@ -26,6 +28,8 @@ class SceneNetwork(nn.Module):
         head_arguments: arguments that encoded values do not depend on: networks that differ in these alone share them.
         takes_incomplete: whether windows may lack an input; `encode` and `decode` (or `heads`) then take `present`,
             (batch, input) in the order of `inputs`, as well.
+        multi_label: whether a second may have any number of scenes, each with a probability of its own (sigmoid), and
+            not one of all (softmax). A class that can do both takes it as an argument; the data decide it.
         classifiers: embedding -> the layer that classifies it, by the layer's name; what that one is given in a second,
             (batch, size) or (batch, time, size), is the embedding (`embeddings.embeddings_seen`).
         last_maps: input -> the part whose output is the last map of its encoder, by the part's name: a `TimmEncoder`,
@@ -42,6 +46,7 @@ class SceneNetwork(nn.Module):
     encoding_parts: ClassVar[tuple[str, ...]] = ()
     head_arguments: ClassVar[tuple[str, ...]] = ()
     takes_incomplete: ClassVar[bool] = False
+    multi_label: bool = False
     classifiers: Mapping[str, str] = MappingProxyType({})
     last_maps: Mapping[str, str] = MappingProxyType({})
     encode: Callable[..., dict[str, Tensor]]
@@ -62,6 +67,10 @@ class SceneNetwork(nn.Module):
     def forward(self, *inputs: Tensor, **named_inputs: Tensor) -> Tensor:
         """(batch, scene) logits of the network's answer."""
         return self.heads(*inputs, **named_inputs)[self.head_names[-1]]
+
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """(..., scene) logits of a head -> log-probabilities."""
+        return probabilities.log_probabilities(logits, self.multi_label)
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs, none of them inside another."""

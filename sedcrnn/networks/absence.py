@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sedcrnn.networks.probabilities import log_probabilities, mean_of_probabilities
 
 Present = Tensor | None
 """(batch, modality) whether a window has it; None: all windows have all."""
@@ -52,15 +55,23 @@ def only_there(encode: Callable[[Tensor], dict[str, Tensor]], inputs: Tensor, ha
     return {name: rows_there(blank[name].index_copy(0, rows, values), has) for name, values in found.items()}
 
 
-def average(log_probabilities: Tensor, of_logarithms: bool, there: Tensor | None) -> Tensor:
-    """(head, batch, scene) log-probabilities -> their mean (batch, scene) as log-probabilities, over the heads that are
-    `there` (head, batch); of their logarithms, it is the geometric mean.
+def average(logits: Tensor, of_logarithms: bool, there: Tensor | None, multi_label: bool = False) -> Tensor:
+    """(head, batch, scene) logits -> logits (batch, scene) of their mean probability over the heads that are `there`
+    (head, batch); `of_logarithms` it is the geometric mean, normalised. Without `multi_label` both are log-probabilities.
     """
-    if there is None:
-        if of_logarithms:
-            return log_probabilities.mean(0).log_softmax(-1)
-        return log_probabilities.logsumexp(0) - math.log(len(log_probabilities))
-    count, gone = there.sum(0)[:, None], ~there[..., None]
+    by_scene = log_probabilities(logits, multi_label)
     if of_logarithms:
-        return (log_probabilities.masked_fill(gone, 0).sum(0) / count).log_softmax(-1)
-    return log_probabilities.masked_fill(gone, -math.inf).logsumexp(0) - count.log()
+        # Scene by scene, the normalised geometric mean is that of the mean logit.
+        values = logits if multi_label else by_scene
+        if there is not None:
+            values = values.masked_fill(~there[..., None], 0).sum(0) / there.sum(0)[:, None]
+        else:
+            values = values.mean(0)
+        return values if multi_label else values.log_softmax(-1)
+    if there is None:
+        return mean_of_probabilities(logits, 0, multi_label)
+    count, gone = there.sum(0)[:, None], ~there[..., None]
+    mean = by_scene.masked_fill(gone, -math.inf).logsumexp(0) - count.log()
+    if not multi_label:
+        return mean
+    return mean - (F.logsigmoid(-logits).masked_fill(gone, -math.inf).logsumexp(0) - count.log())

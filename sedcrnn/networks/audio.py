@@ -43,6 +43,7 @@ class AudioNetwork(AudioSubnetwork):
         activation_order: str = "post",
         pooling: str = "average",
         spatial_start: str = "glorot",
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
         check_choice("activation order", activation_order, ("post", "pre"))
@@ -61,7 +62,7 @@ class AudioNetwork(AudioSubnetwork):
                 f"A block of {min(filters)} filters is squeezed to {min(filters)} // ratio channels, 1 or more",
                 f"Choose a whole number from 1 to {min(filters)}",
             )
-        self.scenes, self.pooling = scenes, pooling
+        self.scenes, self.multi_label, self.pooling = scenes, multi_label, pooling
         block = ConvStandardPOST if activation_order == "post" else PreActivationPOST
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, (width, pool) in enumerate(zip(filters, frame_pooling, strict=True), start=1):

@@ -37,9 +37,10 @@ class AudioEncoderNetwork(AudioSubnetwork):
         image_height: int | None = 128,
         image_width: int | None = 160,
         dropout: float = 0.2,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
-        self.scenes = scenes
+        self.scenes, self.multi_label = scenes, multi_label
         self.encoder = SpectrogramEncoder(backbone, channels, image_height or bands, image_width or columns)
         self.embedding = self.encoder.embedding
         self.dropout = nn.Dropout(dropout)

@@ -10,6 +10,7 @@ from sedcrnn.networks import AudioSubnetwork, SceneNetwork
 from sedcrnn.networks.absence import AbsentModality, Present, average, only_there, rows_there
 from sedcrnn.networks.early_fusion import EARLY_FUSIONS
 from sedcrnn.networks.initialisation import glorot
+from sedcrnn.networks.probabilities import log_probabilities, probabilities
 from sedcrnn.networks.visual import VisualNetwork
 
 
@@ -57,13 +58,17 @@ class FusionNetwork(SceneNetwork):
                 "A fusion network has one of the two at least",
                 "Choose early=gru or late=average, or train an audio or a visual network",
             )
-        if audio.scenes != visual.scenes:
+        if (audio.scenes, audio.multi_label) != (visual.scenes, visual.multi_label):
+            own, other = (
+                f"{part.scenes} scenes{', of which a second has any number' * part.multi_label}"
+                for part in (audio, visual)
+            )
             raise ConfigError(
-                f"The audio network has {audio.scenes} scenes and the visual network {visual.scenes}",
+                f"The audio network has {own}, and the visual network {other}",
                 "Both have the same scenes in the same order",
                 "Train both on the same data set",
             )
-        self.scenes = audio.scenes
+        self.scenes, self.multi_label = audio.scenes, audio.multi_label
         self.audio, self.visual = audio, visual
         # In the order in which late fusion reads their predictions, which is the authors'.
         self.fused_heads = ("audio", "visual") if early == "none" else ("early", "audio", "visual")
@@ -109,7 +114,7 @@ class FusionNetwork(SceneNetwork):
         return {"audio_steps": self.audio.steps(embedding), "audio": self.audio.classify(embedding)}
 
     def encode_video(self, visual_steps: Tensor) -> dict[str, Tensor]:
-        """(batch, time, embedding) -> the same as `visual_steps`, and `visual` log-probabilities."""
+        """(batch, time, embedding) -> the same as `visual_steps`, and `visual` logits."""
         return {"visual_steps": visual_steps, "visual": self.visual.classify(visual_steps)}
 
     def decode(
@@ -117,7 +122,8 @@ class FusionNetwork(SceneNetwork):
     ) -> dict[str, Tensor]:
         """Embeddings and predictions -> {head: (batch, scene) logits}.
 
-        `visual`, and `late` where it is an average, are log-probabilities, which are logits too.
+        Without multi-label data, `visual`, and `late` where it is an average, are log-probabilities, which are logits
+        too.
         """
         if present is None and self.training and self.fuses_incomplete:
             # So that all parameters have a gradient, for which processes that train together wait.
@@ -135,7 +141,7 @@ class FusionNetwork(SceneNetwork):
         if "late" in self.head_names:
             heads["late"] = self._late([fused[name].float() for name in self.fused_heads], present)
         if present is not None and not self.fuses_incomplete:
-            alone = torch.where(has_audio[:, None], audio.float().log_softmax(-1), visual.float().log_softmax(-1))
+            alone = torch.where(has_audio[:, None], audio.float(), visual.float())
             both = (has_audio & has_video)[:, None]
             heads |= {name: torch.where(both, heads[name], alone) for name in self.head_names[2:]}
         return heads
@@ -166,14 +172,15 @@ class FusionNetwork(SceneNetwork):
 
     def _late(self, predictions: list[Tensor], present: Present) -> Tensor:
         if self.late is not None:
-            inputs = [logits.log_softmax(-1) if self.log_inputs else logits.softmax(-1) for logits in predictions]
+            read = log_probabilities if self.log_inputs else probabilities
+            inputs = [read(logits, self.multi_label) for logits in predictions]
             late: Tensor = self.late(torch.cat(inputs, -1).to(self.late.weight.dtype))
             return late
         there = None
         if present is not None:
             has = {"audio": present[:, 0], "visual": present[:, 1], "early": present.any(1)}
             there = torch.stack([has[name] for name in self.fused_heads])
-        return average(torch.stack([logits.log_softmax(-1) for logits in predictions]), self.log_inputs, there)
+        return average(torch.stack(predictions), self.log_inputs, there, self.multi_label)
 
     def parts_of(self, head: str) -> list[nn.Module]:
         """The modules that a head's prediction needs; early fusion does without the subnetworks' classifiers."""

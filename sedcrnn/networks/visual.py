@@ -1,6 +1,5 @@
 """Frames -> frame features -> bidirectional GRU -> softmax per frame -> mean over time: the visual network."""
 
-import math
 from types import MappingProxyType
 
 import torch
@@ -10,6 +9,7 @@ from sedcrnn.errors import check_choice
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.backbones import FrameEncoder
 from sedcrnn.networks.initialisation import glorot
+from sedcrnn.networks.probabilities import mean_of_probabilities
 
 
 class VisualNetwork(SceneNetwork):
@@ -38,10 +38,11 @@ class VisualNetwork(SceneNetwork):
         temporal: str = "gru",
         hidden: int = 32,
         dropout: float = 0.5,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
         check_choice("temporal head", temporal, ("gru", "mean", "attention"))
-        self.scenes = scenes
+        self.scenes, self.multi_label = scenes, multi_label
         self.encoder = FrameEncoder(backbone, frame_pooling, normalisation, height, width)
         features = self.encoder.embedding
         self.temporal = temporal
@@ -59,22 +60,23 @@ class VisualNetwork(SceneNetwork):
         return embedding
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """(batch, time, embedding) -> (batch, scene) log-probabilities: those of the mean probability over steps."""
+        """(batch, time, embedding) -> (batch, scene) logits of the mean probability over steps: its logarithm, but in
+        multi-label data."""
         if self.temporal == "gru":
             steps = self.gru(embedding)[0]
         elif self.temporal == "attention":
             steps = self.attention(embedding)
         else:
             steps = embedding.mean(1, keepdim=True)
-        per_step = self.dense(self.dropout(steps)).float().log_softmax(-1)
-        return torch.logsumexp(per_step, dim=1) - math.log(per_step.shape[1])
+        per_step = self.dense(self.dropout(steps)).float()
+        return mean_of_probabilities(per_step, 1, self.multi_label)
 
     def encode(self, frames: Tensor) -> dict[str, Tensor]:
         """(batch, time, channel, height, width), RGB 0-255 -> the features of each frame (batch, time, embedding)."""
         return {"visual_steps": self.embed(frames)}
 
     def decode(self, visual_steps: Tensor) -> dict[str, Tensor]:
-        """(batch, time, embedding) -> {"visual": (batch, scene) log-probabilities, which are logits too}."""
+        """(batch, time, embedding) -> {"visual": (batch, scene) logits}."""
         return {"visual": self.classify(visual_steps)}
 
 

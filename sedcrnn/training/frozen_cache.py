@@ -152,7 +152,7 @@ class FrozenEncoder:
             frames = self.features["frames"]
             inputs["frames"] = frames.network_input(torch.from_numpy(read_values(frames, clip, store)[None]))[0]
         if self._needs_windows(missing):
-            dataset = WindowDataset([clip], [clip.scene], {"spectrogram": self.features["spectrogram"]}, store)
+            dataset = WindowDataset([clip], clip.scenes, {"spectrogram": self.features["spectrogram"]}, store)
             starts = range(dataset.steps[0] - STEPS_PER_WINDOW + 1)
             windows = dataset.batch([Window(0, start) for start in starts])
             inputs["spectrogram"] = dataset.network_inputs(windows)["spectrogram"]

@@ -97,7 +97,7 @@ def test_unequal_time_steps_are_refused_with_both_numbers(small_network):
 
 
 def test_unequal_scenes_are_refused_with_both_numbers():
-    with pytest.raises(ConfigError, match="4 scenes and the visual network 5"):
+    with pytest.raises(ConfigError, match="4 scenes, and the visual network 5"):
         FusionNetwork(AudioNetwork(scenes=4), VisualNetwork(scenes=5, backbone="resnet18"))
 
 

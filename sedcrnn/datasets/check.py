@@ -32,7 +32,10 @@ class Report:
 
     def __str__(self) -> str:
         clips = self.manifest.clips
-        scenes, cities = _table("scene", clips, lambda clip: clip.scenes), _table("city", clips, lambda clip: [clip.city])
+        scenes, cities = (
+            _table("scene", clips, lambda clip: clip.scenes),
+            _table("city", clips, lambda clip: [clip.city]),
+        )
         pairs = zip_longest(scenes, cities, fillvalue="")
         lines = [f"{scene:{len(scenes[0])}}      {city}".rstrip() for scene, city in pairs]
         for title, findings in (("Media", self.media), ("Errors", self.errors), ("Warnings", self.warnings)):

@@ -23,8 +23,8 @@ class ManifestFile(DataSource):
     Files are found by the bytes of their names, which need not be UTF-8; the rest of a table is text in UTF-8. Blanks
     around values are left out, unless a file has them in its name.
 
-    With a `label_separator` the data are multi-label: a clip has any number of labels, `tram; crowd` say, and none where
-    the cell is empty. Without one the whole text is its only label.
+    With a `label_separator` the data are multi-label: a clip has any number of labels, `tram; crowd` say, and none
+    where the cell is empty. Without one the whole text is its only label.
 
     A column that is not named here is called `video`, `audio`, `label`, `group` or `fold`, where the table has it. A
     clip is named by the path of its video (of its audio, where there is no column for video), as listed.

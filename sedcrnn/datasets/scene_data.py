@@ -123,7 +123,10 @@ class SceneData:
     def identity(self) -> dict[str, Any]:
         """What the data are: their name and a digest of every clip's labels, fold and feature contents."""
         keyed = zip(self.manifest.clips, *self._keys.values(), strict=True)
-        rows = [[one.id, one.scene, one.location, one.fold, *keys] for one, *keys in keyed]
+        rows = [
+            [one.id, one.scene if one.labels is None else one.labels, one.location, one.fold, *keys]
+            for one, *keys in keyed
+        ]
         return {"name": self.manifest.name, "clips": len(rows), "digest": digest([self.manifest.scenes, rows])}
 
     @cached_property
@@ -137,8 +140,11 @@ class SceneData:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """What the data decide of a network's shape: the number of `scenes`, and the features' dimensions."""
+        """What the data decide of a network: the number of `scenes`, the features' dimensions, and whether it is
+        `multi_label`, if so."""
         dimensions = {"scenes": len(self.manifest.scenes)}
+        if self.manifest.multi_label:
+            dimensions["multi_label"] = True
         for feature in self.features.values():
             dimensions |= feature.dimensions
         return dimensions

@@ -70,7 +70,11 @@ class ClipWindows(Dataset[Batch], ABC):
         self, clips: Sequence[Clip], scenes: Sequence[str], steps: Sequence[int], present: Tensor | None = None
     ) -> None:
         self.clips, self.steps, self.present = clips, list(steps), present
-        self.scene = torch.tensor([-1 if clip.scene == UNLABELLED else scenes.index(clip.scene) for clip in clips])
+        if clips and clips[0].labels is not None:  # (clip, scene) whether it is there; else (clip,) which it is
+            self.scene = torch.tensor([[scene in clip.scenes for scene in scenes] for clip in clips])
+        else:
+            numbers = [-1 if clip.scene == UNLABELLED else scenes.index(clip.scene) for clip in clips]
+            self.scene = torch.tensor(numbers)
         self._ends = list(accumulate(length // STEPS_PER_WINDOW for length in steps))  # in whole seconds
 
     @abstractmethod

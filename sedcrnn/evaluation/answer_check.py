@@ -11,9 +11,16 @@ import torch
 from torch import Tensor
 
 from sedcrnn.evaluation.intervals import LEVEL, bootstrap_scores
-from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import StoredPredictions, read_predictions
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, METRICS, PREDICTIONS
+from sedcrnn.evaluation.result_names import (
+    MACRO_ACCURACY,
+    MACRO_LOG_LOSS,
+    MEAN_PRECISION,
+    METRICS,
+    PREDICTIONS,
+    main_score,
+)
+from sedcrnn.evaluation.scores import score
 
 FEWEST_LOCATIONS = 5
 """With fewer, drawing locations says nothing of noise, and no answer is called worse."""
@@ -76,14 +83,15 @@ def _worse_than(own: StoredPredictions, answer: str, rivals: Mapping[str, Tensor
         return score(values, scene).compute(), bootstrap_scores(values, scene, location)
 
     ours, our_draws = figures(own.predictions.log_probabilities[answer])
-    better: dict[str, list[str]] = {MACRO_ACCURACY: [], MACRO_LOG_LOSS: []}
+    main = main_score(ours)
+    better: dict[str, list[str]] = {main: [], MACRO_LOG_LOSS: []}
     for name, values in rivals.items():
         theirs, their_draws = figures(values)
-        for each, sign in ((MACRO_ACCURACY, -1), (MACRO_LOG_LOSS, 1)):
+        for each, sign in ((main, -1), (MACRO_LOG_LOSS, 1)):
             excess = sign * (our_draws[each] - their_draws[each])
             if np.quantile(excess.numpy(), LEVEL[0]) > 0:
                 better[each].append(f"{_figure(each, theirs)} of {name}")
-    names = {MACRO_ACCURACY: "accuracy", MACRO_LOG_LOSS: "log loss"}
+    names = {MACRO_ACCURACY: "accuracy", MEAN_PRECISION: "mean average precision", MACRO_LOG_LOSS: "log loss"}
     listed = [(each, " and ".join(others)) for each, others in better.items() if others]
     return "; ".join(f"{names[each]} {_figure(each, ours)}, but {others}" for each, others in listed)
 

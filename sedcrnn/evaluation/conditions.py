@@ -103,7 +103,7 @@ class ChangedWindows(ClipWindows):
             # The first clip of another scene, from the middle of the fold on; the clip itself where there is none.
             count = len(self.clips)
             order = ((window.clip + count // 2 + further) % count for further in range(count))
-            clip = next((other for other in order if self.scene[other] != self.scene[window.clip]), clip)
+            clip = next((other for other in order if not self.scene[other].equal(self.scene[window.clip])), clip)
         # The audio of a moment before; at the beginning of a clip, that of its end.
         step = (step - LATE.get(self.kind, 0)) % (self.steps[clip] - STEPS_PER_WINDOW + 1)
         return Window(clip, step, random_number(0, window.step, self.clips[window.clip].id))

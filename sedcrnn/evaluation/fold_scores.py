@@ -13,9 +13,10 @@ from sedcrnn.datasets.scene_data import SceneData
 from sedcrnn.errors import CheckpointError, check_choice
 from sedcrnn.evaluation.cost import describe_cost, measure_latency
 from sedcrnn.evaluation.intervals import describe_intervals
-from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import AGGREGATOR, Predictions, predict, write_predictions
 from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, PREDICTIONS, SCHEMA_VERSION, is_whole
+from sedcrnn.evaluation.scores import score
+from sedcrnn.evaluation.thresholds import halves
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_device
 from sedcrnn.networks.profile import count_parameters
@@ -67,7 +68,9 @@ def evaluate(
         "clips": len(clips),
         "skipped_clips": [clip.clip for clip in data.skipped],
         "cost": describe_cost(network, window, checkpoint.recipe["frozen"]),
-        "heads": score_heads(parameters, predictions, checkpoint.scenes, [clip.location for clip in clips]),
+        "heads": score_heads(
+            parameters, predictions, checkpoint.scenes, [clip.location for clip in clips], checkpoint.thresholds
+        ),
     }
     write_json(folder / METRICS, report)
     return folder / METRICS
@@ -133,16 +136,26 @@ def is_done(path: Path, of: dict[str, Any]) -> bool:
 
 
 def score_heads(
-    parameters: Mapping[str, int], predictions: Predictions, scenes: tuple[str, ...], location_of: Sequence[str]
+    parameters: Mapping[str, int],
+    predictions: Predictions,
+    scenes: tuple[str, ...],
+    location_of: Sequence[str],
+    thresholds: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Every head's scores per 1-s window and per clip, with their intervals, and its number of parameters. Locations
-    are those of the clips."""
+    are those of the clips; thresholds those of heads in multi-label data, by scene, or by clip and scene."""
     levels = {"window": predictions, "clip": predictions.per_clip()}
     scored: dict[str, Any] = {}
     for head, number in parameters.items():
         scored[head] = {"parameters": number}
+        own = None
+        if predictions.multi_label:
+            own = torch.as_tensor(thresholds.get(head, halves(scenes)), dtype=torch.float64)
+            if own.ndim == 1:  # those of several folds stand beside each of them
+                scored[head]["thresholds"] = own.tolist()
         for level, examples in levels.items():
-            report = score(examples.log_probabilities[head], examples.scene).report(scenes)
+            bounds = own[examples.clip] if own is not None and own.ndim == 2 else own
+            report = score(examples.log_probabilities[head], examples.scene, bounds).report(scenes)
             locations = [location_of[clip] for clip in examples.clip.tolist()]
             intervals = describe_intervals(report, examples.log_probabilities[head], examples.scene, locations)
             scored[head][level] = {**report, "intervals": intervals}

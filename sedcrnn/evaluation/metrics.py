@@ -1,6 +1,6 @@
-"""Log-probabilities and labels -> the scores of DCASE 2021 Task 1B."""
+"""Log-probabilities and labels -> the scores of DCASE 2021 Task 1B; of multi-label data see `label_scores`."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -18,19 +18,28 @@ def log_losses(log_probabilities: Tensor, scene: Tensor) -> Tensor:
     return -log_probabilities.double().gather(-1, scene[:, None]).squeeze(-1).maximum(lowest)
 
 
+class Scores(Protocol):
+    """Scores of any number of batches: of one scene to an example (`SceneScores`), or of any number (`LabelScores`)."""
+
+    def over_processes(self) -> "Scores":
+        """The scores of all processes together."""
+
+    def update(self, log_probabilities: Tensor, scene: Tensor) -> None:
+        """Count a batch: (batch, scene) log-probabilities, and what is true of it."""
+
+    def compute(self) -> dict[str, Tensor]:
+        """The scores by name, each a scalar."""
+
+    def report(self, scenes: tuple[str, ...]) -> dict[str, Any]:
+        """The scores, the class-wise values and the confusion, as plain data for metrics.json."""
+
+
 def mean_over_scenes(sums: Tensor, counts: Tensor) -> Tensor:
     """(..., scene) sums and numbers of examples -> (...) unweighted means of the scenes' own means.
 
     A scene without examples takes no part.
     """
     return (sums.double() / counts).nanmean(-1)
-
-
-def score(log_probabilities: Tensor, scene: Tensor) -> "SceneScores":
-    """The scores of (example, scene) log-probabilities and (example,) true class indices."""
-    scores = SceneScores(log_probabilities.shape[-1])
-    scores.update(log_probabilities, scene)
-    return scores
 
 
 def sum_over_processes(values: Tensor) -> Tensor:

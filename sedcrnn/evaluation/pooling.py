@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from sedcrnn.config.checking import digest
@@ -18,12 +19,12 @@ from sedcrnn.evaluation.predictions import read_predictions
 from sedcrnn.evaluation.result_names import (
     EVALUATION,
     LATENCY,
-    MACRO_ACCURACY,
     MACRO_LOG_LOSS,
     METRICS,
     POOL,
     PREDICTIONS,
     SCHEMA_VERSION,
+    main_score,
 )
 from sedcrnn.runs.files import atomic, write_json, write_text
 from sedcrnn.runs.records import CONFIG, read_config, read_json, read_record
@@ -82,7 +83,13 @@ def pool(runs: Sequence[Path]) -> Path:
     temperatures = [_temperatures(run, record["selection"]) for run, record in zip(runs, records, strict=True)]
     if latency := read_json(runs[0] / EVALUATION / LATENCY):
         write_json(folder / EVALUATION / LATENCY, latency)
-    heads = score_heads(parameters, stored.predictions, stored.scenes, stored.locations)
+    counts = torch.tensor([one["clips"] for one in evaluated])  # of which each fold has its own thresholds
+    by_clip = {
+        head: torch.tensor([one["heads"][head]["thresholds"] for one in evaluated]).repeat_interleave(counts, 0)
+        for head, scores in report["heads"].items()
+        if "thresholds" in scores
+    }
+    heads = score_heads(parameters, stored.predictions, stored.scenes, stored.locations, by_clip)
     whole_report = {**report, "of": of, "clips": data["clips"], "heads": heads, "folds": by_fold, "pooled": title}
     write_json(results / METRICS, whole_report)
     every = {"leave_out_city": "all"} if kind == "cities" else {"held_out": None}
@@ -126,12 +133,13 @@ def _write_together(files: Sequence[Path], path: Path) -> None:
 
 
 def _plain_scores(report: dict[str, Any]) -> dict[str, Any]:
-    """The two scores of every head and level."""
+    """The two scores of every head and level, and its thresholds, if any."""
     return {
         head: {
-            level: {score: scores[level][score] for score in (MACRO_ACCURACY, MACRO_LOG_LOSS)}
+            level: {score: scores[level][score] for score in (main_score(scores[level]), MACRO_LOG_LOSS)}
             for level in ("window", "clip")
         }
+        | ({"thresholds": scores["thresholds"]} if "thresholds" in scores else {})
         for head, scores in report["heads"].items()
     }
 

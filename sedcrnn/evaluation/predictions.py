@@ -1,6 +1,7 @@
 """A network and a loader of windows -> log-probabilities of every head, per window and per clip; and their file."""
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ AGGREGATOR = "mean of the windows' probabilities"
 
 # Of predictions.csv, before those of the scenes.
 COLUMNS = ("clip", "location", "window", "label", "head")
+LABELS = "labels"  # in place of `label`, where a clip has any number of them: a JSON list
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,13 @@ class Predictions:
 
     clip: Tensor  # (example,) index of the clip in its fold
     window: Tensor  # (example,) second of the clip, or -1 for a whole clip
-    scene: Tensor  # (example,) true class index
+    scene: Tensor  # (example,) true class index; (example, scene) whether it is there, in multi-label data
     log_probabilities: dict[str, Tensor]  # head -> (example, scene)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an example may have any number of scenes."""
+        return self.scene.ndim == 2
 
     def per_clip(self) -> "Predictions":
         """One example per clip: the mean of its windows' probabilities."""
@@ -44,7 +51,7 @@ class Predictions:
             sums = torch.zeros(len(clips), values.shape[-1], dtype=torch.float64)
             return (sums.index_add_(0, index, values.double().exp()) / count).log()
 
-        scene = torch.zeros_like(clips).index_copy_(0, index, self.scene)
+        scene = self.scene.new_zeros(len(clips), *self.scene.shape[1:]).index_copy_(0, index, self.scene)
         heads = {head: mean(values) for head, values in self.log_probabilities.items()}
         return Predictions(clips, torch.full_like(clips, -1), scene, heads)
 
@@ -62,7 +69,7 @@ def predict(network: SceneNetwork, loader: DataLoader[Batch], device: str = "cpu
     labels, heads = [], []
     for batch in progress(loader, "Predicting", unit="batch", leave=False):
         logits = network.heads_of(dataset.network_inputs(moved(batch, device)))
-        heads.append({head: values.float().log_softmax(-1) for head, values in logits.items()})
+        heads.append({head: network.log_probabilities(values.float()) for head, values in logits.items()})
         labels.append({name: batch[name] for name in ("clip", "window", "scene")})
     # Not before, so that a GPU is not waited for after every batch.
     log_probabilities = {head: values.cpu() for head, values in _joined(heads).items()}
@@ -94,16 +101,20 @@ def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def write_predictions(path: Path, predictions: Predictions, clips: Sequence[Clip], scenes: Sequence[str]) -> None:
-    """Write one row per head and window: clip, location, window, label, head, and the probability of every scene."""
+    """Write one row per head and window: clip, location, window, label or labels, head, and the probability of every
+    scene."""
+    digits = ".17g" if predictions.multi_label else ".9g"  # as float32 has them; of scenes by themselves 1 - p as well
+    columns = [LABELS if predictions.multi_label and column == "label" else column for column in COLUMNS]
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *map(to_cell, scenes)])
+        writer.writerow([*columns, *map(to_cell, scenes)])
         for head, values in predictions.log_probabilities.items():
             rows = zip(predictions.clip.tolist(), predictions.window.tolist(), values.double().exp(), strict=True)
             for clip, window, probabilities in rows:
-                numbers = [f"{probability:.9g}" for probability in probabilities.tolist()]  # as float32 has them
+                numbers = [f"{probability:{digits}}" for probability in probabilities.tolist()]
                 about = clips[clip]
-                names = map(to_cell, (about.id, about.location, str(window), about.scene, head))
+                label = about.scene if about.labels is None else json.dumps(about.labels)
+                names = map(to_cell, (about.id, about.location, str(window), label, head))
                 writer.writerow([*names, *numbers])
 
 
@@ -125,7 +136,8 @@ def read_predictions(path: Path) -> StoredPredictions:
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = ([from_cell(cell) for cell in row] for row in csv.reader(file))
-        if tuple(header[: len(COLUMNS)]) != COLUMNS:
+        multi_label = header[COLUMNS.index("label")] == LABELS
+        if tuple(header[: len(COLUMNS)]) not in (COLUMNS, tuple(LABELS if one == "label" else one for one in COLUMNS)):
             raise ValueError(f"its columns are {', '.join(header)}")
         scenes = tuple(header[len(COLUMNS) :])
         heads: dict[str, list[list[str]]] = {}
@@ -139,7 +151,13 @@ def read_predictions(path: Path) -> StoredPredictions:
         predictions = Predictions(
             clip=torch.tensor([index[row[0]] for row in windows]),
             window=torch.tensor([int(row[2]) for row in windows]),
-            scene=torch.tensor([scenes.index(row[3]) for row in windows]),
+            scene=torch.tensor(
+                [
+                    [one in labels for one in scenes] if multi_label else scenes.index(row[3])
+                    for row in windows
+                    for labels in [json.loads(row[3]) if multi_label else ()]
+                ]
+            ),
             log_probabilities={
                 head: torch.tensor([list(map(float, row[len(COLUMNS) :])) for row in of], dtype=torch.float64).log()
                 for head, of in heads.items()

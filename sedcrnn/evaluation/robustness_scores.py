@@ -20,9 +20,9 @@ from sedcrnn.evaluation.conditions import (
     ChangedWindows,
 )
 from sedcrnn.evaluation.fold_scores import is_done, open_fold
-from sedcrnn.evaluation.metrics import score
 from sedcrnn.evaluation.predictions import first_not_finite, not_finite
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
+from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION, main_score
+from sedcrnn.evaluation.scores import score
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import choose_device, keep_freed_memory
 from sedcrnn.networks.fusion import FusionNetwork
@@ -52,7 +52,8 @@ def robustness(
     Parameters and errors are those of `evaluate`.
 
     Returns:
-        robustness.json. Its scores are of 1-s windows, and of the network's own probabilities:
+        robustness.json. Its scores are of 1-s windows, and of the network's own probabilities; in multi-label data they
+        are mean average precisions and log losses:
 
             {"calibrated": False,
              "conditions": {<condition>: {<head>: {"macro_accuracy": ..., "macro_log_loss": ...}}},
@@ -101,7 +102,7 @@ def robustness(
     for condition, answers in heads.items():
         for head, values in answers.items():
             counted = score(values, scene).compute()
-            both = {name: counted[name].item() for name in (MACRO_ACCURACY, MACRO_LOG_LOSS)}
+            both = {name: counted[name].item() for name in (main_score(counted), MACRO_LOG_LOSS)}
             scores.setdefault(condition, {})[head] = both
             if condition in REMOVED:
                 more = values.amax(-1) > complete[head].amax(-1)
@@ -158,4 +159,4 @@ def _heads(network: SceneNetwork, encoded: Mapping[tuple[str, str], Values], con
         logits = network.decode(**present[0], **present[1])
     else:
         (logits,) = present
-    return {head: values.log_softmax(-1) for head, values in logits.items()}
+    return {head: network.log_probabilities(values) for head, values in logits.items()}

@@ -106,6 +106,7 @@ def predict_files(
             "run": str(predictor.model.path),
             "unreadable": dict(failed),
         }
+        about["multi_label"] = predictor.model.multi_label
         about |= {"calibrated": bool(temperatures), "temperatures": temperatures}
         write_predictions_json(Path(json), predictions, predictor.scenes, **about)
     if csv is not None:

@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def modality_shares(together: Floats, alone: Mapping[str, Floats], scenes: int) -> dict[str, Floats]:
-    """How much each track adds to the probability of a scene above 1 / scenes, which is that without any track; the
-    shares sum to `together` - 1 / scenes.
+def modality_shares(together: Floats, alone: Mapping[str, Floats], nothing: float) -> dict[str, Floats]:
+    """How much each track adds to the probability of a scene above that without any track; the shares sum to `together`
+    - `nothing`.
 
     Args:
         together: (second,) probability with all tracks.
         alone: track -> (second,) probability with that track alone, of one or two tracks.
-        scenes: their number.
+        nothing: probability without any: 1 / scenes, or 1/2 in multi-label data.
     """
-    nothing = 1 / scenes
     if len(alone) == 1:
         return dict.fromkeys(alone, together - nothing)
     (first, with_first), (second, with_second) = alone.items()

@@ -12,6 +12,8 @@ The file's metadata, each value as JSON:
     features    name of an input -> config of the feature that makes it
     temperatures     name of an output -> T, with which its probabilities p are calibrated: softmax(log(p) / T)
     no_temperatures  why there are none
+    multi_label      whether a second has any number of scenes; p is then calibrated by sigmoid(log(p / (1 - p)) / T)
+    thresholds       then name of an output -> by scene, the p, before the temperature, from which on it is there
     seal             digest of all that is before (`onnx_files`)
 """
 
@@ -34,7 +36,8 @@ from sedcrnn.inference.media_windows import batches, build_features, media_clip,
 from sedcrnn.inference.onnx_files import seal_onnx
 from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, calibrated, head_inputs, subnetworks
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.runs.checkpoints import NO_TEMPERATURES_KEY, TEMPERATURES_KEY, load_checkpoint
+from sedcrnn.networks.probabilities import probabilities
+from sedcrnn.runs.checkpoints import NO_TEMPERATURES_KEY, TEMPERATURES_KEY, THRESHOLDS_KEY, load_checkpoint
 from sedcrnn.runs.files import atomic
 
 LARGEST_DIFFERENCE = 1e-4
@@ -79,6 +82,8 @@ def export(run: str, output: str, part: str | None = None) -> dict[str, float]:
         described: dict[str, Any] = {"kind": part or checkpoint.kind, "checkpoint": checkpoint.digest}
         temperatures = {head: value for head, value in checkpoint.temperatures.items() if head in network.head_names}
         described |= {TEMPERATURES_KEY: temperatures, NO_TEMPERATURES_KEY: checkpoint.no_temperatures}
+        thresholds = {head: value for head, value in checkpoint.thresholds.items() if head in network.head_names}
+        described |= {"multi_label": network.multi_label, THRESHOLDS_KEY: thresholds}
         write_onnx(network, examples, temporary, checkpoint.scenes, checkpoint.features, **described)
         differences = _differences(network, temperatures, OnnxModel(temporary), examples)
         if not max(differences.values()) <= LARGEST_DIFFERENCE:
@@ -146,7 +151,10 @@ class _Answers(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(logits.float().softmax(-1) for logits in self.network.heads(*inputs).values())
+        multi_label = self.network.multi_label
+        heads = self.network.heads(*inputs).values()
+        # In float64, p near 1 keeps the digits of 1 - p, which a temperature brings forth.
+        return tuple(probabilities(one.double() if multi_label else one.float(), multi_label) for one in heads)
 
 
 def noise_inputs(features: Mapping[str, Any], names: tuple[str, ...], seconds: int) -> dict[str, Tensor]:
@@ -170,8 +178,12 @@ def _differences(
     for size in (1, len(next(iter(examples.values())))):
         inputs = {name: values[:size] for name, values in examples.items()}
         theirs = written.probabilities({name: values.numpy() for name, values in inputs.items()})
-        ours = {head: logits.double().softmax(-1).numpy() for head, logits in network.heads(**inputs).items()}
-        for one, other in ((ours, theirs), (calibrated(ours, temperatures), calibrated(theirs, temperatures))):
+        heads = network.heads(**inputs).items()
+        ours = {head: probabilities(logits.double(), network.multi_label).numpy() for head, logits in heads}
+        for one, other in (
+            (ours, theirs),
+            tuple(calibrated(each, temperatures, network.multi_label) for each in (ours, theirs)),
+        ):
             differences = {
                 head: max(known, np.abs(one[head] - other[head]).max()) for head, known in differences.items()
             }

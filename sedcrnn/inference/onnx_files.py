@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.config.checking import checked
-from sedcrnn.config.values import CHECKED, FeatureNode, Name, Positive
+from sedcrnn.config.values import CHECKED, FeatureNode, Name, Positive, Share
 from sedcrnn.pretrained.protobuf import fields
 from sedcrnn.runs.plain_data import check_plain
 from sedcrnn.runs.seals import SEAL, UNSEALED, is_sealed, seal
@@ -54,6 +54,8 @@ class OnnxMetadata:
     features: dict[Name, FeatureNode]
     temperatures: dict[Name, Positive]
     no_temperatures: str
+    multi_label: bool
+    thresholds: dict[Name, list[Share]]
 
 
 def seal_onnx(path: Path) -> None:
@@ -98,6 +100,7 @@ def read_metadata(metadata: Mapping[str, str]) -> OnnxMetadata:
     if missing:
         raise ValueError(f"lacks the metadata '{missing[0]}'")
     defaults = {"temperatures": "{}", "no_temperatures": '"its export says nothing of temperatures"'}
+    defaults |= {"multi_label": "false", "thresholds": "{}"}
     described: dict[str, Any] = {
         name: json.loads(metadata.get(name, defaults.get(name, ""))) for name in OnnxMetadata.__dataclass_fields__
     }

@@ -107,6 +107,7 @@ class Predictor:
             absent=media.absent,
             temperatures={name: self.model.temperatures[name] for name in answering if name in self.model.temperatures},
             alone={track: np.concatenate(values) for track, values in apart.items()},
+            thresholds={name: self.model.thresholds(name) for name in answering} if self.model.multi_label else {},
         )
 
     def embed(

@@ -67,7 +67,7 @@ def alone(
             if features[name].track == track and name in model.heads[head]
         }
         if not there:
-            answers[track] = np.full_like(found[head], 1 / len(model.scenes))
+            answers[track] = np.full_like(found[head], model.guess)
             continue
         answering = model.answering(there)
         chosen = head if head in answering else answering[-1]

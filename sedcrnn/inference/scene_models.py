@@ -1,7 +1,7 @@
 """Checkpoint or ONNX file -> a model that answers with the probabilities of the heads that its inputs suffice for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from sedcrnn.errors import CheckpointError, ConfigError, SedcrnnError, check_choice, import_extra
-from sedcrnn.evaluation.calibration import scaled
+from sedcrnn.evaluation.label_scores import HALF
+from sedcrnn.evaluation.thresholds import after_temperature, halves
 from sedcrnn.inference.onnx_files import check_onnx_file, read_metadata
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.embeddings import embeddings_seen
 from sedcrnn.networks.execution import choose_device, choose_precision
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.grad_cam import heat_maps
+from sedcrnn.networks.probabilities import scaled
 from sedcrnn.runs.checkpoints import Checkpoint
 
 ONNX_SUFFIX = ".onnx"
@@ -37,6 +39,8 @@ class SceneModel(ABC):
         heads: the inputs that each head needs; the last head is the network's answer.
         temperatures: of the heads whose answers are calibrated; empty for the network's own.
         no_temperatures: why there are none.
+        multi_label: whether a second may have any number of scenes, each with a probability of its own.
+        own_thresholds: then of the heads, by scene, for the network's own probabilities; 1/2 of heads without.
         embedding_names: its embeddings; none in an ONNX file.
         heat_inputs: the inputs of which it can say what in them speaks for a scene; none in an ONNX file.
     """
@@ -47,6 +51,8 @@ class SceneModel(ABC):
     heads: dict[str, tuple[str, ...]]
     temperatures: Mapping[str, float] = MappingProxyType({})
     no_temperatures: str = ""
+    multi_label: bool = False
+    own_thresholds: Mapping[str, Sequence[float]] = MappingProxyType({})
     embedding_names: tuple[str, ...] = ()
     heat_inputs: tuple[str, ...] = ()
 
@@ -73,7 +79,18 @@ class SceneModel(ABC):
 
     def calibrated_probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
         """As `probabilities`, after the temperature of each head that has one."""
-        return calibrated(self.probabilities(inputs), self.temperatures)
+        return calibrated(self.probabilities(inputs), self.temperatures, self.multi_label)
+
+    def thresholds(self, head: str) -> list[float]:
+        """By scene, the probability from which on a head's answer is that a scene is there: of its calibrated ones,
+        where it has a temperature."""
+        own = list(self.own_thresholds.get(head, halves(self.scenes)))
+        return after_temperature(own, self.temperatures[head]) if head in self.temperatures else own
+
+    @property
+    def guess(self) -> float:
+        """The probability of every scene to which nothing speaks."""
+        return HALF if self.multi_label else 1 / len(self.scenes)
 
 
 class TorchModel(SceneModel):
@@ -86,6 +103,7 @@ class TorchModel(SceneModel):
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str = "32-true") -> None:
         self.path, self.scenes, self.features = checkpoint.path, checkpoint.scenes, checkpoint.features
         self.temperatures, self.no_temperatures = checkpoint.temperatures, checkpoint.no_temperatures
+        self.multi_label, self.own_thresholds = checkpoint.multi_label, checkpoint.thresholds
         check_choice("precision of predictions", precision, ("auto", "32-true", "bf16-mixed"))
         self.device = choose_device(device)
         self.device_type = torch.device(self.device).type
@@ -109,7 +127,8 @@ class TorchModel(SceneModel):
         with torch.autocast(self.device_type, torch.bfloat16, enabled=self.mixed), self._fitting():
             heads = heads_of(**tensors)
         answering = self.answering(inputs)
-        return {head: heads[head].float().log_softmax(-1).double().exp().cpu().numpy() for head in answering}
+        network = self.networks[0]
+        return {head: network.log_probabilities(heads[head].float()).double().exp().cpu().numpy() for head in answering}
 
     @torch.inference_mode()
     def embeddings(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
@@ -177,6 +196,7 @@ class OnnxModel(SceneModel):
         self.scenes, self.features = tuple(described.scenes), described.features
         self.heads = {head: tuple(needed) for head, needed in described.heads.items()}
         self.temperatures, self.no_temperatures = described.temperatures, described.no_temperatures
+        self.multi_label, self.own_thresholds = described.multi_label, described.thresholds
         self._inputs = described.inputs
 
     def probabilities(self, inputs: Mapping[str, NDArray[Any]]) -> Probabilities:
@@ -207,12 +227,14 @@ def _unfit(path: Path, found: object) -> CheckpointError:
     )
 
 
-def calibrated(found: Probabilities, temperatures: Mapping[str, float]) -> Probabilities:
+def calibrated(found: Probabilities, temperatures: Mapping[str, float], multi_label: bool) -> Probabilities:
     """Probabilities of heads after the temperature of each that has one. What is too small for float32, in which ONNX
     files answer, is taken for its smallest number, so that both kinds of file agree."""
     smallest = torch.finfo(torch.float32).tiny
     logarithms = {head: torch.from_numpy(found[head]).clamp_min(smallest).log() for head in found.keys() & temperatures}
-    return found | {head: scaled(values, temperatures[head]).exp().numpy() for head, values in logarithms.items()}
+    return found | {
+        head: scaled(values, temperatures[head], multi_label).exp().numpy() for head, values in logarithms.items()
+    }
 
 
 def subnetworks(network: SceneNetwork) -> dict[str, SceneNetwork]:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from sedcrnn.datasets.clips import NO_SCENE
 from sedcrnn.inference.file_prediction import Prediction, certainty, notes, reasons_in_words, scene_in_words
 from sedcrnn.inference.predictor import Predictor
 
@@ -36,7 +37,7 @@ def describe_answer(predictor: Predictor, prediction: Prediction) -> dict[str, A
             {
                 "name": head,
                 "about": about(predictor, head),
-                "scene": scene_in_words(prediction.top(1, head=head)[0][0]),
+                "scene": _named(prediction, head),
                 "clip": prediction.clip[head].tolist(),
                 "probabilities": prediction.probabilities[head].tolist(),
             }
@@ -46,7 +47,13 @@ def describe_answer(predictor: Predictor, prediction: Prediction) -> dict[str, A
 
 
 def answer_in_words(prediction: Prediction) -> tuple[str, str]:
-    """The scene of the whole clip, or the two that it may be, and a sentence on how sure that is."""
+    """The scene of the whole clip, or the two that it may be, and a sentence on how sure that is; in multi-label data
+    all scenes that reach their thresholds."""
+    if prediction.thresholds:
+        found = [f"{scene_in_words(scene)} {value:.2f}" for scene, value in prediction.answers()]
+        raw = "" if prediction.calibrated else " They are not calibrated, and may be far from how often they are right."
+        said = f"Probabilities, the mean over {len(prediction.seconds)} s: {', '.join(found)}." if found else ""
+        return _named(prediction, prediction.head), (said or "No scene reaches its threshold.") + raw
     (scene, probability), *others = [(scene_in_words(scene), value) for scene, value in prediction.top(2)]
     mean = f"{probability:.2f}, the mean over {len(prediction.seconds)} s"
     if not prediction.calibrated:
@@ -58,6 +65,11 @@ def answer_in_words(prediction: Prediction) -> tuple[str, str]:
             return f"probably {scene}", f"It is likely, and not certain: its probability is {mean}."
     names = " or ".join([scene, *(other for other, _ in others)])
     return f"{names}?", f"The network is unsure: the probability of {scene} is {mean}."
+
+
+def _named(prediction: Prediction, head: str) -> str:
+    """What a head answers for the whole clip, in words."""
+    return " + ".join(scene_in_words(scene) for scene, _ in prediction.answers(head=head)) or NO_SCENE
 
 
 def about(predictor: Predictor, head: str) -> str:

@@ -57,7 +57,8 @@ def only_there(encode: Callable[[Tensor], dict[str, Tensor]], inputs: Tensor, ha
 
 def average(logits: Tensor, of_logarithms: bool, there: Tensor | None, multi_label: bool = False) -> Tensor:
     """(head, batch, scene) logits -> logits (batch, scene) of their mean probability over the heads that are `there`
-    (head, batch); `of_logarithms` it is the geometric mean, normalised. Without `multi_label` both are log-probabilities.
+    (head, batch); `of_logarithms` it is the geometric mean, normalised. They are log-probabilities, but of multi-label
+    data.
     """
     by_scene = log_probabilities(logits, multi_label)
     if of_logarithms:

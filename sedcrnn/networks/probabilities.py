@@ -28,7 +28,7 @@ def log_complement(log_probability: Tensor) -> Tensor:
     )
 
 
-def scaled(log_probability: Tensor, temperature: float | Tensor, multi_label: bool) -> Tensor:
+def scaled(log_probability: Tensor, temperature: float | Tensor, multi_label: bool = False) -> Tensor:
     """(example, scene) log-probabilities after division of the logits by a temperature, or by (example, 1) of them."""
     own = log_probability.double()
     logits = own - log_complement(own) if multi_label else own

@@ -40,7 +40,13 @@ def timeline_figure(prediction: Prediction, name: str) -> Figure:
         vmax=1,
         cmap="Blues",
     )
-    axes.stairs(probabilities.argmax(1), np.arange(seconds + 1), baseline=None, color="tab:orange", linewidth=1.5)
+    if prediction.thresholds:  # a line under every scene where it is there
+        answered = probabilities >= np.array(prediction.thresholds[prediction.head])
+        for scene, there in enumerate(answered.T):
+            rows = np.where(there, scene + 0.4, np.nan)
+            axes.stairs(rows, np.arange(seconds + 1), baseline=None, color="tab:orange", linewidth=2.5)
+    else:
+        axes.stairs(probabilities.argmax(1), np.arange(seconds + 1), baseline=None, color="tab:orange", linewidth=1.5)
     axes.set_yticks(range(scenes), [scene_in_words(scene) for scene in prediction.scenes])
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(scenes), [f"{value:.2f}" for value in prediction.clip[prediction.head]])

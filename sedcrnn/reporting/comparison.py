@@ -15,8 +15,7 @@ from scipy.stats import binom
 
 from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.intervals import LEVEL, Interval
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY
-from sedcrnn.reporting.grids import LEVELS, SCORES
+from sedcrnn.reporting.grids import LEVELS
 from sedcrnn.reporting.scoring import ScoredRun
 from sedcrnn.reporting.tables import Row, Table
 
@@ -36,7 +35,7 @@ class Comparison(NamedTuple):
     seeds: tuple[int, ...]  # that both have
     differences: dict[tuple[str, str], Difference]  # of each level and score
     discordances: list[tuple[int, int]]  # of every seed: clips that the row alone and the reference alone has right
-    bootstrap: float  # p-value of the difference in macro accuracy on windows
+    bootstrap: float  # p-value of the difference on windows in macro accuracy, or in mean average precision
     mcnemar: float  # McNemar's p-value per clip, seeds combined
 
 
@@ -61,8 +60,7 @@ def discordance(row: ScoredRun, reference: ScoredRun) -> tuple[int, int]:
 
 
 def _right(run: ScoredRun) -> dict[str, bool]:
-    level = run.levels["clip"]
-    return dict(zip(run.clips, (level.log_probabilities.argmax(-1) == level.scene).tolist(), strict=True))
+    return dict(zip(run.clips, run.levels["clip"].right.tolist(), strict=True))
 
 
 def mcnemar(row: int, reference: int) -> float:
@@ -97,16 +95,16 @@ def compare(table: Table) -> list[Comparison]:
         if row is reference or not seeds:
             continue
         ours, theirs = [row.runs[seed] for seed in seeds], [reference.runs[seed] for seed in seeds]
-        pairs = [(level, score) for level in LEVELS for score in SCORES]
+        pairs = [(level, score) for level in LEVELS for score in table.scores]
         differences = {pair: bootstrap_difference(ours, theirs, *pair) for pair in pairs}
         compared.append((row, seeds, differences, list(map(discordance, ours, theirs))))
-    bootstrap = holm([differences["window", MACRO_ACCURACY].p_value for *_, differences, _ in compared])
+    bootstrap = holm([differences["window", table.main_score].p_value for *_, differences, _ in compared])
     by_clip = holm([combine([mcnemar(*one) for one in discordances]) for *_, discordances in compared])
     return [Comparison(*parts, *adjusted) for parts, *adjusted in zip(compared, bootstrap, by_clip, strict=True)]
 
 
 def fusion_gain(table: Table, row: Row) -> dict[int, float]:
-    """Seed -> macro accuracy on windows less that of the best single modality with that seed.
+    """Seed -> the table's main score on windows less that of the best single modality with that seed.
 
     The best is chosen on the reported fold, to fusion's disadvantage. A seed that a single modality lacks has no gain.
     """
@@ -115,8 +113,8 @@ def fusion_gain(table: Table, row: Row) -> dict[int, float]:
     for seed, run in row.runs.items():
         singles = [single for single in table.single_modality if seed in single.runs]
         if wanted and {single.spec.experiment for single in singles} == wanted:
-            scores = [single.runs[seed].levels["window"].scores[MACRO_ACCURACY] for single in singles]
-            gains[seed] = run.levels["window"].scores[MACRO_ACCURACY] - max(scores)
+            scores = [single.runs[seed].levels["window"].scores[table.main_score] for single in singles]
+            gains[seed] = run.levels["window"].scores[table.main_score] - max(scores)
     return gains
 
 

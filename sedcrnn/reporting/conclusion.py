@@ -3,10 +3,19 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.evaluation.predictions import StoredPredictions, read_predictions
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, PREDICTIONS
+from sedcrnn.evaluation.result_names import (
+    MACRO_ACCURACY,
+    MACRO_F1,
+    MEAN_PRECISION,
+    MICRO_F1,
+    PRECISION,
+    PREDICTIONS,
+)
 from sedcrnn.inference.file_prediction import scene_in_words
 
 FEWEST_GROUPS = 5
@@ -27,6 +36,9 @@ def _sentences(metrics: Path) -> Iterator[str]:
     report = json.loads(metrics.read_text(encoding="utf-8"))
     head, scores = list(report["heads"].items())[-1]
     clips, interval = scores["clip"], scores["clip"]["intervals"]["locations"]
+    if MEAN_PRECISION in clips:
+        yield from _of_labels(head, clips, report)
+        return
     scenes = len(clips["class_wise"])
     accuracy, (low, high) = clips[MACRO_ACCURACY], interval[MACRO_ACCURACY]
     chance = 1 / scenes
@@ -54,6 +66,32 @@ def _sentences(metrics: Path) -> Iterator[str]:
         )
     elif high - low > WIDE:
         yield f"More groups{tested} would make the interval narrower."
+
+
+def _of_labels(head: str, clips: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
+    """The same of multi-label data."""
+    by_scene, bounds = clips["class_wise"], clips["intervals"]["locations"][PRECISION]
+    known = {scene: one for scene, one in by_scene.items() if one[PRECISION] is not None}
+    guessing = fmean(one["examples"] / clips["examples"] for one in known.values())
+    low, high = clips["intervals"]["locations"][MEAN_PRECISION]
+    yield (
+        f"How good it is: the {head} head has a mean average precision of {clips[MEAN_PRECISION]:.3f} on "
+        f"{clips['examples']} clips, over {len(known)} scenes; guessing gives {guessing:.3f}. At the thresholds of the "
+        f"validation fold its F1 is {clips[MACRO_F1]:.3f} (mean over scenes), {clips[MICRO_F1]:.3f} (all decisions)."
+    )
+    yield (
+        f"How sure that is: elsewhere it may be {low:.3f} to {high:.3f} (95 % interval over "
+        f"{clips['intervals']['locations']['locations']} groups of recordings)."
+    )
+    worst = min(known, key=lambda scene: known[scene][PRECISION])
+    yield (
+        f"Worst is {scene_in_words(worst)}: {known[worst][PRECISION]:.3f} ({bounds[worst][0]:.3f} to "
+        f"{bounds[worst][1]:.3f}), of {known[worst]['examples']} clips that have it."
+    )
+    if absent := by_scene.keys() - known.keys():
+        yield f"No clip has {', '.join(map(scene_in_words, sorted(absent)))}, of which nothing is known."
+    if report["selection"] == TEST_FOLD_AS_AUTHORS:
+        yield "The checkpoint was selected on this very fold, so all figures are too good."
 
 
 def _fewest_groups(stored: StoredPredictions) -> tuple[int, str]:

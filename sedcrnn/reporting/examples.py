@@ -10,15 +10,17 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from sedcrnn.config.checking import checked
 from sedcrnn.config.stage_config import DataConfig, FeaturesConfig
 from sedcrnn.config.targets import build
-from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.clips import NO_SCENE, Clip
 from sedcrnn.datasets.windows import Window
 from sedcrnn.errors import MissingTrackError, SedcrnnError
-from sedcrnn.evaluation.predictions import read_predictions
+from sedcrnn.evaluation.predictions import Predictions, read_predictions
 from sedcrnn.evaluation.result_names import EVALUATION, PREDICTIONS
+from sedcrnn.evaluation.scores import example_losses
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
 from sedcrnn.features.frames import Frames
 from sedcrnn.features.spectrogram import Spectrogram
@@ -46,9 +48,9 @@ class ShownSecond:
 
     clip: str
     second: int  # of the clip, counted from 0
-    scene: str  # true
-    probability: float  # of the true scene
-    answer: str  # likeliest scene
+    scene: str  # true; all of them in multi-label data, and so below
+    probability: float  # of the true scene; how probable the true scenes, and no others, are on average
+    answer: str  # likeliest scene; all that reach their thresholds
     answer_probability: float
 
 
@@ -58,6 +60,8 @@ def find_examples(scored: ScoredRun) -> tuple[list[ShownSecond], list[ShownSecon
     windows = read_predictions(scored.run.folder / EVALUATION / FOLD / PREDICTIONS).predictions
     level = scored.levels["window"]
     probabilities = (level.log_probabilities if level.scaled is None else level.scaled).exp()
+    if scored.multi_label:
+        return _find_labelled(scored, windows, probabilities)
     examples = [
         ShownSecond(scored.clips[clip], second, scored.scenes[true], row[true], scored.scenes[best], row[best])
         for clip, second, true, best, row in zip(
@@ -73,6 +77,28 @@ def find_examples(scored: ScoredRun) -> tuple[list[ShownSecond], list[ShownSecon
     worst = [one for one in _one_each(rising, lambda one: one.clip) if one.answer != one.scene]
     best = [one for one in _one_each(rising[::-1], lambda one: one.scene) if one.answer == one.scene]
     return worst[:NUMBER], best[:NUMBER]
+
+
+def _find_labelled(
+    scored: ScoredRun, windows: Predictions, probabilities: Tensor
+) -> tuple[list[ShownSecond], list[ShownSecond]]:
+    """The same of multi-label data: the geometric mean, over scenes, of the probability of what is true of each."""
+    level = scored.levels["window"]
+    truth = (-example_losses(probabilities.log(), level.scene)).exp()
+    answered = level.scene ^ level.wrong
+    named = [[_together(scored.scenes, row) for row in rows] for rows in (level.scene, answered)]
+    rows = zip(windows.clip.tolist(), windows.window.tolist(), *named, truth.tolist(), strict=True)
+    shown = [
+        ShownSecond(scored.clips[clip], second, true, value, said, value) for clip, second, true, said, value in rows
+    ]
+    rising = sorted(shown, key=lambda one: one.probability)
+    worst = [one for one in _one_each(rising, lambda one: one.clip) if one.answer != one.scene]
+    best = [one for one in _one_each(rising[::-1], lambda one: one.scene) if one.answer == one.scene]
+    return worst[:NUMBER], best[:NUMBER]
+
+
+def _together(scenes: Sequence[str], there: Tensor) -> str:
+    return " + ".join(scene for scene, one in zip(scenes, there.tolist(), strict=True) if one) or NO_SCENE
 
 
 def _one_each(examples: Sequence[ShownSecond], of: Callable[[ShownSecond], str]) -> list[ShownSecond]:

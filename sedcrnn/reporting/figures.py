@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS, MEAN_PRECISION
 from sedcrnn.plotting.answer_figures import confusion_figure
 from sedcrnn.reporting.collection import ReportedRun
-from sedcrnn.reporting.grids import SCORES
+from sedcrnn.reporting.grids import LABEL_SCORES, SCORES
 from sedcrnn.reporting.scoring import SCALED_LOG_LOSS, reliability
 from sedcrnn.reporting.tables import Row
 
@@ -35,8 +35,6 @@ STYLE: Any = {
 
 FAINT: Any = {"color": "0.5", "alpha": 0.3, "linewidth": 0.6}  # of grids, on light and dark
 
-CURVES = {"log loss": MACRO_LOG_LOSS, "accuracy %": MACRO_ACCURACY}
-
 
 def styled() -> Any:
     """The context in which figures of the page are drawn."""
@@ -56,12 +54,12 @@ def as_svg(figure: Figure) -> str:
 def draw_score(rows: Sequence[Row], score: str) -> Figure:
     """A score of each row on 1-s windows with its interval over locations, the last row marked as the answer. The log
     loss is shown raw and calibrated."""
-    scale, digits, label = SCORES[score]
+    scale, digits, label = (SCORES | LABEL_SCORES)[score]
     figure = Figure((4.3, 0.75 + 0.42 * len(rows)), layout="constrained")
     axis = figure.add_subplot()
     # As wide as the bounds of the intervals and the calibrated values, with room for a figure.
     ends = [max([row.interval("window", score)[1], *row.values("window", SCALED_LOG_LOSS)]) for row in rows]
-    widest = 100 if score == MACRO_ACCURACY else max(ends)
+    widest = max(ends) if score == MACRO_LOG_LOSS else scale
     for place, row in enumerate(rows):
         value = scale * mean(row.values("window", score))
         low, high = (scale * bound for bound in row.interval("window", score))
@@ -71,7 +69,7 @@ def draw_score(rows: Sequence[Row], score: str) -> Figure:
         after = row.values("window", SCALED_LOG_LOSS) if score == MACRO_LOG_LOSS else []
         if len(after) == len(row.runs):
             axis.plot(mean(after), place, "D", color=COLOURS[2], markeredgecolor="black", markersize=6)
-            label = f"{SCORES[score][2]} (bar: raw, diamond: calibrated)"
+            label = f"{SCORES[MACRO_LOG_LOSS][2]} (bar: raw, diamond: calibrated)"
         text = f"{value:.{digits}f}"
         axis.text(max(high, *after, value) + 0.02 * widest, place, text, va="center", fontweight="bold")
     axis.set_yticks(range(len(rows)), [row.label for row in rows])
@@ -90,16 +88,16 @@ def draw_curves(runs: Sequence[ReportedRun]) -> Figure | None:
     if not epochs:
         return None
     figure = Figure((3.5, 3.7), layout="constrained")
-    panels = figure.subplots(len(CURVES), 1, sharex=True)
-    for axis, (label, score) in zip(panels, CURVES.items(), strict=True):
-        scale = SCORES[score][0]
+    scores = LABEL_SCORES if f"validation/{MEAN_PRECISION}" in epochs[0] else SCORES
+    panels = figure.subplots(len(scores), 1, sharex=True)
+    for axis, (score, (scale, _, label)) in zip(panels, reversed(scores.items()), strict=True):
         for fold, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
             for number, one in enumerate(epochs):
                 values = scale * np.array(one.get(f"{fold}/{score}", []))
                 name = {} if number else {"label": {"train": "training"}.get(fold, fold)}
                 axis.plot(np.arange(1, len(values) + 1), values, ".-", color=colour, lw=1, ms=3, clip_on=False, **name)
         axis.grid(**FAINT)
-        axis.set(ylabel=label, ylim=(0, 100 if score == MACRO_ACCURACY else None))
+        axis.set(ylabel=label, ylim=(0, None if score == MACRO_LOG_LOSS else scale))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
@@ -107,13 +105,16 @@ def draw_curves(runs: Sequence[ReportedRun]) -> Figure | None:
 
 
 def draw_classes(rows: Sequence[Row], scenes: Sequence[str]) -> Figure:
-    """Bars of accuracy on windows, grouped by scene; mean over seeds, with whiskers of one standard deviation."""
+    """Bars of accuracy, or average precision, on windows, by scene; mean over seeds, with whiskers of one
+    standard deviation."""
     figure = Figure((1.5 + 0.85 * len(scenes), 3.2), layout="constrained")
     axis = figure.add_subplot()
     width = 0.8 / len(rows)
+    labelled = next(iter(rows[0].runs.values())).multi_label
+    scale, label = (1, "average precision") if labelled else (100, "accuracy %")
     for number, row in enumerate(rows):
         runs = [run.levels["window"].class_wise for run in row.runs.values()]
-        values = [[100 * run[scene] for run in runs] for scene in scenes]
+        values = [[scale * run[scene] for run in runs] for scene in scenes]
         axis.bar(
             np.arange(len(scenes)) + width * (number - (len(rows) - 1) / 2),
             list(map(mean, values)),
@@ -124,7 +125,7 @@ def draw_classes(rows: Sequence[Row], scenes: Sequence[str]) -> Figure:
             label=row.label,
         )
     axis.set_xticks(range(len(scenes)), [scene.replace("_", "\n") for scene in scenes])
-    axis.set(ylim=(0, 100), ylabel="accuracy %")
+    axis.set(ylim=(0, scale), ylabel=label)
     axis.grid(axis="y", **FAINT)
     axis.set_axisbelow(True)
     figure.legend(loc="outside upper left", ncols=len(rows), frameon=False)
@@ -155,7 +156,13 @@ def draw_reliability(row: Row) -> Figure:
         )
         middles = (np.arange(len(filled)) + 0.5) / len(filled)
         shares.step(middles, curve.number / curve.number.sum(), where="mid", color=colour)
-    axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    labelled = levels[0].scene.ndim == 2
+    axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of scenes that are there" if labelled else "accuracy")
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
-    shares.set(xlabel="probability of the likeliest scene", ylabel="share", ylim=(0, 1), yticks=(0, 1))
+    shares.set(
+        xlabel=f"probability of {'a' if labelled else 'the likeliest'} scene",
+        ylabel="share",
+        ylim=(0, 1),
+        yticks=(0, 1),
+    )
     return figure

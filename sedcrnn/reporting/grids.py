@@ -4,13 +4,13 @@ A line break in a cell separates a figure from what stands under it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from statistics import mean, stdev
 from textwrap import fill, wrap
 
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, MEAN_PRECISION
 
 NOTHING = "-"
 MISSING = "missing"
@@ -18,7 +18,8 @@ LEVELS = {"window": "1-s window", "clip": "clip"}
 SCORES = {MACRO_ACCURACY: (100.0, 1, "accuracy %"), MACRO_LOG_LOSS: (1.0, 3, "log loss")}
 """Score -> what it is multiplied with, its decimals, and its name in headings."""
 
-SCORE_COLUMNS = tuple(f"{label}, {LEVELS[level]}" for level in LEVELS for _, _, label in SCORES.values())
+LABEL_SCORES = {MEAN_PRECISION: (1.0, 3, "mean average precision"), MACRO_LOG_LOSS: SCORES[MACRO_LOG_LOSS]}
+"""The same of multi-label data."""
 
 WIDEST_HEADING, WIDEST_NOTE = 14, 110  # characters, in the terminal
 
@@ -35,6 +36,16 @@ PUBLISHED_NOTE = (
     "which also selected its checkpoints; one run. Early fusion's 89.2 is from a later list of benchmarks on that data "
     "set, not from the paper."
 )
+
+
+def scores_of(found: Container[str]) -> dict[str, tuple[float, int, str]]:
+    """`SCORES` or `LABEL_SCORES`, by the scores that were found; the first is what networks are compared by."""
+    return LABEL_SCORES if MEAN_PRECISION in found else SCORES
+
+
+def score_columns(scores: Mapping[str, tuple[float, int, str]]) -> tuple[str, ...]:
+    """The headings of scores per window and per clip."""
+    return tuple(f"{label}, {LEVELS[level]}" for level in LEVELS for _, _, label in scores.values())
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
-from sedcrnn.reporting.grids import interval_text
+from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS
+from sedcrnn.reporting.grids import interval_text, scores_of
 from sedcrnn.reporting.run_grids import LABELS, SINGLE
 from sedcrnn.reporting.scoring import SCALED_LOG_LOSS, score_run
 from sedcrnn.reporting.tables import Row, RowSpec, Table
@@ -42,14 +42,20 @@ def headline(rows: Sequence[Row]) -> str:
     """What the last of these rows scores, in three sentences at most."""
     answer = rows[-1]
     example, seeds = next(iter(answer.runs.values())), len(answer.runs)
-    accuracy = 100 * mean(answer.values("window", MACRO_ACCURACY))
+    score, (scale, digits, label) = next(iter(scores_of(example.levels["window"].scores).items()))
+    value = scale * mean(answer.values("window", score))
     over = f"95 % interval over {len(set(example.locations))} locations"
     among = f", mean of {seeds} seeds" if seeds > 1 else ""
-    interval = interval_text(answer.interval("window", MACRO_ACCURACY), 100, 1)
-    told = [f"{answer.label}: {accuracy:.1f} % of 1-s windows right ({over}: {interval}{among})."]
-    singles = [100 * mean(row.values("window", MACRO_ACCURACY)) for row in rows[:-1] if row.spec.head in SINGLE]
+    interval = interval_text(answer.interval("window", score), scale, digits)
+    what = (
+        f"{label} {value:.{digits}f} on 1-s windows" if example.multi_label else f"{value:.1f} % of 1-s windows right"
+    )
+    told = [f"{answer.label}: {what} ({over}: {interval}{among})."]
+    singles = [scale * mean(row.values("window", score)) for row in rows[:-1] if row.spec.head in SINGLE]
     if len(singles) == len(SINGLE):
-        told.append(f"That is {accuracy - max(singles):+.1f} points against the better of audio and video alone.")
+        points = "" if example.multi_label else " points"
+        gain = f"{value - max(singles):+.{digits}f}{points}"
+        told.append(f"That is {gain} against the better of audio and video alone.")
     after = answer.values("window", SCALED_LOG_LOSS)
     calibrated = f"; {mean(after):.3f} calibrated, which is after temperature scaling" if len(after) == seeds else ""
     told.append(f"Log loss {mean(answer.values('window', MACRO_LOG_LOSS)):.3f} raw{calibrated}.")

@@ -11,9 +11,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS
 from sedcrnn.inference.file_prediction import scene_in_words
-from sedcrnn.reporting import figures, table_grids
+from sedcrnn.reporting import class_grids, figures, table_grids
 from sedcrnn.reporting.collection import EVALUATED, FOLD, ReportedRun, missing_folds
 from sedcrnn.reporting.comparison import outdone
 from sedcrnn.reporting.examples import find_examples, picture_examples
@@ -66,7 +66,7 @@ def _top(table: Table) -> dict[str, Any]:
         "about": describe_data(table),
         "figures": {
             f"{label}: {', '.join(row.label for row in rows)}": _svg(figures.draw_score(rows, score))
-            for score, label in ((MACRO_ACCURACY, "Accuracy"), (MACRO_LOG_LOSS, "Log loss"))
+            for score, label in ((table.main_score, _main(table)), (MACRO_LOG_LOSS, "Log loss"))
         },
         "seeds": len(rows[-1].runs),
         "run": answer.run.folder.name,
@@ -90,18 +90,21 @@ def _part(table: Table) -> dict[str, Any]:
         "results": table_grids.results_grid(table),
         "variants": {row.label: row.variant for row in table.rows if row.variant},
         "grids": [
+            class_grids.labels_grid(table),
             table_grids.folds_grid(table),
             table_grids.gain_grid(table),
             table_grids.comparison_grid(table),
             table_grids.calibration_grid(table),
             table_grids.robustness_grid(table),
         ],
+        "multi_label": table.multi_label,
+        "main": _main(table),
         "bars": _svg(figures.draw_classes(rows, scenes)),
-        "classes": table_grids.class_grid(table),
+        "classes": class_grids.class_grid(table),
         "rows": [
             {
                 "label": row.label,
-                "confusion": _svg(figures.draw_confusion(row, scenes)),
+                "confusion": None if table.multi_label else _svg(figures.draw_confusion(row, scenes)),
                 "reliability": _svg(figures.draw_reliability(row)),
                 "curves": _curves(row),
             }
@@ -110,6 +113,10 @@ def _part(table: Table) -> dict[str, Any]:
         "several": any(len(row.runs) > 1 for row in rows),
         "cost": table_grids.cost_grid(table),
     }
+
+
+def _main(table: Table) -> str:
+    return "Mean average precision" if table.multi_label else "Accuracy"
 
 
 def _curves(row: Row) -> Markup | None:

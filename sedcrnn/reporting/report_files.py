@@ -12,7 +12,15 @@ from typing import Any, Literal
 from sedcrnn.errors import CheckpointError, ConfigError
 from sedcrnn.evaluation.intervals import LEVEL
 from sedcrnn.evaluation.predictions import AGGREGATOR
-from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.evaluation.result_names import (
+    ACCURACY,
+    LOG_LOSS,
+    MACRO_ACCURACY,
+    MACRO_F1,
+    MACRO_LOG_LOSS,
+    MEAN_PRECISION,
+    MICRO_F1,
+)
 from sedcrnn.reporting.collection import EVALUATED, collect, missing_folds
 from sedcrnn.reporting.grids import LEVELS, MISSING
 from sedcrnn.reporting.page import build_page, describe_data
@@ -36,6 +44,10 @@ COLUMNS = (
     *("examples", "locations", *SCORES, *INTERVALS, "temperature", "parameters", *COST, "latency_milliseconds"),
     *("run", "git_commit"),
 )
+
+# After all others, where there are multi-label data.
+LABEL_SCORES = (MEAN_PRECISION, MACRO_F1, MICRO_F1)
+LABEL_COLUMNS = (*LABEL_SCORES, f"{MEAN_PRECISION}_low", f"{MEAN_PRECISION}_high")
 
 NAMES = ("table", "row", "experiment", "variant", "head", "data", "run")  # columns that hold texts of others
 
@@ -116,7 +128,8 @@ def results_text(tables: Sequence[Table]) -> str:
     """results.csv: a line per row, seed and level, in the order of the tables; a seed that was asked for and is not
     there has a state alone."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    columns = (*COLUMNS, *(LABEL_COLUMNS if any(table.multi_label for table in tables) else ()))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     for table in tables:
         lines = ((row, seed) for row in table.rows for seed in sorted([*row.runs, *row.missing]))
@@ -149,7 +162,7 @@ def _scores(scored: ScoredRun, level: str) -> dict[str, Any]:
         "run": scored.run.folder.name,
         "git_commit": scored.run.record["git_commit"] or "",
     }
-    numbers = {score: found.scores[score] for score in SCORES if score in found.scores}
+    numbers = {score: found.scores[score] for score in (*SCORES, *LABEL_SCORES) if score in found.scores}
     for score, drawn in found.replicates.items():
         low, high = drawn.quantile(drawn.new_tensor(LEVEL)).tolist()
         numbers |= {f"{score}_low": low, f"{score}_high": high}

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from sedcrnn.datasets.clips import TAU_SCENES
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS
+from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_F1, MEAN_PRECISION, MICRO_F1
 from sedcrnn.reporting.grids import (
     LEVELS,
     NOTHING,
     PUBLISHED,
     PUBLISHED_NOTE,
-    SCORE_COLUMNS,
-    SCORES,
     Grid,
     interval_text,
+    score_columns,
+    scores_of,
     spread_text,
 )
 
@@ -62,14 +62,16 @@ def _scores_grid(
 ) -> Grid:
     """Scores per window and per clip: over seeds as mean and spread, of a single one with their intervals."""
     of, heads = reports[0]["of"], [values[0] for values in rows.values()]
-    columns = ["", *SCORE_COLUMNS, "parameters"]
+    scores, labelled = scores_of(heads[0]["window"]), MEAN_PRECISION in heads[0]["window"]
+    columns = ["", *score_columns(scores), *labelled * [f"F1, {LEVELS[level]}" for level in LEVELS], "parameters"]
     if published:
         where = "published" if of["data"]["name"].startswith("tau") else "published, other data"
         columns += [f"{where}: {name}" for name in ("accuracy %", "log loss", "parameters")]
         notes = [*notes, PUBLISHED_NOTE]
     lines = []
     for name, values in rows.items():
-        cells = [_cell(values, level, score) for level in LEVELS for score in SCORES]
+        cells = [_cell(values, level, score) for level in LEVELS for score in scores]
+        cells += [_f1(values, level) for level in LEVELS if labelled]
         beside = PUBLISHED.get(name, 3 * (NOTHING,)) if published else ()
         lines.append((LABELS.get(name, name), *cells, f"{values[0]['parameters']:,}", *beside))
     drawn, seeds = heads[0]["window"]["intervals"]["locations"], len(next(iter(rows.values())))
@@ -82,32 +84,44 @@ def _scores_grid(
     )
     windows = sorted({head["window"]["examples"] for head in heads})
     selections = sorted({report["selection"] for report in reports})
+    means = "Mean average precision and log loss" if labelled else "Accuracy and log loss"
     about = (
-        f"Accuracy and log loss are means over scenes, on {' or '.join(map(str, windows))} windows of 1 s. "
+        f"{means} are means over scenes, on {' or '.join(map(str, windows))} windows of 1 s. "
         f"Checkpoints were selected by: {' and '.join(selections)}."
     )
     title = f"{of['data']['name']}, {of['fold']} fold"
     if pooled := reports[0].get("pooled"):
         title = f"{of['data']['name']}, {pooled} pooled: {of['data']['clips']} clips, each held out once"
         notes = [*notes, *_by_fold(reports)]
+    if labelled:
+        spread = spread.partition("; and as DCASE")[0].rstrip(".") + "."
+        notes = [*notes, "F1: mean over scenes / of all decisions, at the thresholds of the validation fold."]
     return Grid(title, tuple(columns), tuple(lines), (about, spread, *notes))
 
 
 def _by_fold(reports: Sequence[Report]) -> list[str]:
     """The answer of every fold by itself, of networks that hold out several in turn, with the first seed."""
     return [
-        f"Accuracy on 1-s windows by fold, {list(report['heads'])[-1]} head: "
+        f"By fold on 1-s windows, {list(report['heads'])[-1]} head: "
         + ", ".join(
-            f"{one['name']}: {100 * list(one['heads'].values())[-1]['window'][MACRO_ACCURACY]:.1f} % "
-            f"({one['clips']} clips)"
+            f"{one['name']}: {_in_words(list(one['heads'].values())[-1]['window'])} ({one['clips']} clips)"
             for one in report["folds"]
         )
         for report in reports
     ]
 
 
+def _in_words(scores: Report) -> str:
+    score, (scale, digits, label) = next(iter(scores_of(scores).items()))
+    return f"{label} {scale * scores[score]:.{digits}f}"
+
+
+def _f1(values: Sequence[Report], level: str) -> str:
+    return " / ".join(spread_text([one[level][score] for one in values], 1, 3) for score in (MACRO_F1, MICRO_F1))
+
+
 def _cell(values: Sequence[Report], level: str, score: str) -> str:
-    scale, digits, _ = SCORES[score]
+    scale, digits, _ = scores_of(values[0][level])[score]
     lines = [spread_text([one[level][score] for one in values], scale, digits)]
     if len(values) == 1:
         intervals = values[0][level]["intervals"]
@@ -119,9 +133,11 @@ def _cell(values: Sequence[Report], level: str, score: str) -> str:
 
 def _gains(fusion: str, rows: Mapping[str, Sequence[Report]]) -> str:
     """What a fusion head gains over the better single modality, seed by seed."""
-    audio, visual, fused = ([one["window"][MACRO_ACCURACY] for one in rows[head]] for head in (*SINGLE, fusion))
-    gains = [f"{100 * (own - max(singles)):+.1f}" for own, *singles in zip(fused, audio, visual, strict=True)]
-    return f"{LABELS[fusion]} over the better single modality, by seed: {' '.join(gains)} points"
+    score, (scale, digits, label) = next(iter(scores_of(rows[fusion][0]["window"]).items()))
+    audio, visual, fused = ([one["window"][score] for one in rows[head]] for head in (*SINGLE, fusion))
+    gains = [f"{scale * (own - max(singles)):+.{digits}f}" for own, *singles in zip(fused, audio, visual, strict=True)]
+    what = "points" if score == MACRO_ACCURACY else f"of {label}"
+    return f"{LABELS[fusion]} over the better single modality, by seed: {' '.join(gains)} {what}"
 
 
 def conditions_grid(report: Report) -> Grid:
@@ -131,8 +147,10 @@ def conditions_grid(report: Report) -> Grid:
         answer, scores = list(heads.items())[-1]
         rises = report["confidence_rises"].get(condition)
         more_confident = f"{100 * rises[answer]:.0f}" if rises else ""
-        rows.append((condition, f"{100 * scores[MACRO_ACCURACY]:.1f}", f"{scores[MACRO_LOG_LOSS]:.3f}", more_confident))
-    columns = ("", "accuracy %", "log loss", "more confident in %")
+        shown = scores_of(scores).items()
+        figures = (f"{scale * scores[score]:.{digits}f}" for score, (scale, digits, _) in shown)
+        rows.append((condition, *figures, more_confident))
+    columns = ("", *(label for _, (_, _, label) in shown), "more confident in %")
     notes = (
         f"{answer} head on 1-s windows. More confident in: the share of windows whose likeliest scene becomes more "
         "probable although something is missing.",

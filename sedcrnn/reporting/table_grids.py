@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.evaluation.intervals import REPLICATES
 from sedcrnn.evaluation.predictions import AGGREGATOR
-from sedcrnn.evaluation.result_names import MACRO_ACCURACY, MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
-from sedcrnn.inference.file_prediction import scene_in_words
+from sedcrnn.evaluation.result_names import MACRO_LOG_LOSS, ROBUSTNESS, ROBUSTNESS_SCHEMA_VERSION
 from sedcrnn.reporting.collection import FOLD
 from sedcrnn.reporting.comparison import Difference, compare, fusion_gain
 from sedcrnn.reporting.grids import (
@@ -17,10 +18,9 @@ from sedcrnn.reporting.grids import (
     NOTHING,
     PUBLISHED,
     PUBLISHED_NOTE,
-    SCORE_COLUMNS,
-    SCORES,
     Grid,
     interval_text,
+    score_columns,
     spread_text,
 )
 from sedcrnn.reporting.scoring import BINS, BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS
@@ -34,37 +34,58 @@ def results_grid(table: Table) -> Grid:
     scenes = table.runs[0].scenes
     beside = scenes == TAU_SCENES and any(row.spec.published for row in table.rows)
     published = "published" if table.data["name"].startswith("tau") else "published, other data"
-    columns = ["", "seeds", *SCORE_COLUMNS, *beside * [f"{published}: accuracy %", f"{published}: log loss"]]
+    columns = [
+        "",
+        "seeds",
+        *score_columns(table.scores),
+        *beside * [f"{published}: accuracy %", f"{published}: log loss"],
+    ]
     rows = []
     for row in table.rows:
-        cells = [_score(row, level, score) for level in LEVELS for score in SCORES]
+        cells = [_score(row, level, score, table) for level in LEVELS for score in table.scores]
         own = PUBLISHED[row.spec.published][:2] if row.spec.published else 2 * (NOTHING,)
         rows.append((row.label, _seeds(row, table), *cells, *beside * own))
     if table.spec.chance:
-        chance = f"{100 / len(scenes):.1f}", f"{math.log(len(scenes)):.3f}"
+        chance = _chance(table)
         rows.append(("Chance", NOTHING, *2 * chance, *beside * 2 * (NOTHING,)))
-    several = _several_seeds(table)
+    several = table.several_seeds
     notes = [
         *several * ["Mean ± standard deviation over training seeds, where there are several."],
         f"Under each figure its 95 % interval from a bootstrap over locations ({REPLICATES} times), which is about "
         f"other places{several * ' and not about other seeds'}.",
-        f"Accuracy and log loss are means over scenes. A clip's prediction is the {AGGREGATOR}.",
+        f"{_main_in_words(table)} and log loss are means over scenes. A clip's prediction is the {AGGREGATOR}.",
         "Log losses are raw, of probabilities as the networks give them; the report's page has calibrated ones, too.",
         *beside * [PUBLISHED_NOTE],
     ]
     return Grid("Scores", tuple(columns), tuple(rows), tuple(notes))
 
 
+def _chance(table: Table) -> tuple[str, str]:
+    """What guessing scores: one of all scenes, or each scene as often as it is there."""
+    if not table.multi_label:
+        number = len(table.runs[0].scenes)
+        return f"{100 / number:.1f}", f"{math.log(number):.3f}"
+    often = table.runs[0].levels["window"].scene.double().mean(0)
+    log_loss = -(torch.xlogy(often, often) + torch.xlogy(1 - often, 1 - often)).mean()
+    return f"{often.mean():.3f}", f"{log_loss:.3f}"
+
+
+def _main_in_words(table: Table) -> str:
+    return "Mean average precision" if table.multi_label else "Accuracy"
+
+
 def folds_grid(table: Table) -> Grid | None:
-    """Every row's accuracy on each fold, or city, by itself; None where results are not pooled."""
+    """Every row's main score on each fold, or city, by itself; None where results are not pooled."""
     folds = table.runs[0].run.folds
     if not folds:
         return None
+    scale, digits, label = table.scores[table.main_score]
     rows = []
     for row in table.rows:
         by_run = [[fold["heads"][run.head] for fold in run.run.metrics["folds"]] for run in row.runs.values()]
         cells = [
-            spread_text([one["window"][MACRO_ACCURACY] for one in fold], 100, 1) for fold in zip(*by_run, strict=True)
+            spread_text([one["window"][table.main_score] for one in fold], scale, digits)
+            for fold in zip(*by_run, strict=True)
         ]
         rows.append((row.label, *cells))
     columns = ("", *(f"{fold['name']} ({fold['clips']} clips)" for fold in folds))
@@ -72,16 +93,11 @@ def folds_grid(table: Table) -> Grid | None:
         "Each fold is held out by a network of its own, with a temperature of its own. All other scores are of all "
         "predictions together, not means of these; a temperature is the mean of the folds'."
     )
-    return Grid("Accuracy % by fold, 1-s windows", columns, tuple(rows), (note,))
+    return Grid(f"{label[0].upper()}{label[1:]} by fold, 1-s windows", columns, tuple(rows), (note,))
 
 
-def _several_seeds(table: Table) -> bool:
-    """Whether any row has a spread to speak of."""
-    return any(len(row.runs) > 1 for row in table.rows)
-
-
-def _score(row: Row, level: str, score: str) -> str:
-    scale, digits, _ = SCORES[score]
+def _score(row: Row, level: str, score: str, table: Table) -> str:
+    scale, digits, _ = table.scores[score]
     interval = interval_text(row.interval(level, score), scale, digits)
     return f"{spread_text(row.values(level, score), scale, digits)}\n{interval}"
 
@@ -96,15 +112,17 @@ def _seeds(row: Row, table: Table) -> str:
 def gain_grid(table: Table) -> Grid | None:
     """What fusion gains over the best single modality, by seed; None where the table names no single modality."""
     singles, several, rows = table.single_modality, len(table.seeds) > 1, []
+    scale, digits, label = table.scores[table.main_score]
     for row in table.rows if singles else []:
         if row.takes_both:
             gains = fusion_gain(table, row)
-            by_seed = [f"{100 * gains[seed]:+.1f}" if seed in gains else MISSING for seed in table.seeds]
-            over_seeds = spread_text([*gains.values()], 100, 1, sign="+"), str(len(gains))
+            by_seed = [f"{scale * gains[seed]:+.{digits}f}" if seed in gains else MISSING for seed in table.seeds]
+            over_seeds = spread_text([*gains.values()], scale, digits, sign="+"), str(len(gains))
             rows.append((row.label, *by_seed, *several * over_seeds))
     columns = ("", *(f"seed {seed}" for seed in table.seeds), *several * ("mean", "n"))
     note = (
-        f"Points of accuracy on 1-s windows over the best of: {', '.join(row.label for row in singles)}; with the same "
+        f"{label.capitalize() if table.multi_label else 'Points of accuracy'} on 1-s windows over the best of: "
+        f"{', '.join(row.label for row in singles)}; with the same "
         "seed, chosen on the test fold."
     )
     return Grid("Gain of fusion over the best single modality", columns, tuple(rows), (note,)) if rows else None
@@ -117,19 +135,19 @@ def comparison_grid(table: Table) -> Grid | None:
         return None
     rows = []
     for row, seeds, differences, discordances, bootstrap, mcnemar in compared:
-        cells = [_difference(differences[level, score], score) for level in LEVELS for score in SCORES]
+        cells = [_difference(differences[level, score], score, table) for level in LEVELS for score in table.scores]
         by_seed = ", ".join(f"{own}:{others}" for own, others in discordances)
         p_values = _p_value(bootstrap), f"{_p_value(mcnemar)}\n{by_seed}"
         rows.append((row.label, str(len(seeds)), *cells, *p_values))
     smallest = len(rows) * 2 / (REPLICATES + 1)
     notes = (
-        ("Mean difference over the seeds that both rows have" if _several_seeds(table) else "Difference")
-        + ", with its 95 % interval from a paired bootstrap over locations. p, bootstrap: of the accuracy on 1-s "
-        "windows.",
+        ("Mean difference over the seeds that both rows have" if table.several_seeds else "Difference")
+        + ", with its 95 % interval from a paired bootstrap over locations. p, bootstrap: of the "
+        f"{_main_in_words(table).lower()} on 1-s windows.",
         "p, McNemar: mid-p per clip, not per window, since windows of a clip are not independent; clips of a location "
         "are not quite either, so it stands second. Under it, seed by seed, the clips that the row alone and the "
-        "reference alone has right. "
-        + "Seeds are combined by Rueger's rule. " * _several_seeds(table)
+        f"reference alone has right{' in every scene' * table.multi_label}. "
+        + "Seeds are combined by Rueger's rule. " * table.several_seeds
         + f"Both p are Holm-corrected over the {len(rows)} comparisons of this table.",
         *(smallest >= SIGNIFICANT)
         * [
@@ -137,34 +155,18 @@ def comparison_grid(table: Table) -> Grid | None:
             f"after Holm's correction over {len(rows)} comparisons: none in this table can fall under {SIGNIFICANT}."
         ],
     )
-    columns = ("", "seeds", *SCORE_COLUMNS, "p, bootstrap", "p, McNemar")
+    columns = ("", "seeds", *score_columns(table.scores), "p, bootstrap", "p, McNemar")
     return Grid(f"Difference from: {reference.label}", columns, tuple(rows), notes)
 
 
-def _difference(found: Difference, score: str) -> str:
-    scale, digits, _ = SCORES[score]
+def _difference(found: Difference, score: str, table: Table) -> str:
+    scale, digits, _ = table.scores[score]
     value, low, high = (f"{scale * number:+.{digits}f}" for number in (found.value, *found.interval))
     return f"{value}\n{low} to {high}"
 
 
 def _p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def class_grid(table: Table) -> Grid:
-    """Accuracy of every scene on windows."""
-    scenes = table.runs[0].scenes
-    rows = []
-    for row in table.rows:
-        by_run = [run.levels["window"].class_wise for run in row.runs.values()]
-        rows.append((row.label, *(spread_text([one[scene] for one in by_run], 100, 1) for scene in scenes)))
-    columns = ("", *(scene_in_words(scene) for scene in scenes))
-    return Grid(
-        "Accuracy % by scene, 1-s windows",
-        columns,
-        tuple(rows),
-        _several_seeds(table) * ("Mean ± standard deviation over seeds.",),
-    )
 
 
 def calibration_grid(table: Table) -> Grid:
@@ -190,7 +192,8 @@ def calibration_grid(table: Table) -> Grid:
     notes = [
         "One temperature per run and head, fitted on the windows of the validation fold only. Calibrated: after it, as "
         "`sedcrnn predict` gives probabilities; all else is raw. What the log loss loses by it is calibration loss.",
-        f"Brier: squared distance summed over scenes, 0 to 2. ECE: {BINS} bins of equal width; a diagnostic, no score.",
+        f"Brier: squared distance summed over scenes{', 0 to 2' * (not table.multi_label)}. ECE: {BINS} bins of equal "
+        "width; a diagnostic, no score.",
         *([f"No temperature: {'; '.join(sorted(reasons))}."] if reasons else []),
     ]
     return Grid("Calibration", columns, tuple(rows), tuple(notes))
@@ -207,6 +210,8 @@ def robustness_grid(table: Table) -> Grid | None:
     if not reports:
         return None
 
+    scale, digits, label = table.scores[table.main_score]
+
     def cell(found: list[tuple[str, dict[str, Any]]], condition: str) -> str:
         scores, rises = (
             [one[kind][condition][head] for head, one in found if head in one[kind].get(condition, {})]
@@ -214,8 +219,8 @@ def robustness_grid(table: Table) -> Grid | None:
         )
         if not scores:
             return NOTHING
-        accuracy, log_loss = ([one[score] for one in scores] for score in SCORES)
-        lines = [spread_text(accuracy, 100, 1), f"log loss {spread_text(log_loss, 1, 3)}"]
+        main, log_loss = ([one[score] for one in scores] for score in table.scores)
+        lines = [spread_text(main, scale, digits), f"log loss {spread_text(log_loss, 1, 3)}"]
         return "\n".join([*lines, f"more confident in {spread_text(rises, 100, 0)} %"] if rises else lines)
 
     conditions = dict.fromkeys(name for found in reports.values() for _, one in found for name in one["conditions"])
@@ -224,7 +229,9 @@ def robustness_grid(table: Table) -> Grid | None:
     largest = (max(one["batch_invariance"]["largest_difference"] for _, one in found) for found in reports.values())
     rows.append(("other batches", *(f"{difference:.1e}" for difference in largest)))
     notes = (
-        "Accuracy % on 1-s windows" + ", mean ± standard deviation over n seeds" * _several_seeds(table) + ". More "
+        f"{label.capitalize()} on 1-s windows"
+        + ", mean ± standard deviation over n seeds" * table.several_seeds
+        + ". More "
         "confident: the share of windows whose "
         "likeliest scene becomes more probable although something is missing. Other batches: the largest difference of "
         "any probability between batches of other sizes and orders.",
@@ -252,7 +259,7 @@ def cost_grid(table: Table) -> Grid:
         "Parameters as Keras and the paper count them: with batch normalisation's statistics. Those that a run's own "
         "stage trained, and the work and time of a network, are its answer's; a head inside it has none of its own.",
         "Latency: median of repeated passes of one window, from features in memory"
-        + "; mean over seeds" * _several_seeds(table)
+        + "; mean over seeds" * table.several_seeds
         + (f". Measured on: {'; '.join(sorted(machines))}." if machines else "."),
     )
     return Grid("Cost", columns, tuple(rows), notes)

@@ -22,6 +22,7 @@ from sedcrnn.errors import CheckpointError, ConfigError, nearest
 from sedcrnn.evaluation.intervals import LEVEL, Interval
 from sedcrnn.progress import progress
 from sedcrnn.reporting.collection import EVALUATED, ReportedRun
+from sedcrnn.reporting.grids import scores_of
 from sedcrnn.reporting.naming import name_tables, name_variants
 from sedcrnn.reporting.scoring import ScoredRun, score_run
 
@@ -102,6 +103,26 @@ class Table:
     def single_modality(self) -> list[Row]:
         """The answers of the networks that take audio or video alone."""
         return [row for row in self.rows if not row.spec.head and row.spec.experiment in self.spec.single_modality]
+
+    @property
+    def scores(self) -> dict[str, tuple[float, int, str]]:
+        """What its figures are (`grids.SCORES`)."""
+        return scores_of(self.runs[0].levels["window"].scores)
+
+    @property
+    def main_score(self) -> str:
+        """By which its rows are compared."""
+        return next(iter(self.scores))
+
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any row has a spread to speak of."""
+        return any(len(row.runs) > 1 for row in self.rows)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an example may have any number of scenes."""
+        return self.runs[0].multi_label
 
     @property
     def runs(self) -> list[ScoredRun]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from sedcrnn.config.checking import checked
 from sedcrnn.config.stage_config import DataConfig, RecipeConfig, without_data_places
 from sedcrnn.config.targets import build, check_names
-from sedcrnn.config.values import CHECKED, FeatureNode, Name, NetworkNode, Positive, Seed
+from sedcrnn.config.values import CHECKED, FeatureNode, Name, NetworkNode, Positive, Seed, Share
 from sedcrnn.datasets.clips import Clip
 from sedcrnn.errors import CheckpointError, SedcrnnError
 from sedcrnn.networks import SceneNetwork
@@ -39,7 +39,8 @@ LAST = Path(CHECKPOINTS) / "last.ckpt"  # for resuming
 SCHEMA_VERSION = 3
 
 SCHEMA_KEY, KIND_KEY = "sedcrnn_schema_version", "sedcrnn_network_kind"
-TEMPERATURES_KEY, NO_TEMPERATURES_KEY = "temperatures", "no_temperatures"  # added when the training has ended
+# Added when the training has ended.
+TEMPERATURES_KEY, NO_TEMPERATURES_KEY, THRESHOLDS_KEY = "temperatures", "no_temperatures", "thresholds"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Checkpoint:
         locations: from which it has learnt, in this stage and in those before.
         temperatures: of its heads, fitted on the validation fold (`evaluation.calibration`); empty without.
         no_temperatures: why there are none; empty where there are.
+        thresholds: of its heads in multi-label data, by scene, for probabilities before the temperature; empty without.
     """
 
     path: Path
@@ -67,6 +69,13 @@ class Checkpoint:
     weights: dict[str, Tensor]
     temperatures: dict[str, float]
     no_temperatures: str
+    thresholds: dict[str, list[float]]
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether its network answers to each scene by itself."""
+        own = [self.network.get("audio"), self.network.get("visual"), self.network]
+        return any(isinstance(node, Mapping) and node.get("multi_label") for node in own)
 
     @property
     def digest(self) -> str:
@@ -162,6 +171,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "kind": content[KIND_KEY],
             TEMPERATURES_KEY: content.get(TEMPERATURES_KEY, {}),
             NO_TEMPERATURES_KEY: content.get(NO_TEMPERATURES_KEY, "its training is not finished"),
+            THRESHOLDS_KEY: content.get(THRESHOLDS_KEY, {}),
         }
         check_plain(described)
         checked(described, _Described)
@@ -213,9 +223,14 @@ def read_content(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def write_temperatures(path: Path, temperatures: Mapping[str, float], reason: str) -> None:
-    """Add the temperatures of the heads, or the reason that there are none, to a checkpoint file."""
+def write_temperatures(
+    path: Path, temperatures: Mapping[str, float], reason: str, thresholds: Mapping[str, list[float]]
+) -> None:
+    """Add the temperatures of the heads, or the reason that there are none, and their thresholds, if any, to a
+    checkpoint file."""
     added = {TEMPERATURES_KEY: dict(temperatures), NO_TEMPERATURES_KEY: reason}
+    if thresholds:
+        added[THRESHOLDS_KEY] = dict(thresholds)
     write_checkpoint({**read_content(path), **added}, path)
 
 
@@ -247,6 +262,7 @@ class _Described:
     kind: Name
     temperatures: dict[str, Positive]
     no_temperatures: str
+    thresholds: dict[str, list[Share]]
 
 
 _FROM_MODULE = ("network", "features", "data", "recipe", "scenes", "locations", "seed")

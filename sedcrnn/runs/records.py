@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from sedcrnn.errors import CheckpointError, nearest
-from sedcrnn.evaluation.result_names import CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
+from sedcrnn.evaluation import result_names
+from sedcrnn.evaluation.result_names import EPOCH, monitor_of
 from sedcrnn.runs.files import write_json
 from sedcrnn.runs.plain_data import check_plain
 from sedcrnn.sweeps.processes import RESULT
@@ -115,10 +116,10 @@ def find_run(name: str, runs: str | Path = "runs") -> Path:
 
 
 def report_score(*runs: Path) -> float | None:
-    """The mean validation accuracy of finished runs at their best epochs, whichever score selected these, or None of
-    none; also for the sweep whose job this is, if any."""
+    """The mean validation accuracy (in multi-label data mean average precision) of finished runs at their best epochs,
+    whichever score selected these, or None of none; also for the sweep whose job this is, if any."""
     records = [record for run in runs if (record := read_record(run)) is not None]
-    score = statistics.fmean(record["best"][CHECKPOINT_MONITOR] for record in records) if records else None
+    score = statistics.fmean(record["best"][monitor_of(record["best"])] for record in records) if records else None
     if RESULT in os.environ and is_first_process():
         finished = max((record["finished"] for record in records), default="")
         write_json(Path(os.environ[RESULT]), {"score": score, "runs": [str(run) for run in runs], "finished": finished})
@@ -129,7 +130,7 @@ def describe_run(run: Path) -> str:
     """A finished run in a line: the validation scores of its best epoch, which that is, and where it lies."""
     record = read_record(run) or {}
     best = record["best"]
-    scores = f"accuracy {100 * best[CHECKPOINT_MONITOR]:.1f} %, log loss {best[PLATEAU_MONITOR]:.3f}"
+    scores = result_names.in_words(best)
     which = f"best of {record['epochs']} epochs is epoch {best[EPOCH]}" if record["epochs"] else "nothing was trained"
     return f"{record['name']}: {which} (validation: {scores}), in {run}"
 

@@ -9,11 +9,11 @@ from sedcrnn.datasets.tau2021 import EVALUATION_FILES, Tau2021Evaluation
 from sedcrnn.datasets.window_dataset import WindowDataset, window_loader
 from sedcrnn.datasets.windows import ConsecutiveWindows
 from sedcrnn.errors import CheckpointError, SubmissionError, check_choice
-from sedcrnn.evaluation.calibration import scaled
 from sedcrnn.evaluation.predictions import predict
 from sedcrnn.features.extraction import extract_all
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.networks.execution import choose_device
+from sedcrnn.networks.probabilities import scaled
 from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.submission.output import check_output, write_output
 
@@ -49,6 +49,12 @@ def submit(
             f"{checkpoint.path} was trained for the scenes {', '.join(checkpoint.scenes)}",
             f"The challenge has {', '.join(TAU_SCENES)}",
             "Name a run that was trained on the challenge's scenes",
+        )
+    if checkpoint.multi_label:
+        raise CheckpointError(
+            f"{checkpoint.path} was trained on multi-label data, and answers to each scene by itself",
+            "The challenge's clips have one scene each",
+            "Name a run that was trained on one label to a clip",
         )
     device, network = choose_device(device), checkpoint.build()
     head = head or network.head_names[-1]

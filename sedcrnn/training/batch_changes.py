@@ -8,11 +8,12 @@ from torch import Tensor
 
 from sedcrnn.augmentation.batch_augmentation import draw_mixup_weights, drop_modalities, drop_present, mixup
 from sedcrnn.networks import PRESENT, SceneNetwork
+from sedcrnn.networks.probabilities import probabilities
 
 Config = Mapping[str, Any]
 Batch = dict[str, Tensor]
 
-TINY = torch.finfo(torch.float32).tiny
+TINY, EPS = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).eps
 
 
 def changed(batch: Batch, target: Tensor, network: SceneNetwork, recipe: Config) -> tuple[Batch, Tensor]:
@@ -50,9 +51,15 @@ def _with_mixed_embeddings(
         values = {name: batch[name] for name in network.encoded}
     else:
         values = network.encode(**{name: batch[name] for name in network.inputs}, **masks)
-    predictions = {name: values[name].float().softmax(-1) for name in values if name in network.head_names}
+    multi_label = network.multi_label
+    predictions = {
+        name: probabilities(values[name].float(), multi_label) for name in values if name in network.head_names
+    }
     mixed, target = _mixed({**values, **predictions, **masks}, target, alpha, partners)
-    return {**mixed, **{name: mixed[name].clamp_min(TINY).log() for name in predictions}}, target
+    logits = {
+        name: mixed[name].logit(EPS) if multi_label else mixed[name].clamp_min(TINY).log() for name in predictions
+    }
+    return {**mixed, **logits}, target
 
 
 def _with_fewer_modalities(batch: Batch, network: SceneNetwork, probability: float) -> Batch:

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from sedcrnn.evaluation.result_names import ACCURACY, CHECKPOINT_MONITOR, EPOCH, PLATEAU_MONITOR
+from sedcrnn.evaluation.result_names import ACCURACY, EPOCH, PLATEAU_MONITOR, monitor_of
 
 WINDOW_ACCURACY = f"validation/{ACCURACY}"
 
@@ -14,9 +14,10 @@ Scores = dict[str, float]
 
 
 class BestCheckpoint(Checkpoint):
-    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`) or the lowest log loss on
-    validation; the other score decides between equal ones, and then the earlier epoch. As in the authors' code it is
-    that of the best accuracy over windows, the earlier of equal ones (`window_accuracy`), or of the `last` epoch.
+    """Keeps the checkpoint of the epoch with the best macro accuracy (`select_by="accuracy"`; in multi-label data it is
+    the mean average precision) or the lowest log loss on validation; the other score decides between equal ones, and
+    then the earlier epoch. As in the authors' code it is that of the best accuracy over windows, the earlier of equal
+    ones (`window_accuracy`), or of the `last` epoch.
 
     What was best so far goes into last.ckpt, so that it belongs to the run: Lightning's `ModelCheckpoint` forgets it
     where the run folder has moved.
@@ -43,7 +44,7 @@ class BestCheckpoint(Checkpoint):
         """Greater is better."""
         if self.select_by == "window_accuracy":
             return (scores[WINDOW_ACCURACY],)
-        accuracy, log_loss = scores[CHECKPOINT_MONITOR], scores[PLATEAU_MONITOR]
+        accuracy, log_loss = scores[monitor_of(scores)], scores[PLATEAU_MONITOR]
         gain = -log_loss if log_loss == log_loss else float("-inf")  # nan compares with nothing
         return (accuracy, gain) if self.select_by == "accuracy" else (gain, accuracy)
 
@@ -69,5 +70,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def validation_scores(trainer: Trainer) -> Scores:
-    """Macro accuracy and log loss of the last validation, under the names that they are logged by."""
-    return {name: trainer.callback_metrics[name].item() for name in (CHECKPOINT_MONITOR, PLATEAU_MONITOR)}
+    """Macro accuracy (mean average precision in multi-label data) and log loss of the last validation, under the names
+    that they are logged by."""
+    logged = trainer.callback_metrics
+    return {name: logged[name].item() for name in (monitor_of(logged), PLATEAU_MONITOR)}

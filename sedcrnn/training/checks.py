@@ -18,7 +18,16 @@ from torch import nn
 from sedcrnn.config.stage_config import DataConfig, RecipeConfig, TrainConfig
 from sedcrnn.config.targets import build, is_ours
 from sedcrnn.errors import ConfigError, check_choice
-from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS, MACRO_ACCURACY, MACRO_LOG_LOSS, TRAIN_LOSS
+from sedcrnn.evaluation.result_names import (
+    ACCURACY,
+    LOG_LOSS,
+    MACRO_ACCURACY,
+    MACRO_F1,
+    MACRO_LOG_LOSS,
+    MEAN_PRECISION,
+    MICRO_F1,
+    TRAIN_LOSS,
+)
 from sedcrnn.features.feature import Feature
 from sedcrnn.features.spectrogram import Spectrogram
 from sedcrnn.networks import SceneNetwork
@@ -88,6 +97,17 @@ def check_takes_incomplete(data: DataConfig, network: type[SceneNetwork]) -> Non
             "A network that takes clips as they are says so (takes_incomplete), as FusionNetwork does",
             "Leave data.incomplete out, and choose data.unreadable=skip to leave such clips out",
         )
+
+
+def check_multi_label(recipe: RecipeConfig) -> None:
+    """Refuse what only clips of one scene each can be trained by."""
+    for key, value in {"sampling": "balanced", "select_by": "window_accuracy"}.items():
+        if getattr(recipe, key) == value:
+            raise ConfigError(
+                f"recipe.{key}={value}, and the data are multi-label",
+                "Clips with any number of scenes are not drawn scene by scene, and no answer is right as a whole",
+                "Leave it out; recipe.loss.class_weights=balanced gives scenes that are rare more weight",
+            )
 
 
 def _check_decoder(config: TrainConfig, features: Mapping[str, Feature]) -> None:
@@ -186,7 +206,7 @@ def _check_stored_dropout(network: SceneNetwork, recipe: RecipeConfig) -> None:
 def _logged(network: SceneNetwork) -> list[str]:
     """What callbacks may watch when an epoch has ended."""
     heads = ["", *(f"{head}/" for head in network.head_names[:-1])]
-    scores = (MACRO_ACCURACY, MACRO_LOG_LOSS, ACCURACY, LOG_LOSS)
+    scores = (MACRO_ACCURACY, MACRO_LOG_LOSS, ACCURACY, LOG_LOSS, MEAN_PRECISION, MACRO_F1, MICRO_F1)
     return [
         TRAIN_LOSS,
         *(f"{fold}/{head}{one}" for fold in ("validation", "train") for head in heads for one in scores),

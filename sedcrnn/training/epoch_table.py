@@ -99,8 +99,7 @@ class EpochTable(Checkpoint):
         self.untold, self.told = "", time.monotonic()
 
     def _line(self, row: Row, first: int) -> str:
-        loss, accuracy = f"{row[names.TRAIN_LOSS]:.3f}", f"{100 * row[names.CHECKPOINT_MONITOR]:.1f} %"
-        scores = f"macro accuracy {accuracy}, log loss {row[names.PLATEAU_MONITOR]:.3f}"
+        loss, scores = f"{row[names.TRAIN_LOSS]:.3f}", names.in_words(row)
         number = row[names.EPOCH] + 1
         left = (time.monotonic() - self.began) / (number - first) * (self.epochs - number)
         ending = f"; about {time_in_words(left)} left" if number < self.epochs else ""

@@ -15,6 +15,7 @@ import torch
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build, resolve
+from sedcrnn.datasets.clips import Manifest
 from sedcrnn.datasets.folds import Folds
 from sedcrnn.errors import CheckpointError, ConfigError, WeightsError
 from sedcrnn.networks import SceneNetwork
@@ -133,14 +134,18 @@ def _check_frames(weights: EncoderWeights, node: Mapping[str, Any], key: str) ->
         )
 
 
-def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], folds: Folds) -> None:
+def check_initial(config: TrainConfig, starts: Starts, manifest: Manifest, folds: Folds) -> None:
     """Refuse a start that was trained for other scenes, on other features, or on clips that are to select this stage's
     checkpoint or test it: with another validation draw, or before the data set grew."""
     for kind, start in starts.items():
-        if start.scenes != scenes:
+        if (start.scenes, start.multi_label) != (manifest.scenes, manifest.multi_label):
+            own, other = (
+                f"{', '.join(of.scenes)}{', any number to a clip' if of.multi_label else ''}"
+                for of in (start, manifest)
+            )
             raise CheckpointError(
-                f"{start.path} was trained for the scenes {', '.join(start.scenes)}",
-                f"The data set has {', '.join(scenes)}",
+                f"{start.path} was trained for the scenes {own}",
+                f"The data set has {other}",
                 f"Name a run on this data set in init_from.{kind}",
             )
         for name in ("selection", "validation_fraction", "validation_seed"):
@@ -157,7 +162,7 @@ def check_initial(config: TrainConfig, starts: Starts, scenes: tuple[str, ...], 
 
 def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mapping[str, int]) -> dict[str, Any]:
     """The config from which the stage's network can be built: with parts from checkpoints, and what the data decide
-    (`scenes`, the spectrogram's `channels`, the frames' `height` and `width`) filled in."""
+    (`scenes`, `multi_label`, the spectrogram's `channels`, the frames' `height` and `width`) filled in."""
     found = network_class(node)
     if found.kind in starts:
         _check_agreement("model.network", node, starts[found.kind].network, starts[found.kind])
@@ -178,6 +183,12 @@ def complete_network(node: Mapping[str, Any], starts: Starts, dimensions: Mappin
                 f"Give init_from.{part}=<run>",
             )
     parameters = inspect.signature(found).parameters
+    if "multi_label" in dimensions and "multi_label" not in parameters and not any(part in node for part in PARTS):
+        raise ConfigError(
+            f"The data are multi-label, and a {found.__name__} answers with one scene of all",
+            "A class of networks that can do both takes the argument multi_label, and sets it as an attribute",
+            "Give the class that argument, or take data with one label to a clip",
+        )
     return complete | {name: size for name, size in dimensions.items() if name in parameters}
 
 

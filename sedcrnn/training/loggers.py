@@ -20,7 +20,7 @@ from sedcrnn.plotting.answer_figures import confusion_figure
 from sedcrnn.runs.files import write_text
 from sedcrnn.runs.records import read_config
 from sedcrnn.sweeps.ranks import is_first_process
-from sedcrnn.training.showcase import COLUMNS, Showcase
+from sedcrnn.training.showcase import Showcase
 from sedcrnn.training.wandb_workspace import check_key
 
 WANDB_ID = "wandb_id"  # file of the run folder that holds the id of its W&B run
@@ -110,9 +110,11 @@ class WandbLog(Logger):
     def show(self, showcase: Showcase) -> None:
         """Send confusion matrix, class-wise table, example clips, and the best scores as the run's summary."""
         wandb, run = self.wandb, self.experiment
-        confusion = wandb.plot.confusion_matrix(
-            y_true=showcase.true, preds=showcase.predicted, class_names=list(showcase.scenes), title=names.CONFUSION
-        )
+        confusion = {}
+        if showcase.true:
+            confusion[names.CONFUSION] = wandb.plot.confusion_matrix(
+                y_true=showcase.true, preds=showcase.predicted, class_names=list(showcase.scenes), title=names.CONFUSION
+            )
         audio = [
             wandb.Audio(example.audio, sample_rate=example.sample_rate, caption=example.caption)
             for example in showcase.examples
@@ -121,8 +123,8 @@ class WandbLog(Logger):
         run.log(
             {
                 names.EPOCH: showcase.epoch,
-                names.CONFUSION: confusion,
-                names.CLASS_WISE: wandb.Table(columns=list(COLUMNS), data=showcase.class_wise()),
+                **confusion,
+                names.CLASS_WISE: wandb.Table(columns=list(showcase.columns), data=showcase.class_wise()),
                 # Not in a table: wandb would keep their files outside the run folder.
                 names.EXAMPLE_INPUTS: [
                     wandb.Image(example.figure, caption=example.caption) for example in showcase.examples
@@ -163,8 +165,9 @@ class TensorBoardLog(TensorBoardLogger):
     def show(self, showcase: Showcase) -> None:
         """Write confusion matrix, class-wise table and example clips at the best epoch."""
         writer, epoch = self.experiment, showcase.epoch
-        writer.add_figure(names.CONFUSION, confusion_figure(showcase.answer["confusion"], showcase.scenes), epoch)
-        rows = [COLUMNS, ["---"] * len(COLUMNS), *showcase.class_wise()]
+        if showcase.true:
+            writer.add_figure(names.CONFUSION, confusion_figure(showcase.answer["confusion"], showcase.scenes), epoch)
+        rows = [showcase.columns, ["---"] * len(showcase.columns), *showcase.class_wise()]
         writer.add_text(names.CLASS_WISE, "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows), epoch)
         for number, example in enumerate(showcase.examples):
             writer.add_figure(f"{names.EXAMPLE_INPUTS}/{number}", example.figure, epoch)

@@ -1,11 +1,12 @@
 """Log-probabilities of the heads, and the scenes -> what training minimises; formulas in docs/recipes.md."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sedcrnn.config.stage_config import RecipeConfig
@@ -40,6 +41,24 @@ def cross_entropy(
     return -terms.sum(-1).mean(-1)
 
 
+def binary_cross_entropy(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None, smoothing: float = 0.0, gamma: float = 0.0
+) -> Tensor:
+    """(head,) mean over a batch and over scenes of each head's binary cross-entropy, for multi-label data.
+
+    Args:
+        logits: (head, batch, scene).
+        target: (batch, scene) probabilities of the scenes, 0 or 1 or mixed.
+        weights: (scene,) of the terms of examples that have the scene, torch's `pos_weight`.
+        smoothing, gamma: as `cross_entropy`; a smoothed label lies between itself and 1/2.
+    """
+    target = (1 - smoothing) * target + smoothing / 2
+    there, absent = F.logsigmoid(logits), F.logsigmoid(-logits)
+    present_terms = target if weights is None else target * weights
+    terms = present_terms * there * (gamma * absent).exp() + (1 - target) * absent * (gamma * there).exp()
+    return -terms.mean((-2, -1))
+
+
 def l2_penalty(parts: Mapping[nn.Module, float]) -> Tensor | float:
     """As Keras' `kernel_regularizer`: coefficient times the sum of squared kernels of each part that has one."""
     terms = [
@@ -51,24 +70,28 @@ def l2_penalty(parts: Mapping[nn.Module, float]) -> Tensor | float:
     return torch.stack(terms).sum() if terms else 0.0
 
 
-def with_weights(recipe: RecipeConfig, labels: Sequence[str], scenes: Sequence[str]) -> dict[str, Any]:
-    """The recipe as plain data, with the weight of every scene's term as a number, by the labels of the training fold.
+def with_weights(
+    recipe: RecipeConfig, labels: Sequence[Sequence[str]], scenes: Sequence[str], multi_label: bool
+) -> dict[str, Any]:
+    """The recipe as plain data, with the weight of every scene's term as a number, by the scenes of each clip of the
+    training fold.
 
     Raises:
         ConfigError, DataError: as `scene_weights`; or samples are to be balanced over a scene without clips.
     """
     if recipe.sampling == BALANCED:
-        _balanced(Counter(labels), scenes)
+        _balanced(labels, scenes, multi_label)
     plain = asdict(recipe)
-    weights = scene_weights(recipe.loss.class_weights, labels, scenes)
+    weights = scene_weights(recipe.loss.class_weights, labels, scenes, multi_label)
     return {**plain, "loss": plain["loss"] | {"class_weights": weights}}
 
 
 def scene_weights(
-    given: str | Mapping[str, float] | None, labels: Iterable[str], scenes: Sequence[str]
+    given: str | Mapping[str, float] | None, labels: Sequence[Sequence[str]], scenes: Sequence[str], multi_label: bool
 ) -> dict[str, float] | None:
     """The weight of each scene's term, or None where all have the same: as given, 1 for scenes that are not named; or
-    `balanced`, clips / (scenes * clips of the scene), by the labels of the clips that are trained on.
+    `balanced`, clips / (scenes * clips of the scene), by the clips that are trained on; in multi-label data, clips
+    without the scene / clips with it.
 
     Raises:
         ConfigError: a scene that there is not, or all weights are zero.
@@ -77,7 +100,7 @@ def scene_weights(
     if given is None:
         return None
     if isinstance(given, str):
-        return _balanced(Counter(labels), scenes)
+        return _balanced(labels, scenes, multi_label)
     for scene in given:
         check_choice("scene that recipe.loss.class_weights names", scene, scenes)
     weights = {scene: given.get(scene, 1.0) for scene in scenes}
@@ -90,12 +113,15 @@ def scene_weights(
     return weights
 
 
-def _balanced(counts: Mapping[str, int], scenes: Sequence[str]) -> dict[str, float]:
+def _balanced(labels: Sequence[Sequence[str]], scenes: Sequence[str], multi_label: bool) -> dict[str, float]:
+    counts = Counter(scene for own in labels for scene in own)
     if absent := [scene for scene in scenes if not counts.get(scene)]:
         raise DataError(
             f"There are no clips of {', '.join(absent)} to train on",
             "Weights and samples are balanced over scenes that have clips in the training fold",
             "Leave recipe.loss.class_weights=balanced and recipe.sampling=balanced out, or add clips",
         )
-    total = sum(counts[scene] for scene in scenes)
+    total = len(labels)
+    if multi_label:
+        return {scene: (total - counts[scene]) / counts[scene] for scene in scenes}
     return {scene: total / (len(scenes) * counts[scene]) for scene in scenes}

@@ -17,15 +17,16 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 import sedcrnn
 from sedcrnn.config.targets import build
 from sedcrnn.errors import ConfigError, check_choice
-from sedcrnn.evaluation.metrics import SceneScores, sum_over_processes
+from sedcrnn.evaluation.metrics import Scores, sum_over_processes
 from sedcrnn.evaluation.result_names import PLATEAU_MONITOR, TRAIN_LOSS, WHOLE_LOSS
+from sedcrnn.evaluation.scores import new_scores
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.execution import checkpoint_encoders, compile_in_place
 from sedcrnn.networks.freezing import freeze, frozen_modules, parameter_groups
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.runs.checkpoints import KIND_KEY, SCHEMA_KEY, SCHEMA_VERSION
 from sedcrnn.training.batch_changes import changed
-from sedcrnn.training.losses import cross_entropy, l2_penalty
+from sedcrnn.training.losses import binary_cross_entropy, cross_entropy, l2_penalty
 from sedcrnn.training.schedules import build_schedule
 
 Config = Mapping[str, Any]
@@ -73,6 +74,7 @@ class SceneModule(LightningModule):
         parameter_groups(self.network, recipe["learning_rates"])  # for its errors
         weights = torch.tensor([self.head_weights.get(head, 0.0) for head in self.network.head_names])
         self.register_buffer("loss_weights", weights, persistent=False)
+        self.loss_terms = {"smoothing": recipe["loss"]["label_smoothing"], "gamma": recipe["loss"]["focal_gamma"]}
         by_scene = recipe["loss"]["class_weights"]  # of all scenes, as the stage has found them
         own = None if by_scene is None else torch.tensor([by_scene[scene] for scene in scenes])
         self.register_buffer("scene_weights", own, persistent=False)
@@ -146,24 +148,24 @@ class SceneModule(LightningModule):
         self._step(batch, "test")
 
     def _step(self, batch: dict[str, Tensor], split: str) -> Tensor:
-        target = F.one_hot(batch["scene"], self.network.scenes).float()
+        multi_label, target = self.network.multi_label, batch["scene"]
+        target = (target if multi_label else F.one_hot(target, self.network.scenes)).float()
         if split == "train":
             if self.recipe["frozen_dropout"] and isinstance(self.network, FusionNetwork) and "visual_steps" in batch:
                 batch = {**batch, "visual": self.network.visual.classify(batch["visual_steps"])}
             batch, target = changed(batch, target, self.network, self.recipe)
         # One tensor for all heads, and one update of the metrics per epoch: each call costs as much as a GRU's.
         heads = self.network.heads_of(batch)
-        logits = torch.stack([one if head in self.head_weights else one.detach() for head, one in heads.items()])
-        log_probabilities = logits.float().log_softmax(-1)
-        own = self.recipe["loss"]
-        losses = cross_entropy(
-            log_probabilities, target, self.scene_weights, own["label_smoothing"], own["focal_gamma"]
-        )
-        loss = losses @ self.loss_weights.float()
+        trained = [one if head in self.head_weights else one.detach() for head, one in heads.items()]
+        logits = torch.stack(trained).float()
+        log_probabilities = self.network.log_probabilities(logits)
+        entropy, given = (binary_cross_entropy, logits) if multi_label else (cross_entropy, log_probabilities)
+        loss = entropy(given, target, self.scene_weights, **self.loss_terms) @ self.loss_weights.float()
         if self.l2:
             loss = loss + l2_penalty(self.l2)
         # Under mixup the scores of the training split count the heavier label as the true one.
-        self._batches[split].append((log_probabilities.detach(), target.argmax(-1), loss.detach()))
+        true = target >= 0.5 if multi_label else target.argmax(-1)
+        self._batches[split].append((log_probabilities.detach(), true, loss.detach()))
         return loss
 
     def configure_gradient_clipping(
@@ -240,10 +242,11 @@ class SceneModule(LightningModule):
             scores = counted.over_processes().compute()
             self.log_dict({f"{prefix}/{name}": value.float() for name, value in scores.items()})
 
-    def count_scores(self, split: str) -> dict[str, SceneScores]:
+    def count_scores(self, split: str) -> dict[str, Scores]:
         """The scores of every head on the batches of a split that this process has had since the last call."""
         batches = self._batches.pop(split, [])
-        scores = {head: SceneScores(self.network.scenes, self.device) for head in self.network.head_names}
+        own = (self.network.scenes, self.network.multi_label, self.device)
+        scores = {head: new_scores(*own) for head in self.network.head_names}
         if batches:
             log_probabilities = torch.cat([one for one, _, _ in batches], 1)
             scene = torch.cat([one for _, one, _ in batches])

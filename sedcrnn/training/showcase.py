@@ -3,7 +3,7 @@
 The validation fold alone: what is looked at during development must not be the test fold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from sedcrnn.datasets.clips import Clip
+from sedcrnn.datasets.clips import NO_SCENE, Clip
 from sedcrnn.datasets.datamodule import SceneDataModule
 from sedcrnn.datasets.window_dataset import read_values, window_loader
 from sedcrnn.datasets.windows import STEPS_PER_WINDOW, ConsecutiveWindows, Window
-from sedcrnn.evaluation.metrics import log_losses, score
 from sedcrnn.evaluation.predictions import Predictions, predict
-from sedcrnn.evaluation.result_names import ACCURACY, LOG_LOSS
+from sedcrnn.evaluation.result_names import ACCURACY, F1, LOG_LOSS, PRECISION
+from sedcrnn.evaluation.scores import example_losses, score
+from sedcrnn.evaluation.thresholds import choose_thresholds
 from sedcrnn.features.audio_file import open_audio
 from sedcrnn.features.feature import STEPS_PER_SECOND
 from sedcrnn.features.frames import Frames
@@ -33,6 +34,7 @@ from sedcrnn.runs.checkpoints import BEST, Checkpoint, read_checkpoint
 
 # Of the table of class-wise scores.
 COLUMNS = ("head", "scene", ACCURACY, LOG_LOSS, "examples")
+LABEL_COLUMNS = ("head", "scene", PRECISION, LOG_LOSS, F1, "examples")  # in multi-label data
 
 
 class Example(NamedTuple):
@@ -53,7 +55,7 @@ class Showcase:
     Attributes:
         epoch: the last one of the training.
         scenes: label order.
-        true: class indices of the windows.
+        true: class indices of the windows; empty in multi-label data, which have no confusion of two scenes.
         predicted: class indices that the network's answer gives them.
         reports: head -> `SceneScores.report`, in the network's order; the last is the answer's.
         examples: of every scene, the window of the least and of the greatest log loss.
@@ -71,8 +73,13 @@ class Showcase:
         """The report of the network's answer."""
         return list(self.reports.values())[-1]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the class-wise table."""
+        return COLUMNS if self.true else LABEL_COLUMNS
+
     def class_wise(self) -> list[list[Any]]:
-        """Rows of `COLUMNS`: every head's scores for every scene."""
+        """Rows of `columns`: every head's scores for every scene."""
         return [
             [head, scene, *scores.values()]
             for head, report in self.reports.items()
@@ -80,9 +87,10 @@ class Showcase:
         ]
 
     def scores(self) -> dict[str, float]:
-        """The answer's scores by name, and its accuracy for every scene as `accuracy/<scene>`."""
+        """The answer's scores by name, and its accuracy or average precision for every scene, as `accuracy/<scene>`."""
         means = {name: value for name, value in self.answer.items() if isinstance(value, float)}
-        scenes = {f"{ACCURACY}/{name}": scores[ACCURACY] for name, scores in self.answer["class_wise"].items()}
+        own = self.columns[2]
+        scenes = {f"{own}/{name}": scores[own] for name, scores in self.answer["class_wise"].items()}
         return means | {name: value for name, value in scenes.items() if value is not None}
 
 
@@ -116,27 +124,42 @@ def make_showcase(checkpoint: Checkpoint, found: Predictions, data: SceneDataMod
     """Score what a checkpoint answers for the validation fold, and choose the examples."""
     scenes = checkpoint.scenes
     answer = list(found.log_probabilities.values())[-1]
-    predicted = answer.argmax(-1).tolist()
+    thresholds = {
+        head: torch.tensor(choose_thresholds(values, found.scene)) if found.multi_label else None
+        for head, values in found.log_probabilities.items()
+    }
+    bounds = list(thresholds.values())[-1]
     examples = []
-    for index in _extremes(log_losses(answer, found.scene), found.scene):
+    for index in _extremes(example_losses(answer, found.scene), found.scene):
         clip, second = data.folds.validation[found.clip[index]], int(found.window[index])
-        probability = float(answer[index, predicted[index]].exp())
-        caption = f"{clip.id}, second {second}: {clip.scene}, predicted {scenes[predicted[index]]} ({probability:.2f})"
+        predicted = _answer(answer[index].exp(), scenes, bounds)
+        caption = f"{clip.id}, second {second}: {clip.label}, predicted {predicted}"
         examples.append(_example(data, clip, second, caption))
     return Showcase(
         epoch=epoch,
         scenes=scenes,
-        true=found.scene.tolist(),
-        predicted=predicted,
-        reports={head: score(values, found.scene).report(scenes) for head, values in found.log_probabilities.items()},
+        true=[] if found.multi_label else found.scene.tolist(),
+        predicted=[] if found.multi_label else answer.argmax(-1).tolist(),
+        reports={
+            head: score(values, found.scene, thresholds[head]).report(scenes)
+            for head, values in found.log_probabilities.items()
+        },
         examples=examples,
     )
 
 
+def _answer(probabilities: Tensor, scenes: Sequence[str], thresholds: Tensor | None) -> str:
+    """The likeliest scene, or all from their thresholds on, with their probabilities."""
+    chosen = probabilities >= (probabilities.max() if thresholds is None else thresholds)
+    numbers = chosen.nonzero().flatten().tolist()[: 1 if thresholds is None else None]
+    return " + ".join(f"{scenes[number]} ({probabilities[number]:.2f})" for number in numbers) or NO_SCENE
+
+
 def _extremes(losses: Tensor, scene: Tensor) -> Iterator[int]:
     """Indices of the windows of the least and of the greatest loss of every scene that occurs."""
-    for one in sorted(set(scene.tolist())):
-        own = torch.nonzero(scene == one).flatten()
+    occurring = scene.any(0).nonzero().flatten().tolist() if scene.ndim == 2 else sorted(set(scene.tolist()))
+    for one in occurring:
+        own = torch.nonzero(scene[:, one] if scene.ndim == 2 else scene == one).flatten()
         order = own[losses[own].argsort(stable=True)]
         yield from dict.fromkeys((int(order[0]), int(order[-1])))
 

@@ -26,7 +26,13 @@ from sedcrnn.sweeps.ranks import check_sweep, count_processes
 from sedcrnn.training import init_from
 from sedcrnn.training.averaging import WeightAverage, WeightsBack
 from sedcrnn.training.best_checkpoint import BestCheckpoint, LastCheckpoint, validation_scores
-from sedcrnn.training.checks import check_optimizer, check_takes_incomplete, check_without_data, refused
+from sedcrnn.training.checks import (
+    check_multi_label,
+    check_optimizer,
+    check_takes_incomplete,
+    check_without_data,
+    refused,
+)
 from sedcrnn.training.ending import EndBySignals, adopt_processes
 from sedcrnn.training.epoch_table import EpochTable
 from sedcrnn.training.frozen_cache import FrozenEncoder, check_cacheable
@@ -73,10 +79,12 @@ def train(config: TrainConfig) -> Path | None:
         clips = [one.clip for one in datamodule.skipped if one.message == message]
         names = ", ".join(clips[:3]) + (f", ... ({len(clips)} clips)" if len(clips) > 3 else "")
         log.warning("Skipped %s: %s", visible(names), message)
-    scenes = datamodule.manifest.scenes
-    init_from.check_initial(config, starts, scenes, datamodule.folds)
+    scenes, multi_label = datamodule.manifest.scenes, datamodule.manifest.multi_label
+    init_from.check_initial(config, starts, datamodule.manifest, datamodule.folds)
+    if multi_label:
+        check_multi_label(config.recipe)
     selection = check_selection(datamodule.folds, config.data.selection)
-    recipe = with_weights(config.recipe, [clip.scene for clip in datamodule.folds.train], scenes)
+    recipe = with_weights(config.recipe, [clip.scenes for clip in datamodule.folds.train], scenes, multi_label)
     plan = make_plan(config, len(datamodule.folds.train), count_processes(config.trainer))
     with refused("recipe"):
         check_optimizer(config.recipe, plan.epochs, plan.steps)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sedcrnn.evaluation.calibration import fit_temperature, scaled
+from sedcrnn.evaluation.calibration import fit_temperature
 from sedcrnn.evaluation.predictions import Predictions
+from sedcrnn.networks.probabilities import scaled
 
 
 def answers(log_probabilities: Tensor, scene: Tensor, clips: int | None = None) -> Predictions:

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sedcrnn.evaluation.metrics import LOWEST_PROBABILITY, SceneScores, score
+from sedcrnn.evaluation.metrics import LOWEST_PROBABILITY, SceneScores
+from sedcrnn.evaluation.scores import score
 
 # Five examples of scenes 0, 0, 0, 1, 2 of four: scene 3 does not occur.
 PROBABILITIES = torch.tensor(

@@ -7,7 +7,7 @@ from sedcrnn.inference.modality_shares import modality_shares
 
 
 def shares(together: float, audio: float, video: float, scenes: int = 4) -> tuple[float, float]:
-    found = modality_shares(np.array([together]), {"audio": np.array([audio]), "video": np.array([video])}, scenes)
+    found = modality_shares(np.array([together]), {"audio": np.array([audio]), "video": np.array([video])}, 1 / scenes)
     return float(found["audio"][0]), float(found["video"][0])
 
 
@@ -35,5 +35,5 @@ def test_a_track_that_misleads_takes_something_away():
 
 
 def test_one_track_has_all_of_it():
-    found = modality_shares(np.array([0.7, 0.1]), {"video": np.array([0.7, 0.1])}, 10)
+    found = modality_shares(np.array([0.7, 0.1]), {"video": np.array([0.7, 0.1])}, 0.1)
     np.testing.assert_allclose(found["video"], [0.6, 0.0], atol=1e-12)

@@ -74,25 +74,25 @@ def test_focal_loss_has_a_gradient_where_a_prediction_is_certain(gamma: float) -
 
 
 def test_balanced_weights_are_windows_by_scenes_and_windows_of_the_scene() -> None:
-    labels = ["bus"] * 6 + ["park"] * 3 + ["beach"]
-    weights = scene_weights("balanced", labels, ["beach", "bus", "park"])
+    labels = [("bus",)] * 6 + [("park",)] * 3 + [("beach",)]
+    weights = scene_weights("balanced", labels, ["beach", "bus", "park"], False)
     assert weights == pytest.approx({"beach": 10 / 3, "bus": 10 / 18, "park": 10 / 9})
     assert weights is not None
     assert sum(weights[label] for label in labels) == pytest.approx(10)  # the mean weight of a window is 1
 
 
 def test_scenes_that_are_not_named_have_the_weight_one() -> None:
-    assert scene_weights({"bus": 3.0}, [], ["beach", "bus"]) == {"beach": 1.0, "bus": 3.0}
-    assert scene_weights(None, [], ["beach", "bus"]) is None
+    assert scene_weights({"bus": 3.0}, [], ["beach", "bus"], False) == {"beach": 1.0, "bus": 3.0}
+    assert scene_weights(None, [], ["beach", "bus"], False) is None
 
 
 def test_weights_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"class_weights names is 'buss'.*bus"):
-        scene_weights({"buss": 1.0}, [], ["beach", "bus"])
+        scene_weights({"buss": 1.0}, [], ["beach", "bus"], False)
     with pytest.raises(ConfigError, match="every scene the weight 0"):
-        scene_weights({"bus": 0.0, "beach": 0.0}, [], ["beach", "bus"])
+        scene_weights({"bus": 0.0, "beach": 0.0}, [], ["beach", "bus"], False)
     with pytest.raises(DataError, match="no clips of beach to train on"):
-        scene_weights("balanced", ["bus"], ["beach", "bus"])
+        scene_weights("balanced", [("bus",)], ["beach", "bus"], False)
 
 
 @pytest.mark.parametrize(

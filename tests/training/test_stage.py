@@ -148,7 +148,7 @@ def test_how_frames_are_kept_may_differ_from_the_start(stage: Stage, fusion_part
         datamodule = make_datamodule(config)
         datamodule.prepare_data()
         datamodule.setup()
-        check_initial(config, load_initial(config), datamodule.manifest.scenes, datamodule.folds)
+        check_initial(config, load_initial(config), datamodule.manifest, datamodule.folds)
 
     check("features.frames.storage=jpeg")
     with pytest.raises(CheckpointError, match=r"features\.frames\.antialias is True, but .* was trained with False"):

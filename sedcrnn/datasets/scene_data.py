@@ -136,6 +136,12 @@ class SceneData:
         }
 
     @property
+    def cities(self) -> list[str]:
+        """The cities of all clips; empty where that of any is not known."""
+        cities = {clip.city for clip in self.manifest.clips}
+        return sorted(cities) if all(cities) else []
+
+    @property
     def dimensions(self) -> dict[str, int]:
         """What the data decide of a network's shape: the number of `scenes`, and the features' dimensions."""
         dimensions = {"scenes": len(self.manifest.scenes)}

@@ -2,6 +2,7 @@
 
 sedcrnn report
 sedcrnn report seeds=0,1,2,3,4 publish=true
+sedcrnn report wandb=sedcrnn
 """
 
 from dataclasses import field
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.values import CHECKED, Flag, Name, PathName, Seed
+from sedcrnn.config.values import CHECKED, Flag, Name, PathName, Project, Seed
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -29,12 +30,17 @@ class ReportOptions:
         "Renew experiments/results.csv and the tables of experiments/README.md; overwrite: even if some are lost.",
     ] = False
     page: Annotated[PathName, "Written: the page."] = "runs/report.html"
+    wandb: Annotated[
+        Project | None, "Project of W&B that gets the page and results.csv as an artifact; null: none does."
+    ] = None
+    wandb_offline: Annotated[Flag, "Write files for `wandb sync`; false: send them now, which needs a key."] = True
 
 
 @command(ReportOptions, words=["runs"])
 def main(options: ReportOptions) -> None:
     """Report the runs, and list what was written."""
     from sedcrnn.reporting.report_files import write_report
+    from sedcrnn.reporting.wandb_artifact import WandbReport
     from sedcrnn.runs.outputs import check_place
 
     check_place("page", options.page)
@@ -45,6 +51,7 @@ def main(options: ReportOptions) -> None:
         options.leave_out,
         options.publish,
         Path(options.page),
+        WandbReport(options.wandb, options.wandb_offline) if options.wandb else None,
     )
     print(*written, sep="\n")
     print(f"Next: open {options.page} in a browser")

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.values import CHECKED, Name
+from sedcrnn.config.values import CHECKED, Name, Project
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -17,7 +17,7 @@ class WorkspaceOptions:
     """Which project's workspace, and what it shows."""
 
     entity: Annotated[Name, "User or team that the project belongs to."]
-    project: Annotated[Name, "Project of W&B, as in conf/logger/wandb.yaml."] = "sedcrnn"
+    project: Annotated[Project, "Project of W&B, as in conf/logger/wandb.yaml."] = "sedcrnn"
     name: Annotated[Name, "Name of the workspace."] = "Ablation"
     scenes: Annotated[list[Name] | None, "Scenes of the class-wise panel; null: TAU's ten."] = None
 

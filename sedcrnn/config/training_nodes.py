@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Strict
 from typing_extensions import TypedDict
 
-from sedcrnn.config.values import Count, CountOrNone, Flag, Fraction, Name, NotNegative, Positive, Share, takes
+from sedcrnn.config.values import Count, CountOrNone, Flag, Fraction, Name, NotNegative, Positive, Project, Share, takes
 
 Interval = Annotated[Literal["step", "epoch"], "When it is stepped: after each optimiser step, or each epoch."]
 
@@ -126,7 +126,7 @@ class TrainerKeys(TypedDict, total=False):
 class WandbKeys(TypedDict, total=False):
     """Weights & Biases."""
 
-    project: Annotated[Name, "Project of W&B."]
+    project: Annotated[Project, "Project of W&B."]
     entity: Annotated[Name | None, "User or team; null: the user's default."]
     offline: Annotated[Flag, "Write files for `wandb sync`; false: send as the training goes, which needs a key."]
     tags: Annotated[list[str], "Words to find the run by, beside its selection protocol."]

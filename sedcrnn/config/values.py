@@ -22,6 +22,12 @@ def _bounded(value: Any) -> Any:
     return value
 
 
+def _as_project(value: str) -> str:
+    if not 1 <= len(value) <= 128 or set(value) & set("/\\#?%:"):
+        raise PydanticCustomError("project", "the name of a W&B project: 1 to 128 characters, and none of / \\ # ? % :")
+    return value
+
+
 # Strict: no text is taken for a number, and no truth value for one.
 Flag = Annotated[bool, Strict()]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
@@ -38,6 +44,7 @@ Thousand = Annotated[int, Strict(), Field(ge=1, le=1000)]
 Side = Annotated[int, Strict(), Field(ge=1, le=4096)]  # of an image in pixels
 Second = Annotated[float, Strict(), Field(ge=1e-4, le=1)]  # a part of one
 Name = Annotated[str, Field(min_length=1)]
+Project = Annotated[str, AfterValidator(_as_project)]
 OnDamage = Annotated[
     Literal["stop", "skip", "end"],
     "What becomes of files with damaged pieces: stop refuses them, skip puts silence and the last picture in their "

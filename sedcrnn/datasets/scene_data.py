@@ -139,6 +139,12 @@ class SceneData:
         }
 
     @property
+    def cities(self) -> list[str]:
+        """The cities of all clips; empty where that of any is not known."""
+        cities = {clip.city for clip in self.manifest.clips}
+        return sorted(cities) if all(cities) else []
+
+    @property
     def dimensions(self) -> dict[str, int]:
         """What the data decide of a network: the number of `scenes`, the features' dimensions, and whether it is
         `multi_label`, if so."""

@@ -23,6 +23,7 @@ OWN_DATA = ("folder", "manifest")  # names of data sets that are a user's own re
 # Keys of a config in which the runs of one row may differ: they distinguish seeds, or name the row's table.
 _NOT_OF_THE_ROW = {"name", "seed", "data"}
 _OF_THE_DATA = {"source", "selection", "validation_seed"}
+_HELD_OUT = {"data.held_out", "data.leave_out_city"}
 
 
 @dataclass(frozen=True)
@@ -120,22 +121,38 @@ def _without_pooled(runs: Sequence[ReportedRun]) -> list[ReportedRun]:
 
 
 def missing_folds(runs: Iterable[ReportedRun]) -> list[str]:
-    """Sentences on runs that hold out a fold each and are no whole: experiment, seed, and which folds are missing."""
+    """Sentences on runs that hold out a fold each, or a city, and are no whole: experiment, seed, and what is missing.
+    A single city that is left out may be all that was wanted: of that nothing is said."""
     there: dict[tuple[str, int, str], list[ReportedRun]] = {}
     for run in runs:
-        if run.state == EVALUATED and run.config["data"].get("folds") and not run.folds:
-            others = {key: value for key, value in run.variant.items() if key != "data.held_out"}
-            there.setdefault((run.experiment, run.seed, digest(others)), []).append(run)
+        if run.state == EVALUATED and (parts := _parts(run)):
+            others = {key: value for key, value in run.variant.items() if key not in _HELD_OUT}
+            whole = digest([others, run.data["source"], parts])
+            there.setdefault((run.experiment, run.seed, whole), []).append(run)
     sentences = []
     for (experiment, seed, _), found in there.items():
-        folds = found[0].config["data"]["folds"]
-        absent = sorted({*range(1, folds + 1)} - {run.config["data"]["held_out"] for run in found})
-        missing = f" (missing: {', '.join(map(str, absent))})" if absent else ""
-        sentences.append(
-            f"{experiment}, seed {seed}: {len(found)} of {folds} folds{missing}, each shown by itself. They are no "
-            f"result of the whole before the pipeline has ended: sedcrnn pipeline with folds={folds}"
-        )
+        parts, folds = _parts(found[0]), found[0].config["data"].get("folds")
+        held_out = {str(run.config["data"]["held_out" if folds else "leave_out_city"]) for run in found}
+        if folds or len(held_out) > 1:
+            kind, command = ("folds", f"folds={folds}") if folds else ("cities", "data.leave_out_city=all")
+            absent = ", ".join(part for part in parts if part not in held_out)
+            missing = f" (missing: {absent})" if absent else ""
+            sentences.append(
+                f"{experiment}, seed {seed}: {len(held_out)} of {len(parts)} {kind}{missing}, each shown by itself. "
+                f"They are no result of the whole before the pipeline has ended: sedcrnn pipeline with {command}"
+            )
     return sentences
+
+
+def _parts(run: ReportedRun) -> tuple[str, ...]:
+    """All that is held out in turn where this run holds out one: the numbers of folds, or the cities; empty where it
+    holds out neither, is of all of them, or is older than records that list the cities."""
+    data = run.config["data"]
+    if run.folds:
+        return ()
+    if data.get("folds"):
+        return tuple(map(str, range(1, data["folds"] + 1)))
+    return tuple(run.record.get("cities", ())) if data.get("leave_out_city") else ()
 
 
 def _read_run(folder: Path) -> ReportedRun:

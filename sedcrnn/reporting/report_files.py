@@ -28,6 +28,7 @@ from sedcrnn.reporting.publishing import OVERWRITE, README, RESULTS, describe_ch
 from sedcrnn.reporting.scoring import BRIER, CALIBRATION_ERROR, SCALED_CALIBRATION_ERROR, SCALED_LOG_LOSS, ScoredRun
 from sedcrnn.reporting.table_grids import results_grid
 from sedcrnn.reporting.tables import Table, make_tables, project_tables, read_tables
+from sedcrnn.reporting.wandb_artifact import WandbReport
 from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import write_text
 
@@ -61,6 +62,7 @@ def write_report(
     leave_out: Sequence[str],
     publish: bool | Literal["overwrite"],
     page: Path,
+    wandb: WandbReport | None = None,
 ) -> list[Path]:
     """Read run folders, and write their results; arguments are those of `sedcrnn report`. What publishing replaces is
     logged.
@@ -89,6 +91,8 @@ def write_report(
     texts[page] = build_page(tables, found, page.parent)
     for path, text in texts.items():
         write_text(path, text)
+    if wandb is not None:
+        wandb.send(page, results_text(tables))
     return list(texts)
 
 

@@ -234,6 +234,7 @@ def _fit(
         steps=trainer.global_step,
         seconds=round(stopwatch.time_elapsed(), 1),
         clips={fold: len(getattr(datamodule.folds, fold)) for fold in ("train", "validation", "test")},
+        cities=datamodule.cities,
         best=scores,
         selection_check=selection,
         **kept,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sedcrnn.errors import CheckpointError
-from sedcrnn.reporting.collection import collect
+from sedcrnn.reporting.collection import collect, missing_folds
 from tests.reporting.conftest import AUDIO
 
 
@@ -82,3 +82,32 @@ def test_predictions_without_the_head_are_left_out(write_run, tables_of, tmp_pat
     path.write_text(path.read_text().replace(",audio,", ",other,"))
     assert tables_of(tmp_path / "runs") == []
     assert "hold no head 'audio'" in caplog.text
+
+
+CITIES = ["bonn", "oslo", "rome"]
+OSLO, ROME = ({"city": city, "cities": CITIES} for city in ("oslo", "rome"))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ([OSLO], []),
+        ([OSLO, ROME], ["2 of 3 cities (missing: bonn)"]),
+        ([OSLO, ROME, {**ROME, "city": "bonn"}], ["3 of 3 cities"]),
+        ([OSLO, {**ROME, "mixup_alpha": 0.3}], []),  # another config
+        ([OSLO, {**ROME, "source": "Others"}], []),  # another data set
+        ([OSLO, {**ROME, "cities": [*CITIES, "york"]}], []),  # the data set has grown
+        ([OSLO, {"city": "rome"}], []),  # of a version that did not list them
+        ([OSLO, {**ROME, "cities": []}], []),  # not every clip's city is known
+    ],
+)
+def test_of_several_cities_that_are_left_out_the_missing_ones_are_named(left_out, told, write_run, tmp_path):
+    for one in left_out:
+        data = {"source": {"_target_": one.get("source", "Toys")}, "selection": "location_disjoint"}
+        config = {"data": {**data, "leave_out_city": one["city"]}, "recipe": {"mixup_alpha": one.get("mixup_alpha", 0)}}
+        listed = {"cities": one["cities"]} if "cities" in one else {}
+        write_run("audio", 0, AUDIO, f"audio-s0-{one['city']}", config=config, **listed)
+    why = "They are no result of the whole before the pipeline has ended"
+    command = "sedcrnn pipeline with data.leave_out_city=all"
+    expected = [f"audio, seed 0: {one}, each shown by itself. {why}: {command}" for one in told]
+    assert missing_folds(collect(tmp_path / "runs")) == expected

@@ -285,10 +285,10 @@ def test_an_optuna_search_that_was_killed_goes_on(start: Callable[..., subproces
 
 def test_the_wandb_runs_of_a_sweep_compare(run: Sweep, runs: Path) -> None:
     pytest.importorskip("wandb")
-    sweep = run("logger=wandb", "seed=0,1", "recipe.mixup_alpha=0,0.4", "hydra.launcher.jobs=2", "trainer=cpu")
+    sweep = run("logger=wandb", "seed=0,1,2,3", "recipe.mixup_alpha=0,0.4", "hydra.launcher.jobs=2", "trainer=cpu")
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     folders = sorted(record.parent for record in runs.glob("*/record.json"))
-    assert len(folders) == 4
+    assert len(folders) == 8
     keys, begun, drawn, configs = [], [], [], []
     for folder in folders:
         merged, records = wandb_history(folder)
@@ -302,7 +302,7 @@ def test_the_wandb_runs_of_a_sweep_compare(run: Sweep, runs: Path) -> None:
     assert all(one == configs[0] for one in configs)
     assert {one.run_group for one in begun} == {"audio"}
     assert {one.display_name for one in begun} == {folder.name for folder in folders}
-    assert sorted(drawn) == [(seed, alpha) for seed in (0, 1) for alpha in (0, 0.4)]
+    assert sorted(drawn) == [(seed, alpha) for seed in range(4) for alpha in (0, 0.4)]
 
 
 def test_what_the_agent_of_a_wandb_sweep_starts_is_its_run(arguments: list[str], runs: Path) -> None:

@@ -229,6 +229,38 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return seen
 
 
+def test_folds_that_share_frozen_weights_encode_every_clip_once(
+    stage: Stage, tmp_path: Path, encodings: Counter[tuple[str, str, str]]
+) -> None:
+    store = tmp_path / "store"
+
+    def hold_out(fold: int) -> Path:
+        held_out = [f"store={store}", "data.folds=3", f"data.held_out={fold}"]
+        run = train(stage("visual", *held_out, "trainer.max_epochs=1"))
+        assert run is not None
+        return run
+
+    runs = [hold_out(1)]
+    of_first = set(encodings)
+    assert 10 <= len(of_first) <= 11  # sixteen clips, but those of one of three folds
+    runs.append(hold_out(2))
+    assert len(encodings) == 16
+    assert len({weights for _, _, weights in encodings}) == 1
+    added = {file for file, *_ in encodings} - {file for file, *_ in of_first}
+    assert added == {f"{row['clip']}.mp4" for row in predicted(runs[0], store)}
+    for run in [*runs, hold_out(3)]:
+        predicted(run, store)
+    assert set(encodings.values()) == {1}
+    assert len(encodings) == 16
+
+
+def predicted(run: Path, store: Path) -> list[dict[str, str]]:
+    """The rows of the predictions of the test fold."""
+    metrics = evaluate(str(run), fold="test", extraction_workers=0, store=str(store))
+    with metrics.with_name("predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.slow
 def test_a_pipeline_and_its_evaluations_encode_every_clip_once_in_any_precision(
     stage: Stage, tmp_path: Path, encodings: Counter[tuple[str, str, str]]

@@ -1,11 +1,8 @@
 """Own recordings in two folds, each held out in turn: begun with one fold, gone on with, pooled and reported."""
 
-import csv
 import json
 import math
-import os
-import subprocess
-import sys
+import signal
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,17 +15,11 @@ from sedcrnn.evaluation.predictions import read_predictions
 from sedcrnn.reporting.collection import EVALUATED, collect, missing_folds
 from sedcrnn.reporting.report_files import write_report
 from sedcrnn.reporting.tables import RowSpec, TableSpec, make_tables
+from tests.training.small_pipelines import Work
 
-ROOT = Path(__file__).parents[2]
 SCENES = ("beach", "bus", "park")
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
-
-STAGE = """# @package _global_
-table: stages
-stages:
-  audio: ["model.network.filters=[4,4,8]", "trainer.max_epochs=2", "trainer.precision=32-true"]
-"""
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -36,37 +27,14 @@ def files(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-class Work:
-    """A folder with runs and a store, and the pipeline that works there."""
-
-    def __init__(self, place: Path, recordings: Path) -> None:
-        self.place, self.runs, self.store = place, place / "runs", place / "store"
-        (place / "conf" / "stages").mkdir(parents=True)
-        (place / "conf" / "stages" / "one.yaml").write_text(STAGE)
-        self.words = ["stages=one", "data=folder", f"data.root={recordings}", "data.validation_fraction=0.3"]
-
-    def pipeline(self, *words: str) -> subprocess.CompletedProcess[str]:
-        given = [*self.words, f"store={self.store}", f"runs={self.runs}", "trainer=cpu", "recipe.batch_size=4"]
-        command = [sys.executable, "-m", "sedcrnn.pipeline", "--config-dir", str(self.place / "conf"), *given, *words]
-        return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
-
-    def pooled(self, seed: int) -> Path:
-        (folder,) = self.runs.glob(f"audio-s{seed}-2-folds-*")
-        return folder
-
-    def rows(self, seed: int) -> dict[str, list[dict[str, str]]]:
-        """Of each fold's run, the rows of its predictions."""
-        found = {}
-        for fold in json.loads((self.pooled(seed) / "folds.json").read_text())["folds"]:
-            with (self.runs / fold["run"] / "evaluation" / "test" / "predictions.csv").open(newline="") as file:
-                found[fold["run"]] = list(csv.DictReader(file))
-        return found
+def words_of(recordings: Path) -> tuple[str, ...]:
+    return "data=folder", f"data.root={recordings}", "data.validation_fraction=0.3"
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory, own_root: Path) -> Work:
     """One fold of seed 0 is trained and evaluated at first; the rest, with another seed, by the second command."""
-    work = Work(tmp_path_factory.mktemp("folds"), own_root)
+    work = Work(tmp_path_factory.mktemp("folds"), *words_of(own_root))
     begun = work.pipeline("data.folds=2", "data.held_out=1")
     assert begun.returncode == 0, begun.stderr
     (work.place / "told").write_text("\n".join(missing_folds(collect(work.runs))))
@@ -95,7 +63,7 @@ def test_every_clip_is_held_out_once_and_scores_are_those_of_all_predictions(wor
     clips = [{row["clip"] for row in rows} for rows in of_folds.values()]
     assert not clips[0] & clips[1]
     assert sum(map(len, clips)) == 15
-    report = json.loads((work.pooled(0) / "evaluation" / "test" / "metrics.json").read_text())
+    report = work.report(0)
     assert (report["clips"], report["pooled"], report["of"]["data"]["name"]) == (15, "2 folds", "folder")
     right, losses = defaultdict(list), defaultdict(list)
     for row in [row for rows in of_folds.values() for row in rows]:
@@ -116,7 +84,7 @@ def test_the_interval_draws_from_the_locations_of_all_folds(work: Work) -> None:
         location.append(row["location"])
     index = [sorted(set(location)).index(one) for one in location]
     drawn = bootstrap_scores(torch.tensor(log_probabilities).double(), torch.tensor(scene), torch.tensor(index))
-    report = json.loads((work.pooled(0) / "evaluation" / "test" / "metrics.json").read_text())
+    report = work.report(0)
     interval = report["heads"]["audio"]["window"]["intervals"]["locations"]
     assert interval["locations"] == 15
     for score, values in drawn.items():
@@ -132,9 +100,8 @@ def test_the_report_has_one_row_with_both_seeds_and_each_fold_at_its_own_tempera
     (row,) = table.rows
     assert list(row.runs) == [0, 1]
     scored = row.runs[0]
-    found = json.loads((work.pooled(0) / "folds.json").read_text())["folds"]
-    temperatures = [fold["temperatures"]["audio"] for fold in found]
-    for fold, temperature in zip(found, temperatures, strict=True):
+    temperatures = [fold["temperatures"]["audio"] for fold in work.folds(0)]
+    for fold, temperature in zip(work.folds(0), temperatures, strict=True):
         validation = work.runs / fold["run"] / "evaluation" / "validation" / "predictions.csv"
         assert fit_temperature(read_predictions(validation).predictions, "audio") == pytest.approx(temperature)
     assert scored.temperature == pytest.approx(sum(temperatures) / 2)
@@ -162,6 +129,47 @@ def test_given_again_nothing_is_trained_or_written_but_the_page(work: Work) -> N
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("reusing") == 2
     assert files(work.pooled(0)) == before
+
+
+def assert_same_row(work: Work, other: Work) -> None:
+    """The same scores, of the same predictions of the same runs."""
+    assert other.report(0) == work.report(0)
+    predictions = Path("evaluation", "test", "predictions.csv")
+    assert (other.pooled(0) / predictions).read_bytes() == (work.pooled(0) / predictions).read_bytes()
+    assert other.pooled(0).name == work.pooled(0).name
+
+
+def test_killed_in_each_fold_and_before_the_row_is_whole_the_same_command_makes_the_same_row(
+    work: Work, own_root: Path, tmp_path: Path
+) -> None:
+    other = Work(tmp_path, *words_of(own_root))
+    # An epoch of each fold is whole by then: the checkpoint is written after every epoch, of which there are two.
+    for file, number in (("last.ckpt", 2), ("last.ckpt", 3), ("folds.json", 1)):
+        killed = other.killed_pipeline("folds=2", before=file, number=number)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert not list(other.runs.glob("*/folds.json"))
+    states = [json.loads(record.read_text())["status"] for record in other.runs.glob("*/record.json")]
+    assert states == ["finished", "finished"]
+    done = other.pipeline("folds=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("reusing") == 2
+    assert_same_row(work, other)
+
+
+def test_folds_that_a_sweep_has_trained_at_once_are_found_and_make_the_same_row(
+    work: Work, own_root: Path, tmp_path: Path
+) -> None:
+    other = Work(tmp_path, *words_of(own_root))
+    sweep = other.pipeline("-m", "data.folds=2", "data.held_out=1,2", "hydra.launcher.jobs=2")
+    assert sweep.returncode == 0, sweep.stdout + sweep.stderr
+    assert missing_folds(collect(other.runs)) == [
+        "audio, seed 0: 2 of 2 folds, each shown by itself. They are no result of the whole before the pipeline has "
+        "ended: sedcrnn pipeline with folds=2"
+    ]
+    done = other.pipeline("folds=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("reusing") == 2
+    assert_same_row(work, other)
 
 
 @pytest.mark.parametrize(

@@ -183,3 +183,50 @@ def test_a_missing_or_unknown_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("video,label\ncaf\u00e9.mp4,bus\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"latin\.csv cannot be read: .*UTF-8"):
         listed(tmp_path, "latin.csv").manifest()
+
+
+LABELLED = [
+    "a/0.mp4,tram; crowd",
+    "a/1.mp4, small kitchen ;tram;tram",
+    "b/0.mp4,",
+    'b/1.mp4,"crowd, loud;small kitchen"',
+    *(f"{group}/{number}.mp4,{label}" for group in "cdefgh" for number, label in enumerate(["tram", "crowd"])),
+    *(f'{group}/{number}.mp4,"small kitchen;crowd, loud"' for group in "ijk" for number in range(2)),
+]
+
+
+def test_a_clip_has_the_labels_between_separators(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    write(tmp_path, ["video,label,group", *(f"{row},{row[0]}" for row in LABELLED), "bus/0.mp4,tram,z"])
+    manifest = listed(tmp_path, label_separator=";").manifest()
+    assert manifest.multi_label
+    assert manifest.scenes == ("crowd", "crowd, loud", "small kitchen", "tram")
+    assert [clip.labels for clip in manifest.clips[:4]] == [
+        ("crowd", "tram"),
+        ("small kitchen", "tram"),
+        (),
+        ("crowd, loud", "small kitchen"),
+    ]
+    assert [clip.label for clip in manifest.clips[1:3]] == ["small kitchen + tram", "no scene"]
+    for fold in ("train", "test"):
+        assert {scene for clip in manifest.fold(fold) for scene in clip.scenes} == set(manifest.scenes)
+    assert "4 scenes, any number to a clip" in caplog.messages[-1]
+
+
+def test_labels_that_look_like_several_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [*ROWS, "bus/3.mp4,bus; park", "bus/4.mp4,bus; park", "bus/5.mp4,bus; park"]
+    manifest = listed(write(tmp_path, ["video,label", *rows])).manifest()
+    assert manifest.scenes == ("bus", "bus; park", "park")
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "'bus; park' is read as one scene" in warning
+    assert "\"data.source.label_separator=';'\"" in warning
+
+
+def test_a_label_that_no_clip_has_and_an_unknown_one_are_refused(tmp_path: Path) -> None:
+    rows = ["video,label", *(f"{n}.mp4,bus|park" for n in range(6)), "bus/0.mp4,park"]
+    write(tmp_path, rows)
+    with pytest.raises(DataError, match="names tram, of which there are no clips"):
+        listed(tmp_path, label_separator="|", scenes=["bus", "park", "tram"]).manifest()
+    write(tmp_path, [*rows, "x.mp4,tram"])
+    with pytest.raises(DataError, match=r"'0\.mp4' .* has the label 'park'"):
+        listed(tmp_path, label_separator="|", scenes=["bus", "tram"]).manifest()

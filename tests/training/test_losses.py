@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError, DataError
 from sedcrnn.runs.checkpoints import load_checkpoint
-from sedcrnn.training.losses import cross_entropy, scene_weights
+from sedcrnn.training.losses import binary_cross_entropy, cross_entropy, scene_weights
 from sedcrnn.training.stage import train
 
 Stage = Callable[..., TrainConfig]
@@ -78,7 +79,7 @@ def test_balanced_weights_are_windows_by_scenes_and_windows_of_the_scene() -> No
     weights = scene_weights("balanced", labels, ["beach", "bus", "park"], False)
     assert weights == pytest.approx({"beach": 10 / 3, "bus": 10 / 18, "park": 10 / 9})
     assert weights is not None
-    assert sum(weights[label] for label in labels) == pytest.approx(10)  # the mean weight of a window is 1
+    assert sum(weights[label] for (label,) in labels) == pytest.approx(10)  # the mean weight of a window is 1
 
 
 def test_scenes_that_are_not_named_have_the_weight_one() -> None:
@@ -131,3 +132,33 @@ def test_the_checkpoint_keeps_the_weights_as_numbers_and_scores_stay_plain(stage
 def _lines(run: Any) -> list[str]:
     lines: list[str] = (run / "metrics.csv").read_text().splitlines()
     return lines
+
+
+def labelled() -> tuple[torch.Tensor, torch.Tensor]:
+    """(head, batch, scene) logits and (batch, scene) labels."""
+    generator = torch.Generator().manual_seed(5)
+    return 3 * torch.randn(2, 6, 4, generator=generator), (torch.rand(6, 4, generator=generator) < 0.4).float()
+
+
+def test_the_loss_of_multi_label_data_is_torchs() -> None:
+    logits, target = labelled()
+    weights = torch.tensor([0.5, 1.0, 3.0, 2.0])
+    for options, given in (({}, {}), ({"pos_weight": weights}, {"weights": weights})):
+        expected = [F.binary_cross_entropy_with_logits(one, target, **options) for one in logits]
+        torch.testing.assert_close(binary_cross_entropy(logits, target, **given), torch.stack(expected))
+    smoothed = [F.binary_cross_entropy_with_logits(one, 0.9 * target + 0.05) for one in logits]
+    torch.testing.assert_close(binary_cross_entropy(logits, target, smoothing=0.1), torch.stack(smoothed))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_the_focal_loss_of_multi_label_data_is_torchvisions(gamma: float) -> None:
+    logits, target = labelled()
+    expected = [sigmoid_focal_loss(one, target, alpha=-1, gamma=gamma, reduction="mean") for one in logits]
+    torch.testing.assert_close(binary_cross_entropy(logits, target, gamma=gamma), torch.stack(expected))
+
+
+def test_balanced_weights_of_multi_label_data_are_clips_without_by_clips_with() -> None:
+    labels: list[tuple[str, ...]] = [("bus", "park"), ("bus",), ("bus",), ()]
+    assert scene_weights("balanced", labels, ["bus", "park"], True) == pytest.approx({"bus": 1 / 3, "park": 3.0})
+    with pytest.raises(DataError, match="no clips of beach to train on"):
+        scene_weights("balanced", labels, ["beach", "bus"], True)

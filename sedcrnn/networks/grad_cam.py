@@ -1,6 +1,6 @@
 """Where a network looked: gradient-weighted class activation maps (Grad-CAM, Selvaraju et al. 2017, 1610.02391)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sedcrnn.errors import ConfigError
 from sedcrnn.networks import SceneNetwork
-from sedcrnn.networks.backbones import TimmEncoder, on_a_grid
+from sedcrnn.networks.backbones import TimmEncoder, last_map
 
 
 def heat_maps(
@@ -31,7 +32,11 @@ def heat_maps(
         inputs: by name; (batch, channel, band, column) for a spectrogram, (batch, time, channel, height, width) for
             frames. Those without a last map are left out of the answer.
         head, scene: whose logit.
+
+    Raises:
+        ConfigError: as `check_last_maps`.
     """
+    check_last_maps(network, inputs)
     held: dict[str, Tensor] = {}
     places: dict[str, Callable[[Tensor], Tensor]] = {}
 
@@ -52,10 +57,29 @@ def heat_maps(
     }
 
 
+def check_last_maps(network: SceneNetwork, inputs: Collection[str]) -> None:
+    """Refuse inputs whose encoder's last map has no places to show.
+
+    Raises:
+        ConfigError: a timm network whose tokens lie on no grid.
+    """
+    for name in inputs & network.last_maps.keys():
+        encoder = network.get_submodule(network.last_maps[name])
+        if isinstance(encoder, TimmEncoder) and not encoder.on_a_grid:
+            kind = encoder.backbone.pretrained_cfg["architecture"]
+            raise ConfigError(
+                f"The backbone '{kind}', which looks at the {name}, has no last map of rows and columns",
+                "Heat maps show where such a map speaks for a scene; convolutional networks have one, and transformers "
+                "whose tokens are the patches of a grid",
+                "Ask for the tracks' shares alone (reasons=true, or predict(reasons=True)), or train with another "
+                "backbone",
+            )
+
+
 def _map_layer(part: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """The layer whose output is the last map, and what makes (image, feature, row, column) of it."""
     return (
-        (part.last, partial(on_a_grid, part.backbone)) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
+        (part.last, partial(last_map, part.backbone)) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
     )
 
 

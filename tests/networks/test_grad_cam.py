@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sedcrnn.errors import ConfigError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.audio_encoder import AudioEncoderNetwork
@@ -119,6 +120,17 @@ def test_convolutions_and_transformers_for_audio_have_a_last_map(one_second, bac
     ]
     assert heats[0].shape == (3, 8, 50)
     assert max(heat.max() for heat in heats) == 1
+
+
+def test_tokens_that_lie_on_no_grid_are_refused_in_words():
+    network = VisualNetwork(4, "levit_128s", "average", "imagenet", 224, 224).eval()
+    assert not network.encoder.on_a_grid
+    frames = torch.zeros(1, 5, 3, 224, 224)
+    assert network(frames).shape == (1, 4)
+    message = r"'levit_128s', which looks at the frames, has no last map of rows.*convolutional.*reasons=true"
+    with pytest.raises(ConfigError, match=message):
+        heat_maps(network, network.heads, {"frames": frames}, "visual", 0)
+    assert VisualNetwork(4, "test_vit", "average", "imagenet", 64, 64).encoder.on_a_grid
 
 
 def test_it_changes_no_answer_and_leaves_no_gradients(one_second, small_network):

@@ -1,4 +1,5 @@
-"""Where a network looked: gradient-weighted class activation maps (Grad-CAM, Selvaraju et al. 2017, 1610.02391)."""
+"""Where a network looked: gradient-weighted class activation maps (Grad-CAM, Selvaraju et al. 2017, 1610.02391), each
+place by its own gradient (HiResCAM, Draelos and Carin 2020, 2011.08891)."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
@@ -22,16 +23,20 @@ def heat_maps(
 ) -> dict[str, Tensor]:
     """What in each input speaks for a scene: of the input's size without channels, in [0, 1].
 
-    The last map of the input's encoder, each of its features weighed by the mean gradient of the head's logit; what is
-    negative speaks against the scene and is zero. The largest value of each window is one; all are zero where nothing
-    speaks for the scene, or where the head does not depend on the input.
+    The last map of the input's encoder, each of its features at each place weighed by the gradient of the scene's
+    log-odds there; what is negative speaks against the scene and is zero. The largest value of each window is one; all
+    are zero where nothing speaks for the scene, or where the head does not depend on the input.
+
+    Where the map is averaged over its places, this is Grad-CAM, which weighs by the mean gradient. Under the maximum it
+    is not: there Grad-CAM is warm wherever a feature is large, also where it is not the largest and changes nothing.
+    Log-odds are the same for logits, which may all rise together, and for log-probabilities, which saturate.
 
     Args:
         network: in evaluation mode; its `last_maps` name the encoders.
         heads: the network's `heads`, or another function of the inputs that has it run.
         inputs: by name; (batch, channel, band, column) for a spectrogram, (batch, time, channel, height, width) for
             frames. Those without a last map are left out of the answer.
-        head, scene: whose logit.
+        head, scene: whose log-odds.
 
     Raises:
         ConfigError: as `check_last_maps`.
@@ -49,8 +54,10 @@ def heat_maps(
         for name in inputs.keys() & network.last_maps.keys():
             layer, places[name] = _map_layer(network.get_submodule(network.last_maps[name]))
             hooks.enter_context(layer.register_forward_hook(lambda *given, name=name: hold(name, given[-1])))
-        logits = heads(**inputs)[head][:, scene]
-        slopes = torch.autograd.grad(logits.sum(), list(held.values()), allow_unused=True, materialize_grads=True)
+        logits = heads(**inputs)[head]
+        others = torch.cat([logits[:, :scene], logits[:, scene + 1 :]], 1)
+        odds = (logits[:, scene] - others.logsumexp(1)).sum()
+        slopes = torch.autograd.grad(odds, list(held.values()), allow_unused=True, materialize_grads=True)
     return {
         name: _heat(places[name](values.detach()), places[name](slope), inputs[name])
         for (name, values), slope in zip(held.items(), slopes, strict=True)
@@ -78,14 +85,12 @@ def check_last_maps(network: SceneNetwork, inputs: Collection[str]) -> None:
 
 def _map_layer(part: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """The layer whose output is the last map, and what makes (image, feature, row, column) of it."""
-    return (
-        (part.last, partial(last_map, part.backbone)) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
-    )
+    return (part.last, partial(last_map, part.backbone)) if isinstance(part, TimmEncoder) else (part, lambda maps: maps)
 
 
 def _heat(maps: Tensor, slopes: Tensor, inputs: Tensor) -> Tensor:
     """(image, feature, row, column) and its gradient -> the size of the inputs without channels."""
-    heat = F.relu((slopes.mean((-2, -1), keepdim=True) * maps).sum(1, keepdim=True)).float()
+    heat = F.relu((slopes * maps).sum(1, keepdim=True)).float()
     heat = F.interpolate(heat, tuple(inputs.shape[-2:]), mode="bilinear", align_corners=False)
     heat = heat.reshape(*inputs.shape[:-3], *inputs.shape[-2:])
     largest = heat.flatten(1).amax(1).clamp_min(torch.finfo(heat.dtype).tiny)

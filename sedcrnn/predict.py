@@ -33,7 +33,7 @@ class PredictOptions:
     reasons: Annotated[bool, "Say how much audio and video each add to the probability of the answer."] = False
     cam: Annotated[
         PathName | None,
-        "Figure of where the network looked (Grad-CAM) in the first ten seconds: a .png file, or a folder for one per "
+        "Figure of where the network looked (HiResCAM) in the first ten seconds: a .png file, or a folder for one per "
         "media file; the reasons come with it.",
     ] = None
     batch_size: Annotated[Count | None, "Seconds at a time; null: 10, fewer where frames are large."] = None

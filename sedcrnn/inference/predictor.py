@@ -15,7 +15,7 @@ from sedcrnn.inference.file_embeddings import Embeddings
 from sedcrnn.inference.file_prediction import Prediction
 from sedcrnn.inference.media_windows import Array, MediaWindows, build_features
 from sedcrnn.inference.reasons import Explanation, alone, tracks_not_alone
-from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel
+from sedcrnn.inference.scene_models import ONNX_SUFFIX, OnnxModel, SceneModel, TorchModel, gives_no
 from sedcrnn.progress import progress as progress_bar
 from sedcrnn.runs.checkpoints import load_checkpoint
 
@@ -123,7 +123,8 @@ class Predictor:
             ConfigError: the network has no embeddings, as ONNX files and some networks of one's own.
             ClipError: as `predict`, or an embedding is not finite.
         """
-        self._check_gives("embeddings", self.model.embedding_names, "classifiers")
+        if not self.model.embedding_names:
+            raise gives_no(self.model.path, "embeddings", "classifiers")
         media = self._open(path, audio)
         if not self.model.answering(media.names):
             raise self._lacking(media, "The network takes", tuple(self.features))
@@ -159,10 +160,11 @@ class Predictor:
             start, seconds: of how many seconds, from which on, there are heat maps; they are as large as the inputs.
 
         Raises:
-            ConfigError: there is no such head, scene or second, or the network cannot say why, as ONNX files.
+            ConfigError: there is no such head, scene or second, or the network cannot say why: ONNX files, and
+                timm networks whose last map has no rows and columns.
             ClipError: as `predict`.
         """
-        self._check_gives("heat maps", self.model.heat_inputs, "last_maps")
+        self.model.check_heat_maps(self._open(path, audio).names)
         prediction = self.predict(path, audio, head, batch_size, progress, reasons=True)
         scene = scene or prediction.top(1)[0][0]
         check_choice("scene", scene, self.scenes)
@@ -187,15 +189,6 @@ class Predictor:
             heat={name: np.concatenate(values) for name, values in heat.items()},
             inputs={name: np.concatenate(values) for name, values in inputs.items()},
         )
-
-    def _check_gives(self, what: str, given: tuple[str, ...], attribute: str) -> None:
-        if not given:
-            raise ConfigError(
-                f"The network of {self.model.path} gives no {what}",
-                f"A checkpoint of this package's networks does, and one of your own whose class has `{attribute}`; an "
-                "ONNX file does not",
-                "Use the run of an ONNX file, or give your class the attribute (docs/embeddings.md)",
-            )
 
     def _open(self, path: str | Path, audio: str | Path | None) -> MediaWindows:
         return MediaWindows(self.features, Path(path), Path(audio or path))

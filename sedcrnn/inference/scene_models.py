@@ -19,7 +19,7 @@ from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.embeddings import embeddings_seen
 from sedcrnn.networks.execution import choose_device, choose_precision
 from sedcrnn.networks.fusion import FusionNetwork
-from sedcrnn.networks.grad_cam import heat_maps
+from sedcrnn.networks.grad_cam import check_last_maps, heat_maps
 from sedcrnn.networks.probabilities import scaled
 from sedcrnn.runs.checkpoints import Checkpoint
 
@@ -63,6 +63,15 @@ class SceneModel(ABC):
     def embeddings(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         """(window, size) embeddings by name, of `embedding_names` those that the inputs suffice for."""
         return {}
+
+    def check_heat_maps(self, inputs: Collection[str]) -> None:
+        """Refuse inputs of which there can be no heat maps.
+
+        Raises:
+            ConfigError: there are none of any, or as `grad_cam.check_last_maps`.
+        """
+        if not self.heat_inputs:
+            raise gives_no(self.path, "heat maps", "last_maps")
 
     def heat_maps(self, inputs: Mapping[str, NDArray[Any]], head: str, scene: int) -> dict[str, NDArray[np.float32]]:
         """What in each input speaks for a scene, of those among `heat_inputs`; see `grad_cam.heat_maps`."""
@@ -142,6 +151,11 @@ class TorchModel(SceneModel):
             heads_of(**tensors)
         return {name: seen[name].float().cpu().numpy() for name in self.embedding_names if name in seen}
 
+    def check_heat_maps(self, inputs: Collection[str]) -> None:
+        """See `SceneModel`."""
+        super().check_heat_maps(inputs)
+        check_last_maps(self.networks[0], inputs)
+
     def heat_maps(self, inputs: Mapping[str, NDArray[Any]], head: str, scene: int) -> dict[str, NDArray[np.float32]]:
         """See `SceneModel`; in float32."""
         network, heads_of, tensors = self._chosen(inputs)
@@ -217,6 +231,16 @@ class OnnxModel(SceneModel):
         if any(answer.shape != (batch, len(self.scenes)) for answer in answers):
             raise _unfit(self.path, f"its answers have the shape {answers[0].shape} for {len(self.scenes)} scenes")
         return dict(zip(heads, answers, strict=True))
+
+
+def gives_no(path: Path, what: str, attribute: str) -> ConfigError:
+    """What is said where a network has nothing of a kind, for which its class needs an attribute."""
+    return ConfigError(
+        f"The network of {path} gives no {what}",
+        f"A checkpoint of this package's networks does, and one of your own whose class has `{attribute}`; an ONNX "
+        "file does not",
+        "Use the run of an ONNX file, or give your class the attribute (docs/extending.md)",
+    )
 
 
 def _unfit(path: Path, found: object) -> CheckpointError:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks import AudioSubnetwork
-from sedcrnn.networks.backbones import TIMM, Normalisation, TimmEncoder, find_normalisation, on_a_grid
+from sedcrnn.networks.backbones import TIMM, Normalisation, TimmEncoder, find_normalisation, last_map
 from sedcrnn.networks.initialisation import glorot
 
 AS_IT_IS = Normalisation((127.5,) * 3, (127.5,) * 3)  # that of weights which take images in [-1, 1]
@@ -106,7 +106,7 @@ class SpectrogramEncoder(TimmEncoder):
             images = F.interpolate(spectrogram, self.size, mode="bilinear", align_corners=False)
         # The memory layout in which convolutions are fastest.
         images = (images * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
-        return on_a_grid(self.backbone, self.last(self.backbone.forward_features(images))).mean(-2).transpose(1, 2)
+        return last_map(self.backbone, self.last(self.backbone.forward_features(images))).mean(-2).transpose(1, 2)
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
         """As that of `TimmEncoder`; without a tag, spectrograms would not be normalised as the weights need it.

@@ -100,6 +100,7 @@ class TimmEncoder(nn.Module):
     Attributes:
         images: what it takes for images, a key of `SIZE_REMEDIES`.
         embedding: number of features.
+        on_a_grid: whether the last map has rows and columns, as heat maps need them; the tokens of LeViT have none.
     """
 
     images: ClassVar[str]
@@ -109,6 +110,7 @@ class TimmEncoder(nn.Module):
         self.backbone = build_backbone(name, pooling, size, self.images, channels)
         self.pooling, self.channels = pooling, channels
         self.embedding: int = _features(self.backbone, pooling)
+        self.on_a_grid: bool = self.backbone.on_a_grid
         self.last = nn.Identity()  # through which the last map goes, for hooks
 
     def load_published(self, weights: Mapping[str, Tensor]) -> None:
@@ -139,7 +141,7 @@ class TimmEncoder(nn.Module):
                 raise WeightsError(
                     f"The weights have {name} of the shape {tuple(value.shape)} instead of {tuple(own[name].shape)}",
                     f"This network's weights fit {self.images} of one size",
-                    _size_remedy(self.backbone.pretrained_cfg["input_size"][1:], self.images),
+                    SIZE_REMEDIES[self.images].format(*self.backbone.pretrained_cfg["input_size"][1:]),
                 )
         self.backbone.load_state_dict(chosen)
 
@@ -199,25 +201,24 @@ def pooled_features(backbone: Any, maps: Tensor, pooling: str) -> Tensor:
     return maps.amax(axes) if pooling == "max" else maps.mean(axes)
 
 
-def last_map(backbone: Any, images: Tensor) -> Tensor:
-    """(image, channel, height, width), normalised -> (image, feature, row, column); a transformer's tokens lie where
-    its patches do.
+def last_map(backbone: Any, features: Tensor) -> Tensor:
+    """What `forward_features` gave -> (image, feature, row, column); a transformer's tokens lie where its patches do.
 
     Raises:
         ValueError: a network whose tokens lie on no grid.
     """
-    return on_a_grid(backbone, backbone.forward_features(images))
-
-
-def on_a_grid(backbone: Any, features: Tensor) -> Tensor:
-    """What `forward_features` gave, as `last_map` has it."""
+    if not _on_a_grid(backbone, features):
+        raise ValueError("its features lie on no grid of rows and columns")
     maps, axes = _places(backbone, features)
     if len(axes) == 1:
-        grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
-        if grid is None or math.prod(grid) != maps.shape[1]:
-            raise ValueError("its features lie on no grid of rows and columns")
-        maps, axes = maps.reshape(-1, *grid, maps.shape[-1]), (1, 2)
+        maps, axes = maps.reshape(-1, *backbone.patch_embed.grid_size, maps.shape[-1]), (1, 2)
     return maps.movedim(axes, (-2, -1))
+
+
+def _on_a_grid(backbone: Any, features: Tensor) -> bool:
+    maps, axes = _places(backbone, features)
+    grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", (0,))
+    return len(axes) == 2 or math.prod(grid) == maps.shape[1]
 
 
 def _places(backbone: Any, maps: Tensor) -> tuple[Tensor, tuple[int, ...]]:
@@ -254,18 +255,20 @@ def build_backbone(
             ran: set[nn.Module] = set()
             for module in traced.modules():
                 module.register_forward_hook(lambda module, *_: ran.add(module))
-            features = pooled_features(traced, traced.forward_features(torch.zeros(1, channels, *size)), pooling)
+            given = traced.forward_features(torch.zeros(1, channels, *size))
+            features = pooled_features(traced, given, pooling)
             if images == "spectrograms":
-                last_map(traced, torch.zeros(1, channels, *size))
+                last_map(traced, given)
         if features.shape != (1, _features(traced, pooling)):
             raise ValueError(f"its features have the shape {tuple(features.shape)}")
     except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigError(
             f"The backbone '{name}' cannot take {images} of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
             f"Its own are {native[0]} x {native[1]}",
-            f"{_size_remedy(native, images)}, or choose another backbone",
+            f"{SIZE_REMEDIES[images].format(*native)}, or choose another backbone",
         ) from error
     network = _create(name, size, channels)
+    network.on_a_grid = _on_a_grid(traced, given)
     for child_name, child in traced.named_children():
         if ran.isdisjoint(child.modules()):
             network.set_submodule(child_name, nn.Identity())
@@ -292,7 +295,3 @@ def _create(name: str, size: Size, channels: int) -> Any:
 def _features(backbone: Any, pooling: str) -> int:
     number: int = backbone.head_hidden_size if pooling == "model" else backbone.num_features
     return number
-
-
-def _size_remedy(native: Size, images: str) -> str:
-    return SIZE_REMEDIES[images].format(*native)

@@ -21,6 +21,14 @@ def probabilities(logits: Tensor, multi_label: bool) -> Tensor:
     return logits.sigmoid() if multi_label else logits.softmax(-1)
 
 
+def log_odds(logits: Tensor, multi_label: bool) -> Tensor:
+    """(batch, scene) logits -> log(p / (1 - p)): what they are already where scenes are by themselves."""
+    if multi_label:
+        return logits
+    others = [torch.cat([logits[:, :one], logits[:, one + 1 :]], 1).logsumexp(1) for one in range(logits.shape[1])]
+    return logits - torch.stack(others, 1)
+
+
 def log_complement(log_probability: Tensor) -> Tensor:
     """log(1 - p) of log(p), exact for p near 0 and near 1."""
     return torch.where(

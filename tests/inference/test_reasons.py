@@ -135,6 +135,18 @@ def test_an_explanation_has_heat_of_the_seconds_asked_for(make_checkpoint, clips
         predictor.explain(clips["both"].with_name("gone.mp4"))
 
 
+def test_an_encoder_without_rows_and_columns_is_refused_before_the_file_is_predicted(
+    make_checkpoint, clips, monkeypatch
+):
+    predictor = sedcrnn.load(make_checkpoint("fusion"), "cpu")
+    monkeypatch.setattr(predictor.model.networks[0].visual.encoder, "on_a_grid", False)  # as of LeViT
+    with monkeypatch.context() as nothing_predicted:
+        nothing_predicted.setattr(predictor, "predict", None)
+        with pytest.raises(ConfigError, match=r"'test_resnet', which looks at the frames, has no last map"):
+            predictor.explain(clips["both"])
+    assert list(predictor.explain(clips["audio"]).heat) == ["spectrogram"]
+
+
 def prediction(**changes) -> Prediction:
     late = np.array([[0.7, 0.2, 0.05, 0.05], [0.9, 0.05, 0.025, 0.025]])
     audio = np.array([[0.65, 0.15, 0.1, 0.1], [0.85, 0.05, 0.05, 0.05]])

@@ -95,7 +95,7 @@ def test_tokens_and_maps_of_any_layout_become_steps(backbone, spectrogram):
     steps = made.encode(spectrogram)["audio_steps"]
     assert steps.shape == (2, rows_and_columns[1], made.embedding)
     torch.testing.assert_close(steps, expected, atol=1e-5, rtol=1e-5)
-    assert last_map(made.encoder.backbone, images).shape == (2, made.embedding, *rows_and_columns)
+    assert last_map(made.encoder.backbone, maps).shape == (2, made.embedding, *rows_and_columns)
 
 
 @torch.no_grad()

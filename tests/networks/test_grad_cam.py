@@ -1,4 +1,4 @@
-"""Grad-CAM finds the place on which an answer depends, and is the published formula."""
+"""Heat maps find the place on which an answer depends, and are the published formulas."""
 
 from typing import ClassVar
 
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sedcrnn.errors import ConfigError
 from sedcrnn.networks import SceneNetwork
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.audio_encoder import AudioEncoderNetwork
@@ -45,7 +46,25 @@ def test_a_network_of_ones_own_looks_at_the_red_square():
     torch.testing.assert_close(green, torch.stack([torch.zeros(5, 8, 6), torch.ones(5, 8, 6)]))
 
 
-def test_it_is_the_published_formula_for_an_encoder(one_second):
+def test_what_is_not_the_largest_stays_cold_under_the_maximum():
+    """The answer would be the same without the dim square, at which the mean gradient of Grad-CAM would point."""
+
+    class LargestRed(ColourNetwork):
+        def heads(self, frames, present=None):
+            maps = self.colours(frames.flatten(0, 1).float())
+            return {"colour": maps.unflatten(0, frames.shape[:2]).amax((3, 4)).mean(1)}
+
+    frames = torch.zeros(1, 5, 3, 8, 6)
+    frames[:, :, 0, 1, 2] = 255
+    frames[:, :, 0, 4:8, 3:6] = 200
+    network = LargestRed().eval()
+    heat = heat_maps(network, network.heads, {"frames": frames}, "colour", 0)["frames"]
+    expected = torch.zeros(1, 5, 8, 6)
+    expected[:, :, 1, 2] = 1
+    torch.testing.assert_close(heat, expected)
+
+
+def test_under_the_mean_it_is_grad_cam(one_second):
     torch.manual_seed(0)
     network = VisualNetwork(4, "test_resnet", "average", "imagenet", 64, 64, temporal="mean").eval()
     frames = F.interpolate(one_second["frames"].flatten(0, 1).float(), 64).unflatten(0, (3, 5))
@@ -57,7 +76,7 @@ def test_it_is_the_published_formula_for_an_encoder(one_second):
     maps, weight = held[0], network.dense.weight.detach()
     hottest = 0.0
     for scene in range(4):
-        # The slope of the log-probability by the embedding is the same everywhere but for a factor.
+        # The slope of the log-odds by the embedding is that of the log-probability but for a factor.
         slope = weight[scene] - logits.exp() @ weight  # (batch, feature)
         heat = F.relu(torch.einsum("bf,btfij->btij", slope, maps.unflatten(0, (3, 5))))
         heat = F.interpolate(heat, (64, 64), mode="bilinear", align_corners=False)
@@ -119,6 +138,17 @@ def test_convolutions_and_transformers_for_audio_have_a_last_map(one_second, bac
     ]
     assert heats[0].shape == (3, 8, 50)
     assert max(heat.max() for heat in heats) == 1
+
+
+def test_tokens_that_lie_on_no_grid_are_refused_in_words():
+    network = VisualNetwork(4, "levit_128s", "average", "imagenet", 224, 224).eval()
+    assert not network.encoder.on_a_grid
+    frames = torch.zeros(1, 5, 3, 224, 224)
+    assert network(frames).shape == (1, 4)
+    message = r"'levit_128s', which looks at the frames, has no last map of rows.*convolutional.*reasons=true"
+    with pytest.raises(ConfigError, match=message):
+        heat_maps(network, network.heads, {"frames": frames}, "visual", 0)
+    assert VisualNetwork(4, "test_vit", "average", "imagenet", 64, 64).encoder.on_a_grid
 
 
 def test_it_changes_no_answer_and_leaves_no_gradients(one_second, small_network):

@@ -56,7 +56,8 @@ def timeline_figure(prediction: Prediction, name: str) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda second, _: f"{int(second) // 60}:{int(second) % 60:02}"))
     for panel in below:
         draw_shares(panel, shares, prediction.top(1)[0][0])
-    (below or [axes])[-1].set_xlabel(f"time, {'min:s' if seconds >= 120 else 's'} (line: the likeliest scene)")
+    lines = "lines: scenes that reach their thresholds" if prediction.thresholds else "line: the likeliest scene"
+    (below or [axes])[-1].set_xlabel(f"time, {'min:s' if seconds >= 120 else 's'} ({lines})")
     figure.suptitle(wrapped(name), x=0.01, ha="left", parse_math=False, weight="bold")
     axes.set_title(wrapped(summary(prediction)), loc="left", parse_math=False, fontsize="medium")
     figure.colorbar(image, ax=axes, label=f"probability, {prediction.head} head")

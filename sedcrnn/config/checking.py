@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.config.values import IsPath, keys_of
+from sedcrnn.config.values import Verbatim, keys_of
 from sedcrnn.errors import ConfigError, nearest
 
 OWN_DATA = "Own recordings are a data set of their own: data=folder data.root=<folder>, or data=manifest"
@@ -126,10 +126,10 @@ def sentence(kind: Any) -> str:
     return next((one for one in metadata if isinstance(one, str)), "")
 
 
-def is_path(kind: Any) -> bool:
-    """Whether a key names a file or folder, or a list of them."""
-    return any(isinstance(one, IsPath) for one in getattr(kind, "__metadata__", ())) or any(
-        map(is_path, get_args(kind))
+def is_verbatim(kind: Any) -> bool:
+    """Whether a key is `Verbatim`, or a list of such."""
+    return any(isinstance(one, Verbatim) for one in getattr(kind, "__metadata__", ())) or any(
+        map(is_verbatim, get_args(kind))
     )
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
-from sedcrnn.config.checking import described, is_path
+from sedcrnn.config.checking import described, is_verbatim
 from sedcrnn.config.composition import quoted
 from sedcrnn.config.values import known_keys
 from sedcrnn.errors import ConfigError
@@ -71,7 +71,7 @@ def _kind(key: str, known: Mapping[str, tuple[str, Any]]) -> Any:
     if node not in known:
         return None
     kinds = (get_type_hints(keys, include_extras=True).get(name) for keys in known_keys())
-    return next((kind for kind in kinds if is_path(kind)), None)
+    return next((kind for kind in kinds if is_verbatim(kind)), None)
 
 
 def _written(value: str, kind: Any) -> str:
@@ -80,13 +80,13 @@ def _written(value: str, kind: Any) -> str:
     if _HYDRAS.fullmatch(value) or (is_list and value.startswith("[") and value.endswith("]")):
         return value
     if is_list:
-        return f"[{','.join(map(quoted, value.split(','))) if is_path(kind) else value}]"
-    return quoted(value) if is_path(kind) else value
+        return f"[{','.join(map(quoted, value.split(','))) if is_verbatim(kind) else value}]"
+    return quoted(value) if is_verbatim(kind) else value
 
 
 def _swept(value: str, kind: Any) -> str:
     """A value in a sweep, which is Hydra's to take apart; of paths, each between commas to the letter."""
-    if not is_path(kind) or "list[" in str(kind) or _HYDRAS.fullmatch(value) or _SWEEPS.fullmatch(value):
+    if not is_verbatim(kind) or "list[" in str(kind) or _HYDRAS.fullmatch(value) or _SWEEPS.fullmatch(value):
         return value
     parts = [value] if os.path.lexists(value) else value.split(",")
     return ",".join(_written(part, kind) for part in parts)

@@ -12,6 +12,7 @@ from sedcrnn.config.values import (
     NotNegative,
     PathName,
     Seed,
+    Separator,
     Share,
     Thousand,
     Workers,
@@ -47,7 +48,7 @@ class ManifestKeys(FolderKeys, total=False):
     audio_column: Annotated[Name | None, "Column with the file of the audio."]
     label_column: Annotated[Name | None, "Column with the scene."]
     label_separator: Annotated[
-        Name | None, "What stands between the labels of a clip, where it has any number; null: each has one scene."
+        Separator | None, "What stands between the labels of a clip, where it has any number; null: each has one scene."
     ]
     group_column: Annotated[Name | None, "Column of clips that no two folds may share; without one, a clip is its own."]
     fold_column: Annotated[Name | None, "Column with train or test; without it the test fold is drawn by group."]

@@ -52,8 +52,8 @@ OnDamage = Annotated[
 ]
 
 
-class IsPath:
-    """Marks keys that name files and folders: what follows their `=` on a command line is taken to the letter."""
+class Verbatim:
+    """Marks keys whose value is taken to the letter where it follows their `=` on a command line: files, folders."""
 
 
 def _as_text(value: Any) -> Any:
@@ -61,7 +61,8 @@ def _as_text(value: Any) -> Any:
 
 
 # A folder may have a number as its name.
-PathName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1), IsPath()]
+PathName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1), Verbatim()]
+Separator = Annotated[str, Field(min_length=1), Verbatim()]
 
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)
 

@@ -105,7 +105,7 @@ class ManifestFile(DataSource):
             raise DataError(
                 f"Row {number} of {self.path} has no {' and no '.join(missing)}",
                 "Every row names the clip's file or files and its label",
-                "Complete or remove the row",
+                "Complete or remove the row; where clips have any number of labels, set data.source.label_separator",
             )
         for role in value.keys() & {"label", "group", "fold"}:
             if visible(value[role]) != value[role]:
@@ -136,7 +136,7 @@ def _warn_of_separators(labels: set[str], path: Path) -> None:
             if {part.strip() for part in label.split(separator)} <= labels:
                 log.warning(
                     "%s: the label '%s' is read as one scene, and its parts are scenes too. If clips have several "
-                    "labels, set \"data.source.label_separator='%s'\".",
+                    "labels, set data.source.label_separator='%s'.",
                     *(path, visible(label), separator),
                 )
                 return

@@ -219,7 +219,7 @@ def test_labels_that_look_like_several_are_told(tmp_path: Path, caplog: pytest.L
     assert manifest.scenes == ("bus", "bus; park", "park")
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert "'bus; park' is read as one scene" in warning
-    assert "\"data.source.label_separator=';'\"" in warning
+    assert "data.source.label_separator=';'" in warning
 
 
 def test_a_label_that_no_clip_has_and_an_unknown_one_are_refused(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def build_backbone(
                 last_map(traced, given)
         if features.shape != (1, _features(traced, pooling)):
             raise ValueError(f"its features have the shape {tuple(features.shape)}")
-    except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigError(
             f"The backbone '{name}' cannot take {images} of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
             f"Its own are {native[0]} x {native[1]}",

@@ -99,8 +99,16 @@ def check_takes_incomplete(data: DataConfig, network: type[SceneNetwork]) -> Non
         )
 
 
-def check_multi_label(recipe: RecipeConfig) -> None:
-    """Refuse what only clips of one scene each can be trained by."""
+def check_multi_label(recipe: RecipeConfig, callbacks: Sequence[Callback]) -> None:
+    """Refuse what only clips of one scene each can be trained by, or watched with."""
+    for callback in callbacks:
+        watched = str(getattr(callback, "monitor", None))
+        if watched.endswith(ACCURACY):
+            raise ConfigError(
+                f"The callback {type(callback).__name__} watches '{watched}', and the data are multi-label",
+                f"Their scores are {MEAN_PRECISION}, {MACRO_F1}, {MICRO_F1} and {LOG_LOSS}",
+                f"Give monitor=validation/{MEAN_PRECISION}",
+            )
     for key, value in {"sampling": "balanced", "select_by": "window_accuracy"}.items():
         if getattr(recipe, key) == value:
             raise ConfigError(

@@ -82,7 +82,7 @@ def train(config: TrainConfig) -> Path | None:
     scenes, multi_label = datamodule.manifest.scenes, datamodule.manifest.multi_label
     init_from.check_initial(config, starts, datamodule.manifest, datamodule.folds)
     if multi_label:
-        check_multi_label(config.recipe)
+        check_multi_label(config.recipe, callbacks)
     selection = check_selection(datamodule.folds, config.data.selection)
     recipe = with_weights(config.recipe, [clip.scenes for clip in datamodule.folds.train], scenes, multi_label)
     plan = make_plan(config, len(datamodule.folds.train), count_processes(config.trainer))

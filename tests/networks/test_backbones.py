@@ -102,6 +102,10 @@ def test_layers_behind_the_last_map_are_dropped():
         ({"name": "vgg61.tv_in1k"}, "no architecture 'vgg61'.*'vgg16'"),
         ({"name": "vgg16.tv_in2k"}, "no weights 'vgg16.tv_in2k'.*'vgg16.tv_in1k'"),
         ({"pooling": "model"}, "head of 'vgg16' is two dense layers with 4096 units.*Choose max or average"),
+        (
+            {"name": "crossvit_tiny_240", "height": 240, "width": 240},
+            "'crossvit_tiny_240' cannot take frames of 240 x 240",
+        ),
         ({"name": "test_vit", "height": 40}, r"'test_vit' cannot take frames of 40 x 224.*patches of 16.*height=160"),
         ({"name": "test_coatnet", "height": 40, "width": 40}, r"cannot take frames of 40 x 40.*Its own are 160 x 160"),
         (

@@ -231,7 +231,7 @@ def test_what_only_one_label_to_a_clip_makes_sense_for_is_refused(
     watching = "callbacks.device.monitor=validation/macro_accuracy"
     target = "callbacks.device._target_=pytorch_lightning.callbacks.EarlyStopping"
     with pytest.raises(
-        ConfigError, match="EarlyStopping watches '.*macro_accuracy', and the data are multi-label"
+        ConfigError, match=r"EarlyStopping watches '.*macro_accuracy', and the data are multi-label"
     ):
         train(labelled("audio", f"+{target}", f"+{watching}"))
     one_label = [f"init_from.{kind}={runs[kind]}" for kind in ("audio", "visual")]

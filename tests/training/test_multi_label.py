@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,7 +33,7 @@ from sedcrnn.reporting.run_grids import heads_grid
 from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.submission.challenge import submit
 from sedcrnn.training.stage import train
-from tests.conftest import compose_stage, small_overrides, write_sound, write_video
+from tests.conftest import SMALL_NETWORKS, compose_stage, small_overrides, write_sound, write_video
 
 Stage = Callable[..., TrainConfig]
 
@@ -196,6 +199,23 @@ def test_an_onnx_file_answers_alike(runs: dict[str, Path], root: Path, tmp_path:
         np.testing.assert_allclose(theirs.probabilities[head], values, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_scores_of_two_processes_are_those_of_one_that_evaluates_their_checkpoint(
+    root: Path, shared_store: Path, tmp_path: Path
+) -> None:
+    words = [*small_overrides(shared_store, tmp_path / "runs"), *SMALL_NETWORKS["audio"]]
+    words += ["data=manifest", f"data.root={root}", "data.source.label_separator=;"]
+    words += ["trainer=ddp_cpu", "trainer.devices=2"]
+    words.remove("trainer=cpu")
+    command = [sys.executable, "-m", "sedcrnn", "train", "experiment=audio", *words]
+    subprocess.run(command, cwd=Path(__file__).parents[2], env=os.environ, check=True)
+    (run,) = (tmp_path / "runs").glob("audio-s0-*")
+    best = json.loads((run / "record.json").read_text())["best"]
+    _, report = scored(run, "validation", shared_store)
+    for name in ("mean_average_precision", "log_loss"):
+        assert report["heads"]["audio"]["window"][name] == pytest.approx(best[f"validation/{name}"], abs=1e-6)
+
+
 def test_recipes_and_stored_values_take_part(labelled: Stage, runs: dict[str, Path]) -> None:
     parts = [f"init_from.{kind}={runs[kind]}" for kind in ("audio", "visual")]
     recipe = ["recipe.mixup_embeddings=0.4", "recipe.loss.class_weights=balanced", "recipe.loss.focal_gamma=1.0",
@@ -230,9 +250,7 @@ def test_what_only_one_label_to_a_clip_makes_sense_for_is_refused(
             train(labelled("audio", override))
     watching = "callbacks.device.monitor=validation/macro_accuracy"
     target = "callbacks.device._target_=pytorch_lightning.callbacks.EarlyStopping"
-    with pytest.raises(
-        ConfigError, match=r"EarlyStopping watches '.*macro_accuracy', and the data are multi-label"
-    ):
+    with pytest.raises(ConfigError, match=r"EarlyStopping watches '.*macro_accuracy', and the data are multi-label"):
         train(labelled("audio", f"+{target}", f"+{watching}"))
     one_label = [f"init_from.{kind}={runs[kind]}" for kind in ("audio", "visual")]
     with pytest.raises(CheckpointError, match="trained for the scenes red, rumble, any number to a clip"):

@@ -257,3 +257,20 @@ def test_what_only_one_label_to_a_clip_makes_sense_for_is_refused(
         train(stage("fusion", *one_label))
     with pytest.raises(CheckpointError, match=r"was trained for the scenes red, rumble"):
         submit(str(runs["audio"]), str(root), tmp_path / "out.csv")
+
+
+def test_loggers_get_scores_by_scene_and_no_confusion(labelled: Stage) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = trained(labelled, "audio", "logger=tensorboard", "recipe.steps=60")
+    found = EventAccumulator(str(run / "tensorboard"), {"scalars": 0, "images": 0, "audio": 0, "tensors": 0})
+    found.Reload()
+    tags = found.Tags()
+    assert {"validation/mean_average_precision", "validation/macro_f1", "validation/log_loss"} <= {*tags["scalars"]}
+    assert not [tag for tag in (*tags["scalars"], *tags["images"]) if "accuracy" in tag or "confusion" in tag]
+    (text,) = [one.tensor_proto.string_val[0].decode() for tag in tags["tensors"] for one in found.Tensors(tag)]
+    head, _, *rows = text.splitlines()
+    assert head == "| head | scene | average_precision | log_loss | f1 | examples |"
+    assert [row.split(" | ")[1] for row in rows] == list(SCENES)
+    assert float(rows[1].split(" | ")[2]) == 1  # what rumbles is heard

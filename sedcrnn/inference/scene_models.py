@@ -251,7 +251,7 @@ def _unfit(path: Path, found: object) -> CheckpointError:
     )
 
 
-def calibrated(found: Probabilities, temperatures: Mapping[str, float], multi_label: bool) -> Probabilities:
+def calibrated(found: Probabilities, temperatures: Mapping[str, float], multi_label: bool = False) -> Probabilities:
     """Probabilities of heads after the temperature of each that has one. What is too small for float32, in which ONNX
     files answer, is taken for its smallest number, so that both kinds of file agree."""
     smallest = torch.finfo(torch.float32).tiny

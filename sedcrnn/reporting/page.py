@@ -69,6 +69,7 @@ def _top(table: Table) -> dict[str, Any]:
             for score, label in ((table.main_score, _main(table)), (MACRO_LOG_LOSS, "Log loss"))
         },
         "seeds": len(rows[-1].runs),
+        "multi_label": table.multi_label,
         "run": answer.run.folder.name,
         "calibrated": answer.temperature is not None,
         "examples": {"Most wrong": worst, "Most right": best},

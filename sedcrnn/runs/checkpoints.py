@@ -6,8 +6,9 @@ A checkpoint is torch's own kind of file, a zip archive, with a seal as its comm
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 from zipfile import ZipFile
 
@@ -69,7 +70,7 @@ class Checkpoint:
     weights: dict[str, Tensor]
     temperatures: dict[str, float]
     no_temperatures: str
-    thresholds: dict[str, list[float]]
+    thresholds: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def multi_label(self) -> bool:
@@ -224,7 +225,10 @@ def read_content(path: Path) -> dict[str, Any]:
 
 
 def write_temperatures(
-    path: Path, temperatures: Mapping[str, float], reason: str, thresholds: Mapping[str, list[float]]
+    path: Path,
+    temperatures: Mapping[str, float],
+    reason: str,
+    thresholds: Mapping[str, list[float]] = MappingProxyType({}),
 ) -> None:
     """Add the temperatures of the heads, or the reason that there are none, and their thresholds, if any, to a
     checkpoint file."""

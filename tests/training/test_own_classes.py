@@ -173,7 +173,7 @@ def trained(place: Path, tau_root: Path) -> Path:
     for stage in stages:
         done = sedcrnn(place, "train", *small, *stage)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"best of \d+ epochs is epoch \d+ \(validation: accuracy", done.stdout)
+        assert re.search(r"best of \d+ epochs is epoch \d+ \(validation: macro accuracy", done.stdout)
     return place
 
 

@@ -123,7 +123,7 @@ def test_torchrun_and_srun_give_the_result_of_lightnings_own_launcher(start: Sta
     assert len({row["train/loss"] for row in rows}) == 2
     for name in ("torchrun", "one_node", "two_nodes"):
         assert result(tmp_path / name) == (rows, weights, temperatures), name
-    reports = [text.count("(validation: accuracy") for text in said]
+    reports = [text.count("(validation: macro accuracy") for text in said]
     assert reports == [1, 1, 1, 0, 1, 0], (
         "of the processes of a run one reports; two that share a terminal are one text"
     )

@@ -33,6 +33,7 @@ EXPECTED_WARNINGS = (
     ".*isinstance\\(treespec, LeafSpec\\).*",
     "Glyph .* missing from font.*",  # names of files may be in any script
     ".*sync_dist=True.*",  # scores are reduced over processes already
+    ".*Be aware that when using `ckpt_path`, callbacks.*",  # a run may go on with others
 )
 
 # Loggers whose notes on devices and whose tips say nothing about a run.

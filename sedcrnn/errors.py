@@ -4,6 +4,7 @@ import difflib
 import importlib
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -52,6 +53,15 @@ class TrustError(SedcrnnError):
 
 class JobsFailedError(SedcrnnError):
     """A sweep that went through all its jobs, some of which failed."""
+
+
+class HopelessRunError(SedcrnnError):
+    """A training was ended because its sweep has better ones; its run folder is `run`."""
+
+    def __init__(self, found: str, allowed: str, remedy: str, run: Path) -> None:
+        super().__init__(found, allowed, remedy)
+        self.run = run
+        self.args = (found, allowed, remedy, run)
 
 
 class MissingExtraError(SedcrnnError):

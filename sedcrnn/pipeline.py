@@ -36,21 +36,27 @@ class PipelineConfig(TrainConfig):
 @command(PipelineConfig, config_name="pipeline")
 def main(config: PipelineConfig) -> float | None:
     """Train the stages, evaluate them, print the table."""
+    from sedcrnn.errors import HopelessRunError
     from sedcrnn.runs.outputs import check_place
+    from sedcrnn.runs.records import report_score
     from sedcrnn.training.pipeline_stages import run_stages
 
     check_place("page", config.page)
-    return run_stages(
-        config.stages,
-        config.sizes,
-        config.seeds or [config.seed],
-        config.folds,
-        config.table,
-        config.robustness,
-        config.score,
-        config.note,
-        Path(config.page) if config.page else None,
-    )
+    try:
+        return run_stages(
+            config.stages,
+            config.sizes,
+            config.seeds or [config.seed],
+            config.folds,
+            config.table,
+            config.robustness,
+            config.score,
+            config.note,
+            Path(config.page) if config.page else None,
+        )
+    except HopelessRunError as ended:
+        print(f"\n{ended}")
+        return report_score(ended.run)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,15 @@ from sedcrnn.config.stage_config import TrainConfig
 @command(TrainConfig, config_name="train")
 def main(config: TrainConfig) -> float | None:
     """Train the stage; its best validation score is what a sweep compares."""
+    from sedcrnn.errors import HopelessRunError
     from sedcrnn.runs.records import describe_run, report_score
     from sedcrnn.training.stage import train
 
-    run = train(config)
+    try:
+        run = train(config)
+    except HopelessRunError as ended:
+        print(f"\n{ended}")
+        return report_score(ended.run)
     if run is None:
         print(f"\n{config.name}: everything ran; nothing was kept.")
         return report_score()

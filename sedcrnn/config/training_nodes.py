@@ -138,6 +138,14 @@ class TensorBoardKeys(TypedDict, total=False):
     """TensorBoard."""
 
 
+@takes("callback", "sedcrnn.training.pruning.EndHopeless")
+class EndHopelessKeys(TypedDict, total=False):
+    """End jobs of a sweep that lie below the median of its finished runs."""
+
+    startup_runs: Annotated[Count, "Finished runs that there have to be."]
+    warmup_epochs: Annotated[CountOrNone, "Epochs that every job trains."]
+
+
 @takes("callback", "sedcrnn.training.stage.TimeLimit")
 class TimeLimitKeys(TypedDict, total=False):
     """Stop after a duration."""

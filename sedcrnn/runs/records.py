@@ -116,13 +116,15 @@ def find_run(name: str, runs: str | Path = "runs") -> Path:
 
 
 def report_score(*runs: Path) -> float | None:
-    """The mean validation accuracy (in multi-label data mean average precision) of finished runs at their best epochs,
+    """The mean validation accuracy (in multi-label data mean average precision) of ended runs at their best epochs,
     whichever score selected these, or None of none; also for the sweep whose job this is, if any."""
     records = [record for run in runs if (record := read_record(run)) is not None]
     score = statistics.fmean(record["best"][monitor_of(record["best"])] for record in records) if records else None
     if RESULT in os.environ and is_first_process():
         finished = max((record["finished"] for record in records), default="")
-        write_json(Path(os.environ[RESULT]), {"score": score, "runs": [str(run) for run in runs], "finished": finished})
+        found = {"score": score, "runs": [str(run) for run in runs], "finished": finished}
+        hopeless = any(not is_finished(record) for record in records)
+        write_json(Path(os.environ[RESULT]), found | ({"hopeless": True} if hopeless else {}))
     return score
 
 

@@ -112,11 +112,11 @@ class Run:
             write_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(asdict(self.config))))
         self._write_record(status="running")
 
-    def finish(self, best: Mapping[str, Any], **results: Any) -> None:
-        """Mark the run as done, with its results, and those of its best epoch."""
+    def finish(self, best: Mapping[str, Any], status: str = "finished", **results: Any) -> None:
+        """Mark the run as done, with its results, and those of its best epoch; or as ended with another status."""
         if is_first_process():
             kept = {**best, "checkpoint": str(BEST), "bytes": (self.folder / BEST).stat().st_size}
-            self._write_record(status="finished", finished=_now(), best=kept, **results)
+            self._write_record(status=status, finished=_now(), best=kept, **results)
 
     def _write_record(self, status: str, **more: Any) -> None:
         if not is_first_process():

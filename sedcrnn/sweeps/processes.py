@@ -164,7 +164,8 @@ def _end(ended: _Running) -> Outcome:
         last = job.log_file.read_text(encoding="utf-8", errors="replace").split("\n")
         message = f"{outcome.failure}: {next((line for line in reversed(last) if line.strip()), '')}"
     else:
-        message = f"finished in {time.time() - ended.started:.0f} s"
+        how = "ended as hopeless after" if result.get("hopeless") else "finished in"
+        message = f"{how} {time.time() - ended.started:.0f} s"
     if result.get("runs"):
         before = datetime.fromisoformat(result["finished"]).timestamp() < int(ended.started)
         message = "was finished before" if before else message

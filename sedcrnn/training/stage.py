@@ -41,6 +41,7 @@ from sedcrnn.training.loggers import WandbLog, check_loggers, make_loggers
 from sedcrnn.training.losses import with_weights
 from sedcrnn.training.modules import SceneModule
 from sedcrnn.training.plan import TrainingPlan, choose_windows, make_plan, warn_of_few_steps
+from sedcrnn.training.pruning import check_hopeless
 from sedcrnn.training.showcase import ShowValidation
 from sedcrnn.training.stage_bar import StageBar
 from sedcrnn.training.temperatures import keep_temperatures
@@ -226,6 +227,8 @@ def _fit(
         )
     for file in run.folder.glob("*profile*"):
         log.info("%s: where the time went is in %s", config.name, file)
+    if trainer.current_epoch < plan.epochs and not early_stopping.stopped_epoch:
+        check_hopeless(run, callbacks, scores, epochs=trainer.current_epoch, steps=trainer.global_step)
     kept = {}
     if trainer.is_global_zero:  # the others wait below
         kept = keep_temperatures(run, data, showing.predictions, str(trainer.strategy.root_device))

@@ -119,6 +119,7 @@ def test_the_record_says_both_scores_and_the_epoch_and_a_moved_run_goes_on_from_
         "bytes": (run / BEST).stat().st_size,
     }
     assert load_checkpoint(str(run)).digest == load_checkpoint(str(whole)).digest
-    scores = f"macro accuracy {100 * float(best[CHECKPOINT_MONITOR]):.1f} %, log loss {float(best[PLATEAU_MONITOR]):.3f}"
+    accuracy, log_loss = (float(best[name]) for name in (CHECKPOINT_MONITOR, PLATEAU_MONITOR))
+    scores = f"macro accuracy {100 * accuracy:.1f} %, log loss {log_loss:.3f}"
     which = f"best of 5 epochs is epoch {int(best['epoch']) + 1}"
     assert describe_run(run) == f"audio: {which} (validation: {scores}), in {run}"

@@ -102,18 +102,18 @@ def _scores_grid(
 def _by_fold(reports: Sequence[Report]) -> list[str]:
     """The answer of every fold by itself, of networks that hold out several in turn, with the first seed."""
     return [
-        f"By fold on 1-s windows, {list(report['heads'])[-1]} head: "
-        + ", ".join(
-            f"{one['name']}: {_in_words(list(one['heads'].values())[-1]['window'])} ({one['clips']} clips)"
-            for one in report["folds"]
-        )
+        f"{_main(report)[0]} on 1-s windows by fold, {list(report['heads'])[-1]} head: "
+        + ", ".join(f"{one['name']}: {_main(one)[1]} ({one['clips']} clips)" for one in report["folds"])
         for report in reports
     ]
 
 
-def _in_words(scores: Report) -> str:
-    score, (scale, digits, label) = next(iter(scores_of(scores).items()))
-    return f"{label} {scale * scores[score]:.{digits}f}"
+def _main(report: Report) -> tuple[str, str]:
+    """What the answers of a report are compared by, and its figure on windows."""
+    scores = list(report["heads"].values())[-1]["window"]
+    if MEAN_PRECISION in scores:
+        return "Mean average precision", f"{scores[MEAN_PRECISION]:.3f}"
+    return "Accuracy", f"{100 * scores[MACRO_ACCURACY]:.1f} %"
 
 
 def _f1(values: Sequence[Report], level: str) -> str:

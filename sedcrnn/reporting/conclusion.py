@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
+
 from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
 from sedcrnn.evaluation.predictions import StoredPredictions, read_predictions
 from sedcrnn.evaluation.result_names import (
@@ -37,7 +39,8 @@ def _sentences(metrics: Path) -> Iterator[str]:
     head, scores = list(report["heads"].items())[-1]
     clips, interval = scores["clip"], scores["clip"]["intervals"]["locations"]
     if MEAN_PRECISION in clips:
-        yield from _of_labels(head, clips, report)
+        fewest = _fewest_groups(read_predictions(metrics.with_name(PREDICTIONS)))
+        yield from _of_labels(head, clips, report, *fewest)
         return
     scenes = len(clips["class_wise"])
     accuracy, (low, high) = clips[MACRO_ACCURACY], interval[MACRO_ACCURACY]
@@ -68,7 +71,7 @@ def _sentences(metrics: Path) -> Iterator[str]:
         yield f"More groups{tested} would make the interval narrower."
 
 
-def _of_labels(head: str, clips: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
+def _of_labels(head: str, clips: dict[str, Any], report: dict[str, Any], fewest: int, scene: str) -> Iterator[str]:
     """The same of multi-label data."""
     by_scene, bounds = clips["class_wise"], clips["intervals"]["locations"][PRECISION]
     known = {scene: one for scene, one in by_scene.items() if one[PRECISION] is not None}
@@ -79,10 +82,11 @@ def _of_labels(head: str, clips: dict[str, Any], report: dict[str, Any]) -> Iter
         f"{clips['examples']} clips, over {len(known)} scenes; guessing gives {guessing:.3f}. At the thresholds of the "
         f"validation fold its F1 is {clips[MACRO_F1]:.3f} (mean over scenes), {clips[MICRO_F1]:.3f} (all decisions)."
     )
-    yield (
-        f"How sure that is: elsewhere it may be {low:.3f} to {high:.3f} (95 % interval over "
-        f"{clips['intervals']['locations']['locations']} groups of recordings)."
-    )
+    groups = clips["intervals"]["locations"]["locations"]
+    rests = f"It rests on {groups} groups of recordings, {fewest} of them of {scene_in_words(scene)}, which has fewest."
+    alike = "all groups are answered alike, which says nothing of others."
+    elsewhere = f"elsewhere it may be {low:.3f} to {high:.3f} (95 % interval)." if low < high else alike
+    yield f"How sure that is: {elsewhere} {rests}"
     worst = min(known, key=lambda scene: known[scene][PRECISION])
     yield (
         f"Worst is {scene_in_words(worst)}: {known[worst][PRECISION]:.3f} ({bounds[worst][0]:.3f} to "
@@ -92,11 +96,23 @@ def _of_labels(head: str, clips: dict[str, Any], report: dict[str, Any]) -> Iter
         yield f"No clip has {', '.join(map(scene_in_words, sorted(absent)))}, of which nothing is known."
     if report["selection"] == TEST_FOLD_AS_AUTHORS:
         yield "The checkpoint was selected on this very fold, so all figures are too good."
+    if low <= guessing:
+        yield "So far it cannot be told from guessing."
+    if fewest < FEWEST_GROUPS:
+        yield (
+            f"More recordings are needed: with fewer than {FEWEST_GROUPS} groups of each scene, the interval is too "
+            "narrow. Record every scene in more places."
+        )
 
 
 def _fewest_groups(stored: StoredPredictions) -> tuple[int, str]:
     """The smallest number of groups that a scene of the fold has clips of, and that scene."""
     found: dict[str, set[str]] = {}
-    for clip, scene in set(zip(stored.predictions.clip.tolist(), stored.predictions.scene.tolist(), strict=True)):
+    clips, scenes = stored.predictions.clip, stored.predictions.scene
+    if scenes.ndim == 2:  # of every scene that a window has
+        pairs = [(int(clips[row]), scene) for row, scene in torch.nonzero(scenes).tolist()]
+    else:
+        pairs = list(zip(clips.tolist(), scenes.tolist(), strict=True))
+    for clip, scene in set(pairs):
         found.setdefault(stored.scenes[scene], set()).add(stored.locations[clip])
     return min((len(groups), scene) for scene, groups in found.items())

@@ -127,7 +127,11 @@ def test_each_network_learns_what_its_track_tells(
         assert found["window"]["confusion"] == own_score["confusion"]
 
     # The report and the sentences of `sedcrnn evaluate`.
-    assert "mean average precision of 1.000 on 8 clips, over 2 scenes; guessing gives 0.500" in conclusion(metrics)
+    told = conclusion(metrics)
+    assert "mean average precision of 1.000 on 8 clips, over 2 scenes; guessing gives 0.500" in told
+    assert "all groups are answered alike" in told
+    assert "2 groups of recordings, 2 of them of red, which has fewest" in told
+    assert "with fewer than 5 groups of each scene, the interval is too narrow" in told
     text = heads_grid([[metrics]]).text()
     assert "1.000 / 1.000" in text
     for kind in ("audio", "visual"):

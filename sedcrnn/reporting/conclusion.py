@@ -39,8 +39,7 @@ def _sentences(metrics: Path) -> Iterator[str]:
     head, scores = list(report["heads"].items())[-1]
     clips, interval = scores["clip"], scores["clip"]["intervals"]["locations"]
     if MEAN_PRECISION in clips:
-        fewest = _fewest_groups(read_predictions(metrics.with_name(PREDICTIONS)))
-        yield from _of_labels(head, clips, report, *fewest)
+        yield from _of_labels(head, clips, report, *_fewest_groups(read_predictions(metrics.with_name(PREDICTIONS))))
         return
     scenes = len(clips["class_wise"])
     accuracy, (low, high) = clips[MACRO_ACCURACY], interval[MACRO_ACCURACY]

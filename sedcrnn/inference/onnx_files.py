@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.config.checking import checked
-from sedcrnn.config.values import CHECKED, FeatureNode, Name, Positive, Share
+from sedcrnn.config.values import CHECKED, FeatureNode, Flag, Name, Positive, Share
 from sedcrnn.pretrained.protobuf import fields
 from sedcrnn.runs.plain_data import check_plain
 from sedcrnn.runs.seals import SEAL, UNSEALED, is_sealed, seal
@@ -54,7 +54,7 @@ class OnnxMetadata:
     features: dict[Name, FeatureNode]
     temperatures: dict[Name, Positive]
     no_temperatures: str
-    multi_label: bool
+    multi_label: Flag
     thresholds: dict[Name, list[Share]]
 
 
@@ -106,6 +106,8 @@ def read_metadata(metadata: Mapping[str, str]) -> OnnxMetadata:
     }
     check_plain(described)
     found: OnnxMetadata = checked(described, OnnxMetadata)
+    if any(len(own) != len(found.scenes) for own in found.thresholds.values()):
+        raise ValueError("its thresholds are not one for each scene")
     for name, one in found.inputs.items():
         sizes = one.shape[1:]
         if not all(isinstance(size, int) and size > 0 for size in sizes) or math.prod(map(int, sizes)) > LARGEST_INPUT:

@@ -176,6 +176,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         }
         check_plain(described)
         checked(described, _Described)
+        if any(len(own) != len(described["scenes"]) for own in described[THRESHOLDS_KEY].values()):
+            raise ValueError("its thresholds are not one for each scene")
         parts = [(*name.partition("."), value) for name, value in content["state_dict"].items()]
     except (SedcrnnError, LookupError, TypeError, AttributeError, ValueError) as error:
         raise _unreadable(path, error) from error

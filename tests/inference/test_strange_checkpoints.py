@@ -214,3 +214,13 @@ def test_every_command_refuses_it_before_anything_is_built_read_or_written(
         with pytest.raises(SedcrnnError):
             run()
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [[0.5], [0.5, 0.5, 0.5], [0.5, -0.1], [0.5, float("nan")], [0.5, "1"], 0.5])
+def test_thresholds_are_a_probability_for_each_scene(
+    value: Any, make_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    content = read_content(make_checkpoint("audio") / "checkpoints" / "best.ckpt")
+    write_checkpoint({**content, "thresholds": {"audio": value}}, tmp_path / "strange.ckpt")
+    with pytest.raises(SedcrnnError, match="thresholds"):
+        sedcrnn.load(tmp_path / "strange.ckpt", "cpu")

@@ -106,6 +106,8 @@ def test_operators_of_others_are_not_run(tmp_path: Path) -> None:
         ("temperatures", {"audio": float("nan")}),
         ("temperatures", [1]),
         ("no_temperatures", {"a": 1}),
+        ("multi_label", 1),
+        ("thresholds", {"audio": [0.5, 1.5]}),
     ],
 )
 def test_what_it_says_of_itself_is_checked(

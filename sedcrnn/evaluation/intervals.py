@@ -92,8 +92,12 @@ def describe_intervals(
     by_scene = replicates.pop(PRECISION, None)
     drawn: dict[str, Any] = {name: tuple(np.quantile(values, LEVEL).tolist()) for name, values in replicates.items()}
     if by_scene is not None:
-        bounds = np.nanquantile(by_scene.numpy(), LEVEL, axis=0).T.tolist()
-        drawn[PRECISION] = dict(zip(scores["class_wise"], bounds, strict=True))
+        columns = zip(scores["class_wise"].items(), by_scene.T.numpy(), strict=True)
+        drawn[PRECISION] = {
+            scene: np.nanquantile(values, LEVEL).tolist()
+            for (scene, own), values in columns
+            if own[PRECISION] is not None  # of a scene that is nowhere there is none
+        }
     published = {
         name: published_interval(scores[name], len(scene)) for name in (MACRO_ACCURACY, ACCURACY) if name in scores
     }

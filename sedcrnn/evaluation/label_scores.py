@@ -86,7 +86,10 @@ class LabelScores:
 
     def compute(self) -> dict[str, Tensor]:
         """The scores by name, each a scalar."""
-        precision, losses, counts = self._by_scene()
+        return self._means(*self._by_scene())
+
+    @staticmethod
+    def _means(precision: Tensor, losses: Tensor, counts: Tensor) -> dict[str, Tensor]:
         mean_loss = losses.mean()
         return {
             MEAN_PRECISION: precision.nanmean(),
@@ -107,7 +110,7 @@ class LabelScores:
             for scene, ap, loss, f1, there in zip(scenes, *(column.tolist() for column in columns), strict=True)
         }
         return {
-            **{name: value.item() for name, value in self.compute().items()},
+            **{name: value.item() for name, value in self._means(precision, losses, counts).items()},
             "examples": sum(map(len, self.values)),
             "class_wise": class_wise,
             "confusion": counts.long().tolist(),

@@ -85,7 +85,9 @@ def pool(runs: Sequence[Path]) -> Path:
         write_json(folder / EVALUATION / LATENCY, latency)
     counts = torch.tensor([one["clips"] for one in evaluated])  # of which each fold has its own thresholds
     by_clip = {
-        head: torch.tensor([one["heads"][head]["thresholds"] for one in evaluated]).repeat_interleave(counts, 0)
+        head: torch.tensor(
+            [one["heads"][head]["thresholds"] for one in evaluated], dtype=torch.float64
+        ).repeat_interleave(counts, 0)
         for head, scores in report["heads"].items()
         if "thresholds" in scores
     }

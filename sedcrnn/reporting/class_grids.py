@@ -34,8 +34,8 @@ def _bounds(row: Row, scenes: Sequence[str]) -> list[str]:
     known = [one for one in drawn if one is not None]
     if not known:
         return [""] * len(scenes)
-    low, high = np.nanquantile(torch.stack(known).mean(0).numpy(), LEVEL, axis=0)
-    return [f"\n{interval_text(pair, 1, 3)}" for pair in zip(low, high, strict=True)]
+    columns = torch.stack(known).mean(0).T.numpy()
+    return ["" if np.isnan(one).all() else f"\n{interval_text(np.nanquantile(one, LEVEL), 1, 3)}" for one in columns]
 
 
 def labels_grid(table: Table) -> Grid | None:

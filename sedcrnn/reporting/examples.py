@@ -18,7 +18,7 @@ from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import NO_SCENE, Clip
 from sedcrnn.datasets.windows import Window
 from sedcrnn.errors import MissingTrackError, SedcrnnError
-from sedcrnn.evaluation.predictions import Predictions, read_predictions
+from sedcrnn.evaluation.predictions import read_predictions
 from sedcrnn.evaluation.result_names import EVALUATION, PREDICTIONS
 from sedcrnn.evaluation.scores import example_losses
 from sedcrnn.features.feature import STEPS_PER_SECOND, Feature
@@ -59,42 +59,24 @@ def find_examples(scored: ScoredRun) -> tuple[list[ShownSecond], list[ShownSecon
     each of another scene."""
     windows = read_predictions(scored.run.folder / EVALUATION / FOLD / PREDICTIONS).predictions
     level = scored.levels["window"]
-    probabilities = (level.log_probabilities if level.scaled is None else level.scaled).exp()
-    if scored.multi_label:
-        return _find_labelled(scored, windows, probabilities)
+    values = level.log_probabilities if level.scaled is None else level.scaled
+    if scored.multi_label:  # the geometric mean, over scenes, of the probability of what is true of each
+        truth = (-example_losses(values, level.scene)).exp().tolist()
+        named = [[_together(scored.scenes, row) for row in rows] for rows in (level.scene, level.scene ^ level.wrong)]
+        columns = [named[0], truth, named[1], truth]
+    else:
+        likeliest, best = values.exp().max(-1)
+        true = values.exp().gather(-1, level.scene[:, None]).squeeze(-1)
+        named = [[scored.scenes[scene] for scene in scenes.tolist()] for scenes in (level.scene, best)]
+        columns = [named[0], true.tolist(), named[1], likeliest.tolist()]
     examples = [
-        ShownSecond(scored.clips[clip], second, scored.scenes[true], row[true], scored.scenes[best], row[best])
-        for clip, second, true, best, row in zip(
-            windows.clip.tolist(),
-            windows.window.tolist(),
-            level.scene.tolist(),
-            probabilities.argmax(-1).tolist(),
-            probabilities.tolist(),
-            strict=True,
-        )
+        ShownSecond(scored.clips[clip], second, *row)
+        for clip, second, *row in zip(windows.clip.tolist(), windows.window.tolist(), *columns, strict=True)
     ]
     rising = sorted(examples, key=lambda one: one.probability)
     worst = [one for one in _one_each(rising, lambda one: one.clip) if one.answer != one.scene]
-    best = [one for one in _one_each(rising[::-1], lambda one: one.scene) if one.answer == one.scene]
-    return worst[:NUMBER], best[:NUMBER]
-
-
-def _find_labelled(
-    scored: ScoredRun, windows: Predictions, probabilities: Tensor
-) -> tuple[list[ShownSecond], list[ShownSecond]]:
-    """The same of multi-label data: the geometric mean, over scenes, of the probability of what is true of each."""
-    level = scored.levels["window"]
-    truth = (-example_losses(probabilities.log(), level.scene)).exp()
-    answered = level.scene ^ level.wrong
-    named = [[_together(scored.scenes, row) for row in rows] for rows in (level.scene, answered)]
-    rows = zip(windows.clip.tolist(), windows.window.tolist(), *named, truth.tolist(), strict=True)
-    shown = [
-        ShownSecond(scored.clips[clip], second, true, value, said, value) for clip, second, true, said, value in rows
-    ]
-    rising = sorted(shown, key=lambda one: one.probability)
-    worst = [one for one in _one_each(rising, lambda one: one.clip) if one.answer != one.scene]
-    best = [one for one in _one_each(rising[::-1], lambda one: one.scene) if one.answer == one.scene]
-    return worst[:NUMBER], best[:NUMBER]
+    best_ones = [one for one in _one_each(rising[::-1], lambda one: one.scene) if one.answer == one.scene]
+    return worst[:NUMBER], best_ones[:NUMBER]
 
 
 def _together(scenes: Sequence[str], there: Tensor) -> str:

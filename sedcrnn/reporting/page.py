@@ -66,7 +66,7 @@ def _top(table: Table) -> dict[str, Any]:
         "about": describe_data(table),
         "figures": {
             f"{label}: {', '.join(row.label for row in rows)}": _svg(figures.draw_score(rows, score))
-            for score, label in ((table.main_score, _main(table)), (MACRO_LOG_LOSS, "Log loss"))
+            for score, label in ((table.main_score, table.main_in_words), (MACRO_LOG_LOSS, "Log loss"))
         },
         "seeds": len(rows[-1].runs),
         "multi_label": table.multi_label,
@@ -99,7 +99,7 @@ def _part(table: Table) -> dict[str, Any]:
             table_grids.robustness_grid(table),
         ],
         "multi_label": table.multi_label,
-        "main": _main(table),
+        "main": table.main_in_words,
         "bars": _svg(figures.draw_classes(rows, scenes)),
         "classes": class_grids.class_grid(table),
         "rows": [
@@ -114,10 +114,6 @@ def _part(table: Table) -> dict[str, Any]:
         "several": any(len(row.runs) > 1 for row in rows),
         "cost": table_grids.cost_grid(table),
     }
-
-
-def _main(table: Table) -> str:
-    return "Mean average precision" if table.multi_label else "Accuracy"
 
 
 def _curves(row: Row) -> Markup | None:

@@ -53,7 +53,7 @@ def results_grid(table: Table) -> Grid:
         *several * ["Mean ± standard deviation over training seeds, where there are several."],
         f"Under each figure its 95 % interval from a bootstrap over locations ({REPLICATES} times), which is about "
         f"other places{several * ' and not about other seeds'}.",
-        f"{_main_in_words(table)} and log loss are means over scenes. A clip's prediction is the {AGGREGATOR}.",
+        f"{table.main_in_words} and log loss are means over scenes. A clip's prediction is the {AGGREGATOR}.",
         "Log losses are raw, of probabilities as the networks give them; the report's page has calibrated ones, too.",
         *beside * [PUBLISHED_NOTE],
     ]
@@ -68,10 +68,6 @@ def _chance(table: Table) -> tuple[str, str]:
     often = table.runs[0].levels["window"].scene.double().mean(0)
     log_loss = -(torch.xlogy(often, often) + torch.xlogy(1 - often, 1 - often)).mean()
     return f"{often.mean():.3f}", f"{log_loss:.3f}"
-
-
-def _main_in_words(table: Table) -> str:
-    return "Mean average precision" if table.multi_label else "Accuracy"
 
 
 def folds_grid(table: Table) -> Grid | None:
@@ -143,7 +139,7 @@ def comparison_grid(table: Table) -> Grid | None:
     notes = (
         ("Mean difference over the seeds that both rows have" if table.several_seeds else "Difference")
         + ", with its 95 % interval from a paired bootstrap over locations. p, bootstrap: of the "
-        f"{_main_in_words(table).lower()} on 1-s windows.",
+        f"{table.main_in_words.lower()} on 1-s windows.",
         "p, McNemar: mid-p per clip, not per window, since windows of a clip are not independent; clips of a location "
         "are not quite either, so it stands second. Under it, seed by seed, the clips that the row alone and the "
         f"reference alone has right{' in every scene' * table.multi_label}. "

@@ -115,6 +115,11 @@ class Table:
         return next(iter(self.scores))
 
     @property
+    def main_in_words(self) -> str:
+        """That score, as the beginning of a sentence."""
+        return "Mean average precision" if self.multi_label else "Accuracy"
+
+    @property
     def several_seeds(self) -> bool:
         """Whether any row has a spread to speak of."""
         return any(len(row.runs) > 1 for row in self.rows)

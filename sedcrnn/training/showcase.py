@@ -125,7 +125,7 @@ def make_showcase(checkpoint: Checkpoint, found: Predictions, data: SceneDataMod
     scenes = checkpoint.scenes
     answer = list(found.log_probabilities.values())[-1]
     thresholds = {
-        head: torch.tensor(choose_thresholds(values, found.scene)) if found.multi_label else None
+        head: torch.tensor(choose_thresholds(values, found.scene), dtype=torch.float64) if found.multi_label else None
         for head, values in found.log_probabilities.items()
     }
     bounds = list(thresholds.values())[-1]

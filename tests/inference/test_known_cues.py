@@ -2,6 +2,7 @@
 the picture, what the sound alone tells apart to the sound, and heat lies where the cue is."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import av
@@ -69,7 +70,8 @@ def write_clips(root: Path) -> Path:
 def train_fusion(stage: Callable[..., TrainConfig], root: Path, pooling: str) -> Path | None:
     """A fusion network, each of whose subnetworks tells two scenes apart, and both from the others."""
     common = ["data=folder", f"data.root={root}", "features.frames.height=128", "features.frames.width=128"]
-    common += ["trainer.max_epochs=12"]
+    # Until it is sure, so that another processor's rounding changes little.
+    common += ["trainer.max_epochs=20", "recipe/scheduler=one_cycle"]
     hearing = ["recipe.optimizer.lr=0.003", "recipe.mixup_alpha=0", "model.network.momentum=0.1"]
     seeing = ["recipe.optimizer.lr=0.003", "recipe.frozen=[]", "recipe.cache_frozen=false"]
     seeing += ["model.network.normalisation=imagenet", f"model.network.frame_pooling={pooling}"]
@@ -83,22 +85,20 @@ def train_fusion(stage: Callable[..., TrainConfig], root: Path, pooling: str) ->
 def test_reasons_name_the_track_and_the_place_that_hold_the_cue(own_stage, tmp_path, pooling, most):
     root = write_clips(tmp_path / "recordings")
     predictor = sedcrnn.load(train_fusion(own_stage, root, pooling))
-    for scene in SCENES:
-        inside = []
-        for number in TEST:
+    for scenes, deciding, other in ((COLOURS, "video", "audio"), (TONES, "audio", "video")):
+        shares, inside = [], []
+        for scene, number in product(scenes, TEST):
             file = root / "test" / scene / str(number)
             why = predictor.explain(file.with_suffix(".mp4"), file.with_suffix(".wav"))
             assert why.scene == scene
-            shares = {track: values.mean() for track, values in why.shares.items()}
-            # 0.625 and 0.125, if one track is sure and the other alone leaves two scenes: (1 - 1/4 + 1 - 1/2) / 2 and
-            # (1/2 - 1/4 + 1 - 1) / 2. Which of the two it prefers moves both.
-            deciding, other = ("video", "audio") if scene in COLOURS else ("audio", "video")
-            assert shares[deciding] > 0.5
-            assert -0.05 < shares[other] < 0.25
-            frames, spectrogram = why.heat["frames"], why.heat["spectrogram"]
-            if scene in COLOURS:
-                inside.append(frames[(..., *corner(number))].sum() / frames.sum())
-            else:
-                inside.append(spectrogram[:, BANDS[scene]].sum() / spectrogram.sum())
+            shares.append({track: values.mean() for track, values in why.shares.items()})
+            assert shares[-1][deciding] > shares[-1][other]
+            heat = why.heat["frames" if scene in COLOURS else "spectrogram"]
+            cue = (..., *corner(number)) if scene in COLOURS else (slice(None), BANDS[scene])
+            inside.append(heat[cue].sum() / heat.sum())
+        # 0.625 and 0.125 are due where one track is sure and the other leaves two scenes: (1 - 1/4 + 1 - 1/2) / 2 and
+        # (1/2 - 1/4 + 1 - 1) / 2. Alone, the other may prefer one of the two, which evens out between them.
+        assert np.mean([share[deciding] for share in shares]) == pytest.approx(0.6, abs=0.06)
+        assert np.mean([share[other] for share in shares]) == pytest.approx(0.1, abs=0.06)
         # A quarter of the places hold the cue. See docs/reasons.md for the maximum over the frames.
-        assert np.mean(inside) > (most if scene in COLOURS else 0.5), scene
+        assert np.mean(inside) > (most if deciding == "video" else 0.6)

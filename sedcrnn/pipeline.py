@@ -3,7 +3,7 @@
 sedcrnn pipeline data=tau2021 data.root=<folder>
 sedcrnn pipeline stages=demo seeds=0,1,2
 sedcrnn pipeline stages=own data=folder data.root=recordings
-sedcrnn pipeline stages=own data=folder data.root=recordings folds=5
+sedcrnn pipeline stages=own data=folder data.root=recordings folds=5 hydra.launcher.jobs=2
 """
 
 from pathlib import Path

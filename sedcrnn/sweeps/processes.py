@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import statistics
 import subprocess
 import time
 from collections import deque
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sedcrnn.errors import ConfigError
+from sedcrnn.progress import time_in_words
+from sedcrnn.sweeps.ranks import SHARE
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +26,7 @@ GRACE = 5.0  # seconds that jobs have to end by themselves, when the sweep is as
 
 # What says that a process is one of several. A job is started as if it were alone, whatever started the sweep.
 _DISTRIBUTED = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "ROLE_", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_",
-                "TORCHELASTIC_", "SLURM_", "PMI_", "OMPI_", "PL_GLOBAL_SEED", RESULT)  # fmt: skip
+                "TORCHELASTIC_", "SLURM_", "PMI_", "OMPI_", "PL_GLOBAL_SEED", RESULT, SHARE)  # fmt: skip
 
 
 # CUDA_VISIBLE_DEVICES of each of the jobs that may run at the same time; None: that of the sweep.
@@ -83,7 +86,7 @@ class Outcome:
 class _Running:
     job: Job
     process: subprocess.Popen[bytes]
-    gpus: str | None
+    slot: int
     started: float
 
 
@@ -119,16 +122,21 @@ def run_jobs(jobs: Sequence[Job], slots: Slots) -> list[Outcome]:
     Each is a process group of its own, of which nothing is left when the job ends. Where this process is asked to end,
     so are the jobs; where it is killed, they end by themselves (`signals`).
     """
-    waiting, free, running = deque(jobs), list(slots), list[_Running]()
+    waiting, free, running = deque(jobs), list(range(len(slots))), list[_Running]()
     outcomes: dict[int, Outcome] = {}
+    taken: list[float] = []  # seconds, by each job that has ended
     try:
         while waiting or running:
             while waiting and free:
-                running.append(_start(waiting.popleft(), free.pop(0)))
+                running.append(_start(waiting.popleft(), free.pop(0), slots))
             for ended in [one for one in running if one.process.poll() is not None]:
                 outcomes[ended.job.number] = _end(ended)
                 running.remove(ended)
-                free.append(ended.gpus)
+                free.append(ended.slot)
+                taken.append(time.time() - ended.started)
+                if waiting or running:
+                    rest = time_in_words(time_left(statistics.fmean(taken), len(waiting), running, len(slots)))
+                    log.info("%d of %d jobs are done; about %s left", len(outcomes), len(jobs), rest)
             time.sleep(0.1)
     except BaseException:
         _stop(running)
@@ -139,9 +147,18 @@ def run_jobs(jobs: Sequence[Job], slots: Slots) -> list[Outcome]:
     return [outcomes[job.number] for job in jobs]
 
 
-def _start(job: Job, gpus: str | None) -> _Running:
+def time_left(each: float, waiting: int, running: Sequence[_Running], slots: int) -> float:
+    """Seconds until all jobs have ended, if each takes as long."""
+    now = time.time()
+    each_left = [each] * waiting + [max(0.0, one.started + each - now) for one in running]
+    return max(sum(each_left) / min(slots, len(each_left)), *each_left)
+
+
+def _start(job: Job, slot: int, slots: Slots) -> _Running:
+    gpus = slots[slot]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_DISTRIBUTED)}
     environment[RESULT] = str(job.result.absolute())
+    environment[SHARE] = f"{slot}/{len(slots)}"
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpus
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +167,7 @@ def _start(job: Job, gpus: str | None) -> _Running:
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
         process = subprocess.Popen(job.command, env=environment, start_new_session=True, **streams)
     log.info("%s: started%s; log: %s", job, f" on GPU {gpus}" if gpus else "", job.log_file)
-    return _Running(job, process, gpus, time.time())
+    return _Running(job, process, slot, time.time())
 
 
 def _end(ended: _Running) -> Outcome:

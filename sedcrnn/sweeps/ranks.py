@@ -14,6 +14,9 @@ from sedcrnn.errors import ConfigError
 _RANK = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 _WORLD_SIZE = ("WORLD_SIZE", "SLURM_NTASKS")
 
+# Environment variable of a job of a sweep: its place among those that run at the same time, as in 0/2.
+SHARE = "SEDCRNN_JOB_SHARE"
+
 T = TypeVar("T")
 
 
@@ -36,9 +39,12 @@ def is_first_process() -> bool:
 def shared(tasks: Sequence[T]) -> list[T]:
     """The tasks in the order of this process: its own share, then those of the others, in which it helps, at random.
 
-    Processes that leave out what they find done share the work so without talking.
+    Processes that leave out what they find done share the work so without talking. They are those of a distributed run,
+    and of the jobs that a sweep runs at the same time, of which some may have no part in it.
     """
     rank, world_size = rank_and_world_size()
+    job, jobs = map(int, os.environ.get(SHARE, "0/1").split("/"))
+    rank, world_size = job * world_size + rank, jobs * world_size
     own = range(rank, len(tasks), world_size)
     others = [number for number in range(len(tasks)) if number not in own]
     random.Random(rank).shuffle(others)

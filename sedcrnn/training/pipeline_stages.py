@@ -28,6 +28,7 @@ from sedcrnn.reporting.report_files import write_report
 from sedcrnn.reporting.run_grids import SINGLE, heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
+from sedcrnn.sweeps.launch import jobs_at_once, launch_parts
 from sedcrnn.sweeps.ranks import count_processes, is_first_process
 from sedcrnn.training.init_from import PREVIOUS, load_encoders, network_class
 from sedcrnn.training.next_commands import next_commands
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 
 # Overrides that are the pipeline's, not the stages'.
 _OWN_KEYS = ("stages", "sizes", "seeds", "folds", "table", "robustness", "score", "note", "page", "hydra")
+
+# What a pipeline that is one part of another one leaves to that: no parts of its own, and no report.
+_OF_A_PART = ("folds=null", "seeds=null", "page=null")
 
 
 def run_stages(
@@ -60,7 +64,15 @@ def run_stages(
     log.info(note)
     given = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     overrides = [one for one in given if one.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] not in _OWN_KEYS]
-    composed = [_compose_folds(stages, sizes, [*overrides, f"seed={seed}"], folds) for seed in seeds]
+    words = []  # of every seed and fold
+    composed = []  # of every seed, of every fold
+    for seed in seeds:
+        held_out = _held_out_in_turn(compose_stages(stages, sizes, [*overrides, f"seed={seed}"]), folds)
+        words += [[f"seed={seed}", *part] for part in held_out]
+        composed.append([compose_stages(stages, sizes, [*overrides, *part]) for part in words[-len(held_out) :]])
+    if jobs_at_once() > 1 and len(words) > 1:
+        check_stages(composed[0][0])
+        launch_parts(words, _OF_A_PART)  # their networks and scores are found below
     first, in_turn = composed[0][0], len(composed[0]) > 1
     kinds = {stage: _kind(config) for stage, config in first.items()}
     results: list[dict[str, Path]] = []  # of every seed; of several folds pooled
@@ -101,14 +113,11 @@ def run_stages(
     return report_score(*(one[chosen].parents[2] for one in evaluated))
 
 
-def _compose_folds(
-    stages: Mapping[str, list[str]], sizes: Mapping[str, list[str]], overrides: Sequence[str], folds: int | None
-) -> list[dict[str, TrainConfig]]:
-    """The configs of the stages for each fold, or city, that is held out in turn; of one alone where none is. All are
+def _held_out_in_turn(configs: Mapping[str, TrainConfig], folds: int | None) -> list[list[str]]:
+    """Overrides of the stages for each fold, or city, that is held out in turn; one empty list where none is. All are
     drawn here, so that what cannot be is known before the first training."""
-    configs = compose_stages(stages, sizes, overrides)
     if folds is None and all(config.data.leave_out_city != ALL for config in configs.values()):
-        return [configs]
+        return [[]]
     held_out = []
     for config in configs.values():
         source: DataSource = build(config.data.source, "data_source")
@@ -120,7 +129,7 @@ def _compose_folds(
             "All stages have the same data set and the same data.leave_out_city",
             "Give keys of data for all stages, and not for one alone",
         )
-    return [compose_stages(stages, sizes, [*overrides, *part]) for part in held_out[0]]
+    return held_out[0]
 
 
 def _held_out(configs: Mapping[str, TrainConfig]) -> str:
@@ -140,22 +149,7 @@ def _score_worse_conditions(
 def run_pipeline(configs: Mapping[str, TrainConfig], time_left: TimeLeft | None = None) -> dict[str, Path]:
     """Train every stage, or find it trained, and evaluate it: experiment -> config, to experiment -> metrics.json of
     its test fold. The other processes of a distributed run only train, and get nothing."""
-    if any(config.trainer.get("fast_dev_run") for config in configs.values()):
-        raise ConfigError(
-            "trainer.fast_dev_run is given to a pipeline",
-            "It leaves no run, from which the next stage could start",
-            "Try the stages out one by one: sedcrnn train experiment=<stage> debug=fast_dev_run",
-        )
-    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
-    if len(set(processes.values())) > 1:  # but stages follow one another in the same ones
-        listed = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
-        raise ConfigError(
-            f"The stages train with different numbers of processes ({listed})",
-            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
-            "Make them so, or train the stages one by one with sedcrnn train",
-        )
-    for config in configs.values():
-        load_encoders(config)  # what is wrong with a later stage's weights is said before the first one trains
+    check_stages(configs)
     time_left = time_left or TimeLeft([configs])
     latest: dict[str, Path] = {}
     runs: dict[str, Path] = {}
@@ -180,6 +174,27 @@ def run_pipeline(configs: Mapping[str, TrainConfig], time_left: TimeLeft | None 
         results[stage] = evaluate(str(run), fold="test", store=store, device=device)
     log.info(f"The evaluation took {time_in_words(time.monotonic() - started)}")
     return results
+
+
+def check_stages(configs: Mapping[str, TrainConfig]) -> None:
+    """Refuse, with a ConfigError, stages that cannot follow one another; what is wrong with a later one's weights is
+    said before the first one trains."""
+    if any(config.trainer.get("fast_dev_run") for config in configs.values()):
+        raise ConfigError(
+            "trainer.fast_dev_run is given to a pipeline",
+            "It leaves no run, from which the next stage could start",
+            "Try the stages out one by one: sedcrnn train experiment=<stage> debug=fast_dev_run",
+        )
+    processes = {stage: count_processes(config.trainer) for stage, config in configs.items()}
+    if len(set(processes.values())) > 1:  # but stages follow one another in the same ones
+        listed = ", ".join(f"{stage}: {number}" for stage, number in processes.items())
+        raise ConfigError(
+            f"The stages train with different numbers of processes ({listed})",
+            "trainer.devices and trainer.num_nodes are the same for all stages of a pipeline",
+            "Make them so, or train the stages one by one with sedcrnn train",
+        )
+    for config in configs.values():
+        load_encoders(config)
 
 
 def compose_stages(

@@ -8,11 +8,12 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sedcrnn.errors import ConfigError
-from sedcrnn.sweeps.processes import Job, gpu_slots, run_jobs
+from sedcrnn.sweeps.processes import Job, gpu_slots, run_jobs, time_left
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -35,14 +36,16 @@ def test_gpus_are_divided_into_slots_for_jobs(monkeypatch: pytest.MonkeyPatch) -
 
 def test_jobs_wait_for_a_slot_and_no_two_share_a_gpu(tmp_path: Path) -> None:
     code = (
-        "import os, time; print(time.time(), os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(0.5); print(time.time())"
+        "import os, time; print(time.time(), os.environ['CUDA_VISIBLE_DEVICES'], os.environ['SEDCRNN_JOB_SHARE'])\n"
+        "time.sleep(0.5); print(time.time())"
     )
     outcomes = run_jobs([job(tmp_path, number, code) for number in range(5)], ["3", "5"])
     assert [outcome.job.number for outcome in outcomes] == [0, 1, 2, 3, 4]
     assert not any(outcome.failure for outcome in outcomes)
     spans: dict[str, list[tuple[float, float]]] = {}
     for outcome in outcomes:
-        start, gpu, end = outcome.job.log_file.read_text().split()
+        start, gpu, share, end = outcome.job.log_file.read_text().split()
+        assert share == {"3": "0/2", "5": "1/2"}[gpu]
         spans.setdefault(gpu, []).append((float(start), float(end)))
     assert spans.keys() == {"3", "5"}
     for times in spans.values():
@@ -50,6 +53,20 @@ def test_jobs_wait_for_a_slot_and_no_two_share_a_gpu(tmp_path: Path) -> None:
         assert all(first[1] < second[0] for first, second in pairwise(times))
     both = [(a, b) for a in spans["3"] for b in spans["5"] if a[0] < b[1] and b[0] < a[1]]
     assert both, "no two jobs ran at the same time"
+
+
+def test_after_each_job_it_is_said_how_many_are_done_and_how_long_the_others_take(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run_jobs([job(tmp_path, number, "pass") for number in range(3)], [None])
+    told = [record.message for record in caplog.records if "jobs are done" in record.message]
+    assert [message.split(";")[0] for message in told] == ["1 of 3 jobs are done", "2 of 3 jobs are done"]
+    begun = time.time()
+    running = [SimpleNamespace(started=begun - ago) for ago in (90, 20)]
+    # Two that wait and 10 and 80 s of two that run, in two slots; one that waits takes its time in any case.
+    assert time_left(100, 2, running, 2) == pytest.approx(145, abs=1)
+    assert time_left(100, 1, running, 3) == pytest.approx(100, abs=1)
 
 
 def test_a_job_starts_as_if_it_were_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,19 @@ def test_work_is_shared_by_own_parts_first_and_then_all_others(monkeypatch: pyte
     assert rest != [number for number in orders[1] if number % 3 == 2], "two helpers of the third go separate ways"
 
 
+def test_jobs_at_the_same_time_begin_with_different_parts_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    first = []
+    for job in range(2):
+        monkeypatch.setenv("SEDCRNN_JOB_SHARE", f"{job}/2")
+        for rank in range(2):
+            monkeypatch.setenv("RANK", str(rank))
+            order = shared(range(8))
+            assert sorted(order) == list(range(8))
+            first.append(order[:2])
+    assert first == [[0, 4], [1, 5], [2, 6], [3, 7]]
+
+
 def test_processes_are_counted_as_lightning_does() -> None:
     assert count_processes(CPU | {"devices": 1}) == 1
     assert count_processes(CPU | {"devices": 3, "num_nodes": 2, "strategy": "ddp"}) == 6

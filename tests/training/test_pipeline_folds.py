@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -172,10 +173,44 @@ def test_folds_that_a_sweep_has_trained_at_once_are_found_and_make_the_same_row(
     assert_same_row(work, other)
 
 
+def test_folds_and_seeds_at_once_by_one_command_make_the_same_rows_and_one_report(
+    work: Work, own_root: Path, tmp_path: Path
+) -> None:
+    other = Work(tmp_path, *words_of(own_root))
+    page = tmp_path / "report.html"
+    done = other.pipeline("folds=2", "seeds=[0,1]", "hydra.launcher.jobs=2", f"page={page}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same_row(work, other)
+    assert other.report(1) == work.report(1)
+    assert "[3] seed=1 data.folds=2 data.held_out=2: finished in" in done.stdout
+    assert done.stdout.count("reusing") == 4
+    assert "2 folds pooled: 15 clips, each held out once" in done.stdout
+    logs = [log.read_text() for log in sorted(other.runs.glob("sweeps/*/*/log.txt"))]
+    assert [log.count("audio: training in") for log in logs] == [1, 1, 1, 1]
+    assert not any("report.html" in log for log in logs)
+    assert "2 folds, every clip held out once" in page.read_text()
+
+
+def test_a_fold_that_fails_is_named_with_its_log_and_nothing_is_pooled(own_root: Path, tmp_path: Path) -> None:
+    recordings = Path(shutil.copytree(own_root, tmp_path / "recordings"))
+    (recordings / "bus" / "1.wav").write_bytes(b"")
+    other = Work(tmp_path / "work", *words_of(recordings))
+    failed = other.pipeline("folds=2", "hydra.launcher.jobs=2")
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "2 of 2 jobs failed" in failed.stderr
+    for number in (0, 1):
+        log = other.runs / "sweeps" / "stage" / str(number) / "log.txt"
+        name = f"[{number}] seed=0 data.folds=2 data.held_out={number + 1}"
+        assert f"  {name}: failed with exit code 1; log: {log}" in failed.stderr
+        assert f"{recordings / 'bus' / '1.wav'}" in log.read_text()
+    assert "Traceback" not in failed.stderr
+    assert not list(other.runs.glob("*/folds.json"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["folds=6"], "6 folds cannot be drawn by group: 'beach' has 5"),
+        (["folds=6", "hydra.launcher.jobs=2"], "6 folds cannot be drawn by group: 'beach' has 5"),
         (["folds=2", "data.leave_out_city=all"], "folds=2 is given to a pipeline, and data.leave_out_city=all too"),
         (["data.leave_out_city=all"], "15 clips of 15 without a city"),
     ],

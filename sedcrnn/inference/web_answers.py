@@ -38,6 +38,7 @@ def describe_answer(predictor: Predictor, prediction: Prediction) -> dict[str, A
                 "name": head,
                 "about": about(predictor, head),
                 "scene": _named(prediction, head),
+                "thresholds": list(prediction.thresholds[head]) if prediction.thresholds else None,
                 "clip": prediction.clip[head].tolist(),
                 "probabilities": prediction.probabilities[head].tolist(),
             }

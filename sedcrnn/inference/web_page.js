@@ -21,6 +21,9 @@ const share = (part) => `${100 * part}%`; // as a length
 const percent = (probability) => `${(100 * probability).toFixed(0)} %`; // as text
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const order = (values) => values.map((_, index) => index).sort((one, other) => values[other] - values[one]);
+// The scenes that a head answers, the likeliest first: one, or, of a multi-label network, all that reach their thresholds.
+const found = (head, values) => order(values).filter((scene, place) => (head.thresholds ? values[scene] >= head.thresholds[scene] : !place));
+const listed = (scenes, values) => scenes.map((scene) => `${answer.scenes[scene]} ${percent(values[scene])}`);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // ---- A clip: shown, sent, answered -----------------------------------------------------------------------------------
@@ -90,11 +93,14 @@ function showAnswer(file, truth) {
   media.src = URL.createObjectURL(file);
   $("#answer h2").textContent = answer.headline;
   $("#certainty").textContent = answer.certainty;
-  $("#likeliest").replaceChildren(...order(first.clip).slice(0, LIKELIEST).map((scene) => {
+  const answered = found(first, first.clip);
+  $("#likeliest").replaceChildren(...order(first.clip).slice(0, Math.max(LIKELIEST, answered.length)).map((scene) => {
     const bar = make("i");
     bar.style.width = share(first.clip[scene]);
-    return make("li", [bar, make("span", answer.scenes[scene]), make("span", percent(first.clip[scene]))]);
+    const words = [make("span", answer.scenes[scene]), make("span", percent(first.clip[scene]))];
+    return make("li", [bar, ...words], answered.includes(scene) ? "answered" : "");
   }));
+  if (first.thresholds) $("#orange").textContent = "Orange: the scenes that reach their thresholds in a second.";
   $("#truth").textContent = `The data set says: ${truth}.`;
   $("#truth").hidden = !truth;
   $("#notes").replaceChildren(...answer.notes.map((note) => make("p", note)));
@@ -113,25 +119,25 @@ function showAnswer(file, truth) {
 // The answering head's timeline stands above; those of the others are folded.
 function describe(head) {
   const words = make("span", [make("b", head.name), ` ${head.about}`]);
-  const found = make("span", `${head.scene} ${percent(Math.max(...head.clip))}`, "found");
-  if (head !== answer.heads[0]) return make("details", [make("summary", [words, found]), chart(head)]);
+  const scenes = make("span", listed(found(head, head.clip), head.clip).join(" + ") || head.scene, "found");
+  if (head !== answer.heads[0]) return make("details", [make("summary", [words, scenes]), chart(head)]);
   words.append(" Its answer is the network's.");
-  return make("div", [words, found], "head");
+  return make("div", [words, scenes], "head");
 }
 
 // ---- The timeline ------------------------------------------------------------------------------------------------------
 
 // Rows of all heads are in the order of the answer, so that they can be compared.
 function chart(head) {
-  const rows = order(answer.heads[0].clip), best = order(head.clip)[0];
-  const list = (className, text) => make("ul", rows.map((row) => make("li", text(row), row === best ? "best" : "")), className);
+  const rows = order(answer.heads[0].clip), answered = found(head, head.clip);
+  const list = (className, text) => make("ul", rows.map((row) => make("li", text(row), answered.includes(row) ? "best" : "")), className);
   const canvas = make("canvas");
   [canvas.width, canvas.height] = [answer.seconds, rows.length];
   const context = canvas.getContext("2d");
   head.probabilities.forEach((values, second) => {
-    const likeliest = order(values)[0];
+    const likely = found(head, values);
     rows.forEach((scene, row) => {
-      context.fillStyle = `rgb(${colour(scene === likeliest ? "--likely" : "--other")} / ${values[scene]})`;
+      context.fillStyle = `rgb(${colour(likely.includes(scene) ? "--likely" : "--other")} / ${values[scene]})`;
       context.fillRect(second, row, 1, 1);
     });
   });
@@ -198,9 +204,9 @@ function seek(second) {
 
 function move(to) {
   time = to;
-  const second = Math.min(Math.floor(time), answer.seconds - 1), values = answer.heads[0].probabilities[second];
-  const [first, next] = order(values);
-  const now = `${clock(second)}: ${answer.scenes[first]} ${percent(values[first])}, then ${answer.scenes[next]} ${percent(values[next])}`;
+  const second = Math.min(Math.floor(time), answer.seconds - 1), head = answer.heads[0], values = head.probabilities[second];
+  const scenes = head.thresholds ? listed(found(head, values), values).join(", ") : listed(order(values).slice(0, 2), values).join(", then ");
+  const now = `${clock(second)}: ${scenes || "no scene reaches its threshold"}`;
   $(".now").textContent = now;
   document.querySelectorAll(".track").forEach((element) => {
     element.lastChild.style.left = share(Math.min(time / answer.seconds, 1));

@@ -30,18 +30,22 @@ RATE, FPS = 44100, 10
 
 
 @pytest.fixture(scope="session")
-def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Kind of network -> a run folder that holds one with random weights, made once. Its answers differ widely."""
+def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Kind of network, or several labels to a clip -> a run folder that holds one with random weights, made once. Its
+    answers differ widely."""
     runs = tmp_path_factory.mktemp("runs")
 
-    def make(kind: str) -> Path:
-        file = runs / kind / "checkpoints" / "best.ckpt"
+    def make(kind: str, multi_label: bool = False) -> Path:
+        run = runs / f"{kind}{'-multi-label' * multi_label}"
+        file = run / "checkpoints" / "best.ckpt"
         if file.is_file():
-            return runs / kind
+            return run
         common = ["data=tau2021", f"data.root={tau_root}", "data.validation_fraction=0.3", "features=small"]
         config: TrainConfig = checked(compose("train", [f"experiment={kind}", *common, *NETWORKS[kind]]))
-        starts = {part: load_checkpoint(str(make(part))) for part in ("audio", "visual")} if kind == "fusion" else {}
-        node = complete_network(config.model["network"], starts, {"scenes": len(TAU_SCENES), "channels": 3})
+        parts = ("audio", "visual") if kind == "fusion" else ()
+        starts = {part: load_checkpoint(str(make(part, multi_label))) for part in parts}
+        dimensions = {"scenes": len(TAU_SCENES), "channels": 3} | ({"multi_label": True} if multi_label else {})
+        node = complete_network(config.model["network"], starts, dimensions)
         torch.manual_seed(0)
         network = build(node, "network")
         with torch.no_grad():
@@ -54,7 +58,7 @@ def make_checkpoint(tau_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         described |= {"recipe": asdict(config.recipe), "locations": [], "seed": 0}
         schema = {SCHEMA_KEY: SCHEMA_VERSION, KIND_KEY: network.kind}
         write_checkpoint({"hyper_parameters": described, "state_dict": state, **schema}, file)
-        return runs / kind
+        return run
 
     return make
 

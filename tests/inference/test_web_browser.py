@@ -36,13 +36,19 @@ in_a_browser = pytest.mark.skipif(
 
 
 @pytest.fixture
-def page(make_checkpoint, port, tmp_path) -> Iterator[str]:
+def run(make_checkpoint, request) -> Path:
+    """Of the network that the page shows: one label to a clip, or, with a parameter, several."""
+    return make_checkpoint("fusion", multi_label=getattr(request, "param", False))
+
+
+@pytest.fixture
+def page(run, port, tmp_path) -> Iterator[str]:
     """Address of the page of the real command, which removes its files when it ends."""
     files = tmp_path / "files"
     files.mkdir()
     # A proxy that nobody serves: whatever does not stay on this computer fails.
     environment = {**os.environ, "TMPDIR": str(files), "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
-    command = [sys.executable, "-m", "sedcrnn.web", f"run={make_checkpoint('fusion')}", f"port={port}"]
+    command = [sys.executable, "-m", "sedcrnn.web", f"run={run}", f"port={port}"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -124,12 +130,12 @@ CHART = "#timeline .track:not(.wave)"
 @pytest.mark.slow
 @in_a_browser
 def test_a_visitor_drops_a_clip_plays_it_and_jumps_and_sees_why_a_broken_one_cannot_be_shown(
-    page, browser, make_checkpoint, write_media, tmp_path
+    page, browser, run, write_media, tmp_path
 ):
     clip = write_media(tmp_path / "a clip.mp4")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clip.read_bytes()[:2000])
-    prediction = sedcrnn.load(make_checkpoint("fusion")).predict(clip)
+    prediction = sedcrnn.load(run).predict(clip)
     visitor = Visitor(browser)
     browser.get(page)
     assert visitor.read("h1") == "Which scene is this?"
@@ -185,15 +191,13 @@ def test_a_visitor_drops_a_clip_plays_it_and_jumps_and_sees_why_a_broken_one_can
 
 @pytest.mark.slow
 @in_a_browser
-def test_a_visitor_tries_an_example_and_a_sound_that_the_browser_cannot_play(
-    page, browser, make_checkpoint, tau_root, tmp_path
-):
+def test_a_visitor_tries_an_example_and_a_sound_that_the_browser_cannot_play(page, browser, run, tau_root, tmp_path):
     visitor = Visitor(browser)
     browser.get(page)
     assert visitor.read("#examples button").splitlines() == ["bus", "park"]
     visitor.seen("#examples button")[1].click()
     clip = [tau_root / folder / f"park-lisbon-13-1013.{kind}" for folder, kind in (("video", "mp4"), ("audio", "wav"))]
-    prediction = sedcrnn.load(make_checkpoint("fusion")).predict(*clip)
+    prediction = sedcrnn.load(run).predict(*clip)
     assert visitor.read("#truth") == "The data set says: park."
     shown = visitor.ask("answer.heads[0].probabilities")
     np.testing.assert_allclose(shown, prediction.probabilities["late"], atol=1e-12)
@@ -206,3 +210,38 @@ def test_a_visitor_tries_an_example_and_a_sound_that_the_browser_cannot_play(
     assert visitor.read("#notes") == "The file has no video: the audio head answers without it."
     visitor.seen(CHART)[0].send_keys(Keys.ARROW_RIGHT)
     assert visitor.cursor() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("run", [True], indirect=True)
+def test_of_a_multi_label_network_a_visitor_sees_all_scenes_that_reach_their_thresholds(
+    page, browser, run, write_media, tmp_path
+):
+    clip = write_media(tmp_path / "clip.mp4")
+    prediction = sedcrnn.load(run).predict(clip)
+    visitor = Visitor(browser)
+    browser.get(page)
+    visitor.drop(clip)
+    assert visitor.read("#answer h2") == answer_in_words(prediction)[0]
+    answered = {scene.replace("_", " ") for scene, _ in prediction.answers()}
+    assert 1 < len(answered) < 10
+    assert set(visitor.read("#likeliest .answered span:nth-of-type(1)").splitlines()) == answered
+    assert set(visitor.read("#timeline .names .best").splitlines()) == answered
+    assert visitor.read("#orange") == "Orange: the scenes that reach their thresholds in a second."
+    # What is drawn: the colour of likely scenes where they reach 1/2, the threshold of a network that says none.
+    order = np.argsort(-prediction.clip["late"], kind="stable")
+    reached = prediction.probabilities["late"][:, order].T >= 0.5
+    draw = f"[...document.querySelector('{CHART} canvas').getContext('2d').getImageData(0, 0, 3, 10).data]"
+    pixels = np.reshape(visitor.ask(draw), (10, 3, 4)).astype(int)
+    drawn = pixels[..., 3] > 25  # fainter ones have lost their colour to rounding
+    np.testing.assert_array_equal((pixels[..., 0] > pixels[..., 2])[drawn], reached[drawn])
+    assert (reached & drawn).any()
+    assert (~reached & drawn).any()
+    first = [f"{scene.replace('_', ' ')} {100 * value:.0f} %" for scene, value in prediction.answers(second=0)]
+    assert visitor.read(".now") == f"0:00: {', '.join(first)}"
+    heads = dict(zip(visitor.read("#heads b").splitlines(), visitor.read("#heads .found").splitlines(), strict=True))
+    for head, said in heads.items():
+        found = prediction.answers(head=head)
+        assert said == " + ".join(f"{scene.replace('_', ' ')} {100 * value:.0f} %" for scene, value in found)
+    assert browser.get_log("browser") == []

@@ -44,19 +44,20 @@ def launch(
     return returned
 
 
-def jobs_at_once() -> int:
-    """How many jobs the launcher of this command runs at the same time; a job itself has none."""
-    if RESULT in os.environ or not HydraConfig.initialized():
-        return 1
-    return int(HydraConfig.get().launcher.get("jobs", 1))
+def own_slots() -> Slots:
+    """For the jobs of this command, which is no sweep, as its launcher says; one where it is itself a job."""
+    if RESULT in os.environ or not HydraConfig.initialized() or "jobs" not in HydraConfig.get().launcher:
+        return [None]
+    return gpu_slots(HydraConfig.get().launcher.jobs, HydraConfig.get().launcher.gpus_per_job)
 
 
-def launch_parts(parts: Sequence[Sequence[str]], common: Sequence[str]) -> None:
-    """Run this command, which is no sweep, once for each of its parts, as many at a time as its launcher says.
+def launch_parts(parts: Sequence[Sequence[str]], common: Sequence[str], slots: Slots) -> None:
+    """Run this command, which is no sweep, once for each of its parts.
 
     Args:
         parts: overrides of each.
         common: overrides of all of them.
+        slots: see `own_slots`.
 
     Raises:
         JobsFailedError: some failed, which are listed.
@@ -75,7 +76,7 @@ def launch_parts(parts: Sequence[Sequence[str]], common: Sequence[str]) -> None:
         for number, part in enumerate(parts)
     ]
     with _alone_in(folder):
-        outcomes = run_jobs(jobs, gpu_slots(config.launcher.jobs, config.launcher.gpus_per_job))
+        outcomes = run_jobs(jobs, slots)
     _raise_failures(outcomes)
 
 

@@ -92,10 +92,10 @@ class _Running:
 
 def gpu_slots(jobs: int, gpus_per_job: int) -> Slots:
     """Slots for at most so many jobs at the same time, each with so many GPUs to itself; 0: those of the sweep."""
-    if jobs < 1 or gpus_per_job < 0:
+    if not (isinstance(jobs, int) and isinstance(gpus_per_job, int) and jobs >= 1 and gpus_per_job >= 0):
         raise ConfigError(
             f"hydra.launcher.jobs is {jobs} and hydra.launcher.gpus_per_job is {gpus_per_job}",
-            "The first is 1 or more, the second 0 or more",
+            "They are numbers, the first 1 or more, the second 0 or more",
             "Correct them",
         )
     if gpus_per_job == 0:

@@ -28,7 +28,7 @@ from sedcrnn.reporting.report_files import write_report
 from sedcrnn.reporting.run_grids import SINGLE, heads_grid, stages_grid
 from sedcrnn.runs.checkpoints import BEST
 from sedcrnn.runs.records import report_score
-from sedcrnn.sweeps.launch import jobs_at_once, launch_parts
+from sedcrnn.sweeps.launch import launch_parts, own_slots
 from sedcrnn.sweeps.ranks import count_processes, is_first_process
 from sedcrnn.training.init_from import PREVIOUS, load_encoders, network_class
 from sedcrnn.training.next_commands import next_commands
@@ -70,9 +70,9 @@ def run_stages(
         held_out = _held_out_in_turn(compose_stages(stages, sizes, [*overrides, f"seed={seed}"]), folds)
         words += [[f"seed={seed}", *part] for part in held_out]
         composed.append([compose_stages(stages, sizes, [*overrides, *part]) for part in words[-len(held_out) :]])
-    if jobs_at_once() > 1 and len(words) > 1:
+    if len(slots := own_slots()) > 1 and len(words) > 1:
         check_stages(composed[0][0])
-        launch_parts(words, _OF_A_PART)  # their networks and scores are found below
+        launch_parts(words, _OF_A_PART, slots)  # their networks and scores are found below
     first, in_turn = composed[0][0], len(composed[0]) > 1
     kinds = {stage: _kind(config) for stage, config in first.items()}
     results: list[dict[str, Path]] = []  # of every seed; of several folds pooled

@@ -1,12 +1,14 @@
 """What a pipeline has left to train, from how long the optimiser steps of its stages have taken so far."""
 
 import statistics
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.progress import time_in_words
-from sedcrnn.runs.records import read_record
+from sedcrnn.runs.records import is_finished, read_record
 from sedcrnn.sweeps.ranks import count_processes
 from sedcrnn.training.plan import make_plan
 
@@ -14,13 +16,15 @@ from sedcrnn.training.plan import make_plan
 class TimeLeft:
     """An estimate for stages that are trained one after another, for one seed after another, on the same data.
 
-    A stage takes as long per step as it did for an earlier seed; before that, as the stages so far on average.
+    A stage takes as long per step as it did for an earlier seed; before that, as the stages so far on average. After a
+    stage that was there before, nothing is said: so may be the next ones.
     """
 
     def __init__(self, stages_of_seeds: Sequence[Mapping[str, TrainConfig]]) -> None:
         self.to_do = [stage for stages in stages_of_seeds for stage in stages.items()]
         self.pace: dict[str, float] = {}  # stage -> seconds per step
         self.clips = 0
+        self.begun = int(time.time())  # records count in seconds
 
     def after(self, stage: str, run: Path) -> str:
         """What is left after the next stage, whose finished run this is, as the end of a sentence; empty: nothing, or
@@ -30,7 +34,8 @@ class TimeLeft:
         if record["steps"]:
             self.pace[stage] = record["seconds"] / record["steps"]
             self.clips = record["clips"]["train"]
-        if not self.pace or not self.to_do:
+        was_there = is_finished(record) and datetime.fromisoformat(record["finished"]).timestamp() < self.begun
+        if was_there or not self.pace or not self.to_do:
             return ""
         average = statistics.fmean(self.pace.values())
         seconds = sum(self.pace.get(name, average) * self._steps(config) for name, config in self.to_do)

@@ -32,6 +32,8 @@ def test_gpus_are_divided_into_slots_for_jobs(monkeypatch: pytest.MonkeyPatch) -
         gpu_slots(jobs=1, gpus_per_job=6)
     with pytest.raises(ConfigError, match="jobs is 0"):
         gpu_slots(jobs=0, gpus_per_job=0)
+    with pytest.raises(ConfigError, match="jobs is two"):
+        gpu_slots(jobs="two", gpus_per_job=0)
 
 
 def test_jobs_wait_for_a_slot_and_no_two_share_a_gpu(tmp_path: Path) -> None:

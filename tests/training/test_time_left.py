@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sedcrnn.config.stage_config import TrainConfig
@@ -37,6 +38,18 @@ def test_stages_to_come_take_what_they_took_for_another_seed_or_else_what_others
     assert left.after("audio", run("audio", 160, 16.0)) == "; about 6 min of training left"
     assert left.after("visual", run("visual", 80, 8.0)) == "; about 32 s of training left"
     assert left.after("fusion", run("fusion", 320, 3.2)) == ""
+
+
+def test_after_a_stage_that_was_there_nothing_is_said_and_its_pace_is_known(stage: Stage, tmp_path: Path) -> None:
+    stages = {"audio": stage("audio", "trainer.max_epochs=10"), "fusion": stage("fusion", "trainer.max_epochs=5")}
+    record = {"status": "finished", "name": "audio", "seed": 0, "clips": {"train": 64}, "steps": 160, "seconds": 80.0}
+    left = TimeLeft([stages, stages])
+    (tmp_path / "record.json").write_text(json.dumps(record | {"finished": "2026-01-01T00:00:00+00:00"}))
+    assert left.after("audio", tmp_path) == ""
+    (tmp_path / "record.json").write_text(
+        json.dumps(record | {"finished": datetime.now(UTC).isoformat(timespec="seconds")})
+    )
+    assert left.after("fusion", tmp_path) == "; about 2 min of training left"  # 240 steps of 0.5 s
 
 
 def test_nothing_is_said_where_nothing_is_known(stage: Stage, tmp_path: Path) -> None:

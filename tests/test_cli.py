@@ -84,6 +84,7 @@ def answer(*arguments: str, folder: Path | None = None) -> tuple[str, str]:
         ("train --help experiment=fusion", ["model.network.early=gru", "cross_attention, linear, none)"]),
         ("predict --help", ["Usage: sedcrnn predict [<files> ...] [key=value ...]", "top=3"]),
         ("train experiment=audio --cfg job", ["batch_size: 32"]),
+        ("train experiment=audio --cfg job recipe.batch_size=7", ["batch_size: 7"]),
         ("train", ["experiment=<choice> is not given", "audio_mel"]),
         ("train experiment=audoi", ["no choice 'experiment=audoi'", "the nearest is 'audio'"]),
         ("train experment=audio experiment=audio", ["'experment'", "'experiment'"]),

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import sedcrnn
 from sedcrnn.config.checking import checked
 from sedcrnn.config.command_line import overrides
 from sedcrnn.config.composition import CONF, HYDRA_DEFAULTS, register
+from sedcrnn.errors import HopelessRunError
 from sedcrnn.failures import told
 from sedcrnn.signals import ended_by_signals
 from sedcrnn.sweeps.launch import failures_raised, find_plugins
@@ -99,6 +101,22 @@ def command(
         return main
 
     return decorate
+
+
+def scored(work: Work) -> Work:
+    """Make a function that trains hand back the score so far, too, where a sweep has ended its training early."""
+
+    @wraps(work)
+    def whole_or_ended(config: Any) -> Any:
+        try:
+            return work(config)
+        except HopelessRunError as ended:
+            from sedcrnn.runs.records import report_score  # here, because only trainings need it
+
+            print(f"\n{ended}")
+            return report_score(ended.run)
+
+    return whole_or_ended
 
 
 @contextmanager

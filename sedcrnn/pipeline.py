@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from sedcrnn.cli import command
+from sedcrnn.cli import command, scored
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.values import CHECKED, Folds, Name, PathName, Seed
 
@@ -34,29 +34,24 @@ class PipelineConfig(TrainConfig):
 
 
 @command(PipelineConfig, config_name="pipeline")
+@scored
 def main(config: PipelineConfig) -> float | None:
     """Train the stages, evaluate them, print the table."""
-    from sedcrnn.errors import HopelessRunError
     from sedcrnn.runs.outputs import check_place
-    from sedcrnn.runs.records import report_score
     from sedcrnn.training.pipeline_stages import run_stages
 
     check_place("page", config.page)
-    try:
-        return run_stages(
-            config.stages,
-            config.sizes,
-            config.seeds or [config.seed],
-            config.folds,
-            config.table,
-            config.robustness,
-            config.score,
-            config.note,
-            Path(config.page) if config.page else None,
-        )
-    except HopelessRunError as ended:
-        print(f"\n{ended}")
-        return report_score(ended.run)
+    return run_stages(
+        config.stages,
+        config.sizes,
+        config.seeds or [config.seed],
+        config.folds,
+        config.table,
+        config.robustness,
+        config.score,
+        config.note,
+        Path(config.page) if config.page else None,
+    )
 
 
 if __name__ == "__main__":

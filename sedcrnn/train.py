@@ -6,22 +6,18 @@ sedcrnn train experiment=audio debug=fast_dev_run
 sedcrnn train -m experiment=audio seed=0,1,2 hydra.launcher.jobs=2
 """
 
-from sedcrnn.cli import command
+from sedcrnn.cli import command, scored
 from sedcrnn.config.stage_config import TrainConfig
 
 
 @command(TrainConfig, config_name="train")
+@scored
 def main(config: TrainConfig) -> float | None:
     """Train the stage; its best validation score is what a sweep compares."""
-    from sedcrnn.errors import HopelessRunError
     from sedcrnn.runs.records import describe_run, report_score
     from sedcrnn.training.stage import train
 
-    try:
-        run = train(config)
-    except HopelessRunError as ended:
-        print(f"\n{ended}")
-        return report_score(ended.run)
+    run = train(config)
     if run is None:
         print(f"\n{config.name}: everything ran; nothing was kept.")
         return report_score()

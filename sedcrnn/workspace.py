@@ -2,6 +2,7 @@
 
 sedcrnn workspace entity=<user or team>
 sedcrnn workspace entity=<user or team> project=<project> name=Ablation
+sedcrnn workspace entity=<user or team> multi_label=true scenes=crowd,rails,street
 """
 
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from pydantic.dataclasses import dataclass
 
 from sedcrnn.cli import command
-from sedcrnn.config.values import CHECKED, Name, Project
+from sedcrnn.config.values import CHECKED, Flag, Name, Project
 
 
 @dataclass(config=CHECKED, kw_only=True)
@@ -20,6 +21,7 @@ class WorkspaceOptions:
     project: Annotated[Project, "Project of W&B, as in conf/logger/wandb.yaml."] = "sedcrnn"
     name: Annotated[Name, "Name of the workspace."] = "Ablation"
     scenes: Annotated[list[Name] | None, "Scenes of the class-wise panel; null: TAU's ten."] = None
+    multi_label: Annotated[Flag, "Panels of what multi-label runs log: average precision and F1."] = False
 
 
 @command(WorkspaceOptions)

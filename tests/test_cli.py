@@ -1,5 +1,6 @@
 """The command line: help and mistakes are answered before torch is loaded."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from sedcrnn.__main__ import commands
+from sedcrnn.cli import scored
+from sedcrnn.errors import HopelessRunError
+from sedcrnn.sweeps.processes import RESULT
 
 NOTED = """
 from pytorch_lightning.accelerators import CUDAAccelerator
@@ -80,6 +84,7 @@ def answer(*arguments: str, folder: Path | None = None) -> tuple[str, str]:
         ("train --help experiment=fusion", ["model.network.early=gru", "cross_attention, linear, none)"]),
         ("predict --help", ["Usage: sedcrnn predict [<files> ...] [key=value ...]", "top=3"]),
         ("train experiment=audio --cfg job", ["batch_size: 32"]),
+        ("train experiment=audio --cfg job recipe.batch_size=7", ["batch_size: 7"]),
         ("train", ["experiment=<choice> is not given", "audio_mel"]),
         ("train experiment=audoi", ["no choice 'experiment=audoi'", "the nearest is 'audio'"]),
         ("train experment=audio experiment=audio", ["'experment'", "'experiment'"]),
@@ -154,3 +159,23 @@ def test_whoever_reads_the_output_may_stop_reading(arguments: str) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_a_training_that_its_sweep_ended_hands_back_the_score_so_far_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @scored
+    def work(config: str) -> float:
+        if config == "well":
+            return 0.9
+        raise HopelessRunError("It was ended", "Few are", "Go on", tmp_path)
+
+    monkeypatch.setenv(RESULT, str(tmp_path / "result.json"))
+    record = {"status": "hopeless", "name": "audio", "seed": 0, "best": {"validation/macro_accuracy": 0.25}}
+    (tmp_path / "record.json").write_text(json.dumps({**record, "finished": "2026-01-01T00:00:00"}))
+    assert (work("well"), capsys.readouterr().out) == (0.9, "")
+    assert not (tmp_path / "result.json").exists()
+    assert work("badly") == 0.25
+    assert capsys.readouterr().out == "\nIt was ended. Few are. Go on.\n"
+    handed_back = json.loads((tmp_path / "result.json").read_text())
+    assert (handed_back["score"], handed_back["hopeless"]) == (0.25, True)

@@ -11,9 +11,9 @@ from sedcrnn.config.values import known_keys
 from sedcrnn.errors import ConfigError
 
 # Hydra's options, and those that are followed by a value.
-_OPTIONS = {"--hydra-help", "--resolve", "--run", "--multirun"}
+_OPTIONS = {"--hydra-help", "--resolve", "--run", "--multirun", "--shell-completion", "-sc"}
 _WITH_VALUE = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-               "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc"}  # fmt: skip
+               "--info", "-i", "--experimental-rerun"}  # fmt: skip
 
 # Values that are Hydra's, also of keys that name paths: no path, a quoted text, a resolver; in a sweep, a function.
 _HYDRAS = re.compile(r"""null|\?\?\?|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\$\{[\w.]+:.*""", re.DOTALL)
@@ -21,7 +21,8 @@ _SWEEPS = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag|int|float|st
 
 
 def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> list[str]:
-    """Command-line arguments -> Hydra's, with words as overrides, and with paths and lists as they were written.
+    """Command-line arguments -> Hydra's, with words as overrides, and with paths and lists as they were written. Hydra
+    takes overrides as one group, so that its options come after them, wherever they were written.
 
     What names a file or folder that is there is a word, whatever it looks like; so is all that follows `--`.
 
@@ -31,6 +32,7 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
     known, is_sweep = described(options), bool({"-m", "--multirun"} & set(arguments))
     plain: list[str] = []
     result: list[str] = []
+    hydras: list[str] = []
     options_end = arguments.index("--") if words and "--" in arguments else len(arguments)
     for before, argument in zip(["", *arguments], arguments[:options_end], strict=False):
         key, equals, value = argument.partition("=")
@@ -44,7 +46,9 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
         elif argument.startswith("--") and not is_option:
             name, text = argument[2:], "key=value" if equals else f"{argument[2:]}=<value>"
             raise ConfigError(f"There is no option '--{name}'", "Values are given without dashes", f"Give {text}")
-        elif equals or argument.startswith(("-", "~")) or is_option:  # what follows an option belongs to it: --cfg job
+        elif is_option or argument.startswith("-"):  # what follows an option belongs to it: --cfg job
+            hydras.append(argument)
+        elif equals or argument.startswith("~"):
             result.append(argument)
         else:
             plain.append(argument)
@@ -60,7 +64,7 @@ def overrides(arguments: Sequence[str], words: Sequence[str], options: type) -> 
         raise ConfigError(
             f"The command line holds '{plain[0]}'", f"Values are given as key=value{taken}", "--help lists all keys"
         )
-    return result
+    return [*result, *hydras]
 
 
 def _kind(key: str, known: Mapping[str, tuple[str, Any]]) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sedcrnn.datasets.clips import NO_SCENE
-from sedcrnn.inference.modality_shares import modality_shares
+from sedcrnn.inference.modality_shares import guessed, modality_shares
 from sedcrnn.runs.csv_cells import to_cell
 from sedcrnn.runs.files import atomic, write_json
 
@@ -43,7 +43,7 @@ class Prediction:
     @property
     def guess(self) -> float:
         """The probability of every scene to which nothing speaks."""
-        return 0.5 if self.thresholds else 1 / len(self.scenes)
+        return guessed(len(self.scenes), multi_label=bool(self.thresholds))
 
     @property
     def calibrated(self) -> bool:

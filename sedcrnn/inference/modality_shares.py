@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+def guessed(scenes: int, multi_label: bool) -> float:
+    """The probability of every scene to which nothing speaks: 1/2 where each scene is there or not by itself."""
+    return 0.5 if multi_label else 1 / scenes
+
+
 def modality_shares(together: Floats, alone: Mapping[str, Floats], nothing: float) -> dict[str, Floats]:
     """How much each track adds to the probability of a scene above that without any track; the shares sum to `together`
     - `nothing`.
@@ -20,7 +25,7 @@ def modality_shares(together: Floats, alone: Mapping[str, Floats], nothing: floa
     Args:
         together: (second,) probability with all tracks.
         alone: track -> (second,) probability with that track alone, of one or two tracks.
-        nothing: probability without any: 1 / scenes, or 1/2 in multi-label data.
+        nothing: probability without any (`guessed`).
     """
     if len(alone) == 1:
         return dict.fromkeys(alone, together - nothing)

@@ -3,7 +3,6 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,9 @@ from sedcrnn.progress import progress as progress_bar
 from sedcrnn.runs.checkpoints import load_checkpoint
 
 log = logging.getLogger(__name__)
+
+Inputs = dict[str, Array]
+"""Of one batch, by name."""
 
 
 class Predictor:
@@ -77,6 +79,10 @@ class Predictor:
         """
         self.check_head(head)
         media = self._open(path, audio)
+        return self._predict(media, _watched(media, batch_size, progress, watch), head, reasons)
+
+    def _predict(self, media: MediaWindows, batches: Iterator[Inputs], head: str | None, reasons: bool) -> Prediction:
+        """Of the batches of a file, which are read once."""
         answering = self.model.answering(media.names)
         chosen = head or (answering[-1] if answering else self.heads[-1])
         if chosen not in answering:
@@ -89,17 +95,17 @@ class Predictor:
             )
         collected: defaultdict[str, list[Array]] = defaultdict(list)
         apart: defaultdict[str, list[Array]] = defaultdict(list)  # of tracks alone
-        for inputs in _watched(media, batch_size, progress, watch):
+        for inputs in batches:
             found = self.model.calibrated_probabilities(inputs)
             for name, values in found.items():
                 if (index := first_not_finite(torch.from_numpy(values))) is not None:
-                    raise not_finite(str(path), sum(map(len, collected[name])) + index, name)
+                    raise not_finite(str(media.path), sum(map(len, collected[name])) + index, name)
                 collected[name].append(values)
             if reasons:
                 for track, values in alone(self.model, self.features, chosen, inputs, found).items():
                     apart[track].append(values)
         return Prediction(
-            path=Path(path),
+            path=media.path,
             scenes=self.scenes,
             head=chosen,
             probabilities={name: np.concatenate(collected[name]) for name in answering},
@@ -164,8 +170,12 @@ class Predictor:
                 timm networks whose last map has no rows and columns.
             ClipError: as `predict`.
         """
-        self.model.check_heat_maps(self._open(path, audio).names)
-        prediction = self.predict(path, audio, head, batch_size, progress, reasons=True)
+        self.check_head(head)
+        media = self._open(path, audio)
+        self.model.check_heat_maps(media.names)
+        chosen: list[Inputs] = []
+        batches = _kept(_watched(media, batch_size, progress), range(start, start + seconds), chosen)
+        prediction = self._predict(media, batches, head, reasons=True)
         scene = scene or prediction.top(1)[0][0]
         check_choice("scene", scene, self.scenes)
         if not 0 <= start < len(prediction.seconds):
@@ -174,20 +184,14 @@ class Predictor:
                 f"The first second explained is one of 0 to {len(prediction.seconds) - 1}",
                 "Correct the value",
             )
-        inputs: defaultdict[str, list[Array]] = defaultdict(list)
-        heat: defaultdict[str, list[Array]] = defaultdict(list)
-        for window in islice(self._open(path, audio).batches(1), start, start + seconds):
-            for name, values in window.items():
-                inputs[name].append(values)
-            for name, values in self.model.heat_maps(window, prediction.head, self.scenes.index(scene)).items():
-                heat[name].append(values)
+        heat = [self.model.heat_maps(second, prediction.head, self.scenes.index(scene)) for second in chosen]
         return Explanation(
             prediction=prediction,
             scene=scene,
             shares=prediction.shares(scene),
             seconds=prediction.seconds[start : start + seconds],
-            heat={name: np.concatenate(values) for name, values in heat.items()},
-            inputs={name: np.concatenate(values) for name, values in inputs.items()},
+            heat=_joined(heat),
+            inputs=_joined(chosen),
         )
 
     def _open(self, path: str | Path, audio: str | Path | None) -> MediaWindows:
@@ -216,7 +220,7 @@ def _watched(
     batch_size: int | None,
     progress: bool,
     watch: Callable[[int, int | None], object] | None = None,
-) -> Iterator[dict[str, Array]]:
+) -> Iterator[Inputs]:
     """The batches of a file, with a bar; `watch` is told what has been dealt with."""
     done, total = 0, media.declared
     with progress_bar(about=media.path.name, total=total, unit="s", leave=False, delay=1, disable=not progress) as bar:
@@ -227,6 +231,21 @@ def _watched(
             done += seconds
             if watch is not None:
                 watch(done, total)
+
+
+def _kept(batches: Iterator[Inputs], seconds: range, chosen: list[Inputs]) -> Iterator[Inputs]:
+    """The batches of a file, of which some seconds are added to `chosen`, one by one."""
+    second = 0
+    for inputs in batches:
+        for number in range(len(next(iter(inputs.values())))):
+            if second in seconds:
+                chosen.append({name: values[number : number + 1] for name, values in inputs.items()})
+            second += 1
+        yield inputs
+
+
+def _joined(batches: list[Inputs]) -> Inputs:
+    return {name: np.concatenate([one[name] for one in batches]) for name in (batches[0] if batches else ())}
 
 
 def load(

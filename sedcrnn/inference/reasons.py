@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sedcrnn.features.feature import Feature
 from sedcrnn.inference.file_prediction import Prediction
+from sedcrnn.inference.modality_shares import guessed
 from sedcrnn.inference.scene_models import Probabilities, SceneModel
 
 
@@ -67,7 +68,7 @@ def alone(
             if features[name].track == track and name in model.heads[head]
         }
         if not there:
-            answers[track] = np.full_like(found[head], model.guess)
+            answers[track] = np.full_like(found[head], guessed(len(model.scenes), model.multi_label))
             continue
         answering = model.answering(there)
         chosen = head if head in answering else answering[-1]

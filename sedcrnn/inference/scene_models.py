@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from sedcrnn.errors import CheckpointError, ConfigError, SedcrnnError, check_choice, import_extra
-from sedcrnn.evaluation.label_scores import HALF
 from sedcrnn.evaluation.thresholds import after_temperature, halves
 from sedcrnn.inference.onnx_files import check_onnx_file, read_metadata
 from sedcrnn.networks import SceneNetwork
@@ -95,11 +94,6 @@ class SceneModel(ABC):
         where it has a temperature."""
         own = list(self.own_thresholds.get(head, halves(self.scenes)))
         return after_temperature(own, self.temperatures[head]) if head in self.temperatures else own
-
-    @property
-    def guess(self) -> float:
-        """The probability of every scene to which nothing speaks."""
-        return HALF if self.multi_label else 1 / len(self.scenes)
 
 
 class TorchModel(SceneModel):

@@ -18,6 +18,9 @@ from sedcrnn.sweeps.processes import RESULT
 
 log = logging.getLogger(__name__)
 
+Curves = dict[Path, list[float]]
+"""Finished runs of a sweep -> their validation scores by epoch; none of a run of another experiment or other data."""
+
 
 class EndHopeless(Callback):
     """Ends a training whose best validation score so far is lower than the median of what the finished runs of its
@@ -38,6 +41,7 @@ class EndHopeless(Callback):
         self.startup_runs, self.warmup_epochs = startup_runs, warmup_epochs
         self.best: float | None = None
         self.hopeless = False
+        self._curves: Curves = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge a run that goes on before it trains another epoch."""
@@ -55,7 +59,7 @@ class EndHopeless(Callback):
     def _judge(self, trainer: Trainer, epochs: int) -> None:
         lower = False
         if self.best is not None and epochs >= self.warmup_epochs:
-            others = finished_scores(Path(trainer.default_root_dir), epochs)
+            others = finished_scores(Path(trainer.default_root_dir), epochs, self._curves)
             lower = len(others) >= self.startup_runs and self.best < median(others)
         # Another process may have seen fewer finished runs.
         self.hopeless = trainer.strategy.reduce_boolean_decision(lower, all=False)
@@ -70,20 +74,24 @@ class EndHopeless(Callback):
         self.best = state["best"]
 
 
-def finished_scores(run: Path, epochs: int) -> list[float]:
+def finished_scores(run: Path, epochs: int, curves: Curves) -> list[float]:
     """What the finished runs of this job's sweep, of the same experiment and data as `run`, had as their best
-    validation score after so many epochs, or when they ended."""
+    validation score after so many epochs, or when they ended. `curves` are those that were read before, to which new
+    ones are added: a finished run does not change, and is read once."""
     own = read_record(run)
     if own is None or RESULT not in os.environ:
         return []
-    scores = []
-    for other in _runs_of(Path(os.environ[RESULT]).parents[1]):
-        record = read_record(other)
-        if record is not None and is_finished(record) and _compared_by(record) == _compared_by(own):
-            with (other / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            scores += [max(float(row[monitor_of(row)]) for row in rows[:epochs])] if rows else []
-    return scores
+    others = list(_runs_of(Path(os.environ[RESULT]).parents[1]))
+    for other in others:
+        record = None if other in curves else read_record(other)
+        if record is not None and is_finished(record):
+            curves[other] = _curve(other) if _compared_by(record) == _compared_by(own) else []
+    return [max(curve[:epochs]) for other in others if (curve := curves.get(other))]
+
+
+def _curve(run: Path) -> list[float]:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return [float(row[monitor_of(row)]) for row in csv.DictReader(file)]
 
 
 def _runs_of(sweep: Path) -> Iterator[Path]:

@@ -26,16 +26,19 @@ def check_key(wandb: Any, otherwise: str) -> None:
         )
 
 
-def build_workspace(entity: str, project: str, name: str, scenes: Sequence[str]) -> Any:
-    """The workspace, a `wandb_workspaces.workspaces.Workspace`, in memory alone.
+def build_workspace(entity: str, project: str, name: str, scenes: Sequence[str], multi_label: bool = False) -> Any:
+    """The workspace, a `wandb_workspaces.workspaces.Workspace`, in memory alone: with the scores of runs that have one
+    scene to a clip, or of multi-label runs, which log others.
 
     Raises:
         MissingExtraError: wandb-workspaces is not installed.
     """
     workspaces = import_extra("wandb_workspaces.workspaces", "wandb", "The workspace needs")
     panels = import_extra("wandb_workspaces.reports.v2", "wandb", "The workspace needs")
-    accuracy, log_loss = f"{names.BEST_SCORES}/{names.MACRO_ACCURACY}", f"{names.BEST_SCORES}/{names.MACRO_LOG_LOSS}"
-    accuracies = [f"{names.BEST_SCORES}/{names.ACCURACY}/{scene}" for scene in scenes]
+    main, of_scene = (names.MEAN_PRECISION, names.PRECISION) if multi_label else (names.MACRO_ACCURACY, names.ACCURACY)
+    f1 = [names.MACRO_F1, names.MICRO_F1] if multi_label else []
+    curves = [main, names.LOG_LOSS, *(f1 or [names.MACRO_LOG_LOSS])]  # both log losses are one in multi-label data
+    bests = {score: f"{names.BEST_SCORES}/{score}" for score in (main, names.MACRO_LOG_LOSS, *f1)}
     # W&B calls a run's group "Group"; it is its experiment, which its seeds share.
     spread = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 
@@ -46,21 +49,21 @@ def build_workspace(entity: str, project: str, name: str, scenes: Sequence[str])
         return panels.BarPlot(title=title, metrics=list(metrics), **spread)
 
     best = panels.ScatterPlot(
-        title="Accuracy against log loss", x=panels.SummaryMetric(log_loss), y=panels.SummaryMetric(accuracy)
+        title=f"{_title(main)} against log loss",
+        x=panels.SummaryMetric(bests[names.MACRO_LOG_LOSS]),
+        y=panels.SummaryMetric(bests[main]),
     )
+    tables = [names.CLASS_WISE] if multi_label else [names.CLASS_WISE, f"{names.CONFUSION}_table"]
     sections = {
         "Validation curves, mean over seeds": [
-            curve("Macro accuracy", names.CHECKPOINT_MONITOR),
-            curve("Log loss", names.PLATEAU_MONITOR),
-            curve("Macro log loss", f"validation/{names.MACRO_LOG_LOSS}"),
+            *(curve(_title(score), f"validation/{score}") for score in curves),
             curve("Training loss", names.TRAIN_LOSS),
             curve("Learning rate", "train/learning_rate"),
         ],
-        "Best checkpoint, by experiment": [bars("Macro accuracy", accuracy), bars("Macro log loss", log_loss), best],
+        "Best checkpoint, by experiment": [*(bars(_title(score), key) for score, key in bests.items()), best],
         "Scenes": [
-            bars("Accuracy by scene", *accuracies),
-            panels.WeavePanelSummaryTable(table_name=names.CLASS_WISE),
-            panels.WeavePanelSummaryTable(table_name=f"{names.CONFUSION}_table"),
+            bars(f"{_title(of_scene)} by scene", *(f"{names.BEST_SCORES}/{of_scene}/{scene}" for scene in scenes)),
+            *(panels.WeavePanelSummaryTable(table_name=table) for table in tables),
         ],
         "Configs": [panels.RunComparer(diff_only="split")],
         "Examples": [panels.MediaBrowser(media_keys=[key]) for key in names.EXAMPLES],
@@ -73,19 +76,31 @@ def build_workspace(entity: str, project: str, name: str, scenes: Sequence[str])
         settings=workspaces.WorkspaceSettings(x_axis=names.EPOCH),
         runset_settings=workspaces.RunsetSettings(
             groupby=[workspaces.Metric("Group")],
-            pinned_columns=[f"summary:{accuracy}", f"summary:{log_loss}"],
+            pinned_columns=[f"summary:{key}" for key in bests.values()],
         ),
     )
 
 
-def make_workspace(entity: str, project: str, name: str, scenes: Sequence[str] | None) -> str:
+def _title(score: str) -> str:
+    return score.replace("_", " ").capitalize().replace("f1", "F1")
+
+
+def make_workspace(
+    entity: str, project: str, name: str, scenes: Sequence[str] | None, multi_label: bool = False
+) -> str:
     """Save the workspace on W&B; its address.
 
     Raises:
         MissingExtraError: a package is not installed.
-        ConfigError: W&B has no key.
+        ConfigError: W&B has no key, or multi-label data no scenes.
     """
-    workspace = build_workspace(entity, project, name, scenes or TAU_SCENES)
+    if multi_label and not scenes:
+        raise ConfigError(
+            "multi_label is true, and scenes is not given",
+            "TAU's ten scenes, which it is otherwise, are of data with one scene to a clip",
+            "Give the labels of the data: scenes=crowd,rails",
+        )
+    workspace = build_workspace(entity, project, name, scenes or TAU_SCENES, multi_label)
     wandb = import_extra("wandb", "wandb", "The workspace needs")
     check_key(wandb, "look at the runs with another logger, such as logger=tensorboard")
     return str(workspace.save().url)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,19 +37,28 @@ def test_the_first_word_and_the_other_words_have_their_keys_wherever_they_stand(
 
 
 def test_options_and_what_belongs_to_them_stay() -> None:
-    options = ("--cfg", "job", "--config-dir=my", "-m", "seed=1,2", "~logger", "+new=1")
-    assert parsed(*options, words=("action",)) == list(options)
+    options, given = ("--cfg", "job", "--config-dir=my", "-m"), ("seed=1,2", "~logger", "+new=1")
+    assert parsed(*options, *given, words=("action",)) == [*given, *options]
+
+
+def test_options_may_stand_between_overrides_which_hydra_takes_as_one_group() -> None:
+    given = parsed("experiment=audio", "-m", "seed=0,1", "--config-dir", "my", "~logger", "--info", "plugins", "a=b")
+    assert given == ["experiment=audio", "seed=0,1", "~logger", "a=b", "-m", "--config-dir", "my", "--info", "plugins"]
+    taken = get_args_parser().parse_args(given)
+    assert (taken.overrides, taken.multirun) == (["experiment=audio", "seed=0,1", "~logger", "a=b"], True)
+    assert (taken.config_dir, taken.info) == ("my", "plugins")
+    assert parsed("-sc", "install=bash") == ["install=bash", "-sc"]
 
 
 def test_a_word_after_an_option_without_a_value_is_a_word() -> None:
-    assert parsed("-m", "check", words=("action",)) == ["-m", "action='check'"]
+    assert parsed("-m", "check", words=("action",)) == ["action='check'", "-m"]
 
 
 def test_lists_need_no_brackets_but_in_a_sweep() -> None:
     assert parsed("only=meta,audio", "other=a,b") == ["only=[meta,audio]", "other=a,b"]
     assert parsed("only=[meta]") == ["only=[meta]"]
     assert parsed("only=null") == ["only=null"]
-    assert parsed("-m", "only=[a],[b]") == ["-m", "only=[a],[b]"]
+    assert parsed("-m", "only=[a],[b]") == ["only=[a],[b]", "-m"]
 
 
 @pytest.mark.parametrize(
@@ -108,11 +118,11 @@ def test_a_sweep_takes_paths_apart_at_commas_and_else_to_the_letter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parsed("-m", "output=a b,[c],1e3")[1] == "output='a b','[c]','1e3'"
-    assert parsed("-m", "output=choice(a,b)")[1] == "output=choice(a,b)"
+    assert parsed("-m", "output=a b,[c],1e3")[0] == "output='a b','[c]','1e3'"
+    assert parsed("-m", "output=choice(a,b)")[0] == "output=choice(a,b)"
     (tmp_path / "a,b").touch()
-    assert parsed("-m", "output=a,b")[1] == "output='a,b'"
-    swept = OverridesParser.create().parse_override(parsed("-m", "output=x y,$z")[1])
+    assert parsed("-m", "output=a,b")[0] == "output='a,b'"
+    swept = OverridesParser.create().parse_override(parsed("-m", "output=x y,$z")[0])
     assert list(swept.sweep_string_iterator()) == ["'x y'", "'$z'"]
     # A job of the sweep gets its value so, and leaves it as it is.
     assert parsed("output='x y'", "output='it\\'s'") == ["output='x y'", "output='it\\'s'"]

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from sedcrnn.inference.modality_shares import modality_shares
+from sedcrnn.inference.modality_shares import guessed, modality_shares
+from sedcrnn.networks.probabilities import probabilities
 
 
 def shares(together: float, audio: float, video: float, scenes: int = 4) -> tuple[float, float]:
@@ -37,3 +39,9 @@ def test_a_track_that_misleads_takes_something_away():
 def test_one_track_has_all_of_it():
     found = modality_shares(np.array([0.7, 0.1]), {"video": np.array([0.7, 0.1])}, 0.1)
     np.testing.assert_allclose(found["video"], [0.6, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize(("multi_label", "expected"), [(False, 0.25), (True, 0.5)])
+def test_a_guess_is_what_a_network_answers_to_which_nothing_speaks(multi_label, expected):
+    assert guessed(4, multi_label) == expected
+    np.testing.assert_allclose(probabilities(torch.zeros(4), multi_label), [expected] * 4)

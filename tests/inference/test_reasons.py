@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import sedcrnn
 from sedcrnn import predict
 from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.inference.file_prediction import Prediction, reasons_in_words, table
+from sedcrnn.inference.media_windows import MediaWindows
 from sedcrnn.inference.reasons import tracks_not_alone
 from sedcrnn.inference.web_answers import describe_answer
 from sedcrnn.runs.checkpoints import read_content, write_checkpoint
@@ -135,13 +137,27 @@ def test_an_explanation_has_heat_of_the_seconds_asked_for(make_checkpoint, clips
         predictor.explain(clips["both"].with_name("gone.mp4"))
 
 
+def test_a_file_is_read_once_for_the_answer_and_its_reasons(make_checkpoint, clips, monkeypatch):
+    predictor = sedcrnn.load(make_checkpoint("fusion"), "cpu")
+    (features,) = MediaWindows(predictor.features, clips["both"], clips["both"]).batches()  # all three seconds
+    read = Mock(side_effect=MediaWindows)
+    monkeypatch.setattr("sedcrnn.inference.predictor.MediaWindows", read)
+    for number, batch_size in enumerate((None, 1, 2), start=1):
+        found = predictor.explain(clips["both"], start=1, seconds=1, batch_size=batch_size)
+        assert read.call_count == number
+        assert found.prediction.tracks == {"audio": 3, "video": 3}
+        for name, values in features.items():
+            np.testing.assert_allclose(found.inputs[name], values[1:2], atol=1e-6)
+    assert predictor.explain(clips["both"], seconds=0).heat == {}
+
+
 def test_an_encoder_without_rows_and_columns_is_refused_before_the_file_is_predicted(
     make_checkpoint, clips, monkeypatch
 ):
     predictor = sedcrnn.load(make_checkpoint("fusion"), "cpu")
     monkeypatch.setattr(predictor.model.networks[0].visual.encoder, "on_a_grid", False)  # as of LeViT
     with monkeypatch.context() as nothing_predicted:
-        nothing_predicted.setattr(predictor, "predict", None)
+        nothing_predicted.setattr(predictor.model, "calibrated_probabilities", None)
         with pytest.raises(ConfigError, match=r"'test_resnet', which looks at the frames, has no last map"):
             predictor.explain(clips["both"])
     assert list(predictor.explain(clips["audio"]).heat) == ["spectrogram"]

@@ -62,8 +62,25 @@ def test_scores_are_the_best_of_finished_runs_of_one_experiment_and_data(like: P
     jobs.add(like, [0.95] * 4, status="running")
     jobs.add(like, [0.96] * 4, name="visual")
     jobs.add(like, [0.97] * 4, inputs={"data": {"name": "other"}, "init_from": {}})
-    assert [sorted(finished_scores(like, epochs)) for epochs in (1, 3, 4)] == [[0.2, 0.6], [0.6, 0.7], [0.6, 0.9]]
-    assert finished_scores(like / "elsewhere", 4) == []
+    assert [sorted(finished_scores(like, epochs, {})) for epochs in (1, 3, 4)] == [[0.2, 0.6], [0.6, 0.7], [0.6, 0.9]]
+    assert finished_scores(like / "elsewhere", 4, {}) == []
+
+
+def test_a_finished_run_is_read_once_and_others_may_finish_between_epochs(like: Path, jobs: FinishedJobs) -> None:
+    curves: dict[Path, list[float]] = {}
+    jobs.add(like, [0.2, 0.7])
+    jobs.add(like, [0.9, 0.9], name="visual")
+    jobs.add(like, [0.3, 0.4], status="running")
+    assert finished_scores(like, 1, curves) == [0.2]
+    first, other, running = (jobs.folder / "others" / number for number in ("1", "2", "3"))
+    assert curves == {first: [0.2, 0.7], other: []}
+    for run in (first, other):
+        for file in ("record.json", "metrics.csv"):
+            (run / file).unlink()
+    record = json.loads((running / "record.json").read_text())
+    (running / "record.json").write_text(json.dumps({**record, "status": "finished"}))
+    jobs.add(like, [0.5])
+    assert sorted(finished_scores(like, 2, curves)) == [0.4, 0.5, 0.7]
 
 
 def test_a_run_below_the_median_is_ended_and_goes_on_without_the_callback_as_if_it_never_was(

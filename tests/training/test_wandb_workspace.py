@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from sedcrnn.config.checking import checked
 from sedcrnn.config.composition import CONF, compose
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.errors import ConfigError
+from sedcrnn.evaluation.label_scores import LabelScores
 from sedcrnn.training.wandb_workspace import build_workspace, make_workspace
 
 pytest.importorskip("wandb_workspaces")
@@ -33,6 +35,31 @@ def test_it_holds_the_panels_of_the_ablation() -> None:
     assert (scatter.x.name, scatter.y.name) == ("best/macro_log_loss", "best/macro_accuracy")
     assert [type(panel).__name__ for panel in sections["Configs"]] == ["RunComparer"]
     assert "validation/class_wise" in {getattr(panel, "table_name", "") for panel in sections["Scenes"]}
+
+
+def test_of_multi_label_runs_it_holds_the_scores_that_they_log() -> None:
+    workspace = build_workspace("us", "scenes", "Labels", ["crowd", "rails"], multi_label=True)
+    sections = {section.name: section.panels for section in workspace.sections}
+    curves = sections["Validation curves, mean over seeds"]
+    scores = ["mean_average_precision", "log_loss", "macro_f1", "micro_f1"]
+    assert [curve.y for curve in curves[:4]] == [[f"validation/{score}"] for score in scores]
+    assert [curve.title for curve in curves[:4]] == ["Mean average precision", "Log loss", "Macro F1", "Micro F1"]
+    *bars, scatter = sections["Best checkpoint, by experiment"]
+    bests = ["best/mean_average_precision", "best/macro_log_loss", "best/macro_f1", "best/micro_f1"]
+    assert [panel.metrics for panel in bars] == [[score] for score in bests]
+    assert (scatter.x.name, scatter.y.name) == (bests[1], bests[0])
+    by_scene, *tables = sections["Scenes"]
+    assert by_scene.metrics == ["best/average_precision/crowd", "best/average_precision/rails"]
+    assert [panel.table_name for panel in tables] == ["validation/class_wise"]
+    assert workspace.runset_settings.pinned_columns[-4:] == [f"summary:{score}" for score in bests]
+    logged = LabelScores(2)
+    logged.update(torch.zeros(1, 2), torch.ones(1, 2))
+    assert {score.split("/")[1] for score in bests} | set(scores) <= logged.compute().keys()
+
+
+def test_multi_label_runs_have_scenes_of_their_own() -> None:
+    with pytest.raises(ConfigError, match=r"scenes is not given.*scenes=crowd,rails"):
+        make_workspace("us", "scenes", "Labels", None, multi_label=True)
 
 
 def test_without_a_key_it_is_not_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """The rendered set: TAU's layout, real media, the same every time, resumable, and never mixed with another set."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -189,6 +192,22 @@ def test_a_lost_file_or_list_is_made_again_and_a_complete_set_left_alone(root, m
 
     monkeypatch.setattr(corpus_module, "render", refuse)
     build(root).prepare()
+
+
+def test_jobs_at_the_same_time_render_one_set_together(root, tmp_path):
+    code = (
+        f"from sedcrnn.datasets.synthetic import Synthetic; Synthetic({str(tmp_path / 'set')!r}, **{SMALL}).prepare()"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "SEDCRNN_JOB_SHARE": f"{job}/3"})
+        for job in range(3)
+    ]
+    assert [job.wait(timeout=300) for job in jobs] == [0, 0, 0]
+
+    def content(folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert content(tmp_path / "set") == content(root)
 
 
 def test_a_folder_of_another_set_is_refused(root, tmp_path):

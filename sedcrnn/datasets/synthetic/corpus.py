@@ -22,6 +22,7 @@ from sedcrnn.errors import DataError
 from sedcrnn.progress import progress
 from sedcrnn.runs.files import atomic, write_json, write_text
 from sedcrnn.runs.records import read_json
+from sedcrnn.sweeps.ranks import shared
 
 RENDERER = 1  # raise it whenever the same parameters would render other media
 CITIES = ("barcelona", "helsinki", "lisbon", "london", "lyon", "milan", "paris", "prague", "stockholm", "vienna")
@@ -76,11 +77,12 @@ class Synthetic(DataSource):
         self.parameters = {"renderer": RENDERER, **own}  # all that the media depend on
 
     def prepare(self) -> None:
-        """Render what is missing, then write the lists; a folder that holds another set, or other files, is refused."""
+        """Render what is missing, then write the lists; a folder that holds another set, or other files, is refused.
+        Jobs that run at the same time share the work."""
         self._claim()
         plans = self._plans()
         if missing := [plan for plan in plans if not all((self.folder / file).exists() for file in plan.files)]:
-            self._render(missing)
+            self._render(shared(missing))
         lists = self._lists(plans)
         broken = {name: content for name, content in lists.items() if not _holds(self.folder / name, content)}
         if broken or not (self.folder / COMPLETE).exists():
@@ -95,6 +97,7 @@ class Synthetic(DataSource):
 
     def _claim(self) -> None:
         """Make sure that the folder is ours, before anything is written: empty, or of the same parameters."""
+        is_empty = not self.folder.exists() or all(path.name.startswith(".") for path in self.folder.iterdir())
         for mark in (COMPLETE, UNFINISHED):
             if (path := self.folder / mark).exists():
                 found, asked = read_json(path), self.parameters
@@ -114,7 +117,7 @@ class Synthetic(DataSource):
                         "Choose another data.root, or delete the folder to have it rendered anew",
                     )
                 return
-        if self.folder.exists() and any(self.folder.iterdir()):
+        if not is_empty:  # it was so before the marks of another job were looked for
             raise DataError(
                 f"The folder {self.folder} holds files, but no {COMPLETE}",
                 "The synthetic set is written to a folder that is empty, new or its own",

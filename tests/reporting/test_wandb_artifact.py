@@ -10,7 +10,7 @@ import pytest
 from sedcrnn import report as report_command
 from sedcrnn.reporting.report_files import write_report
 from sedcrnn.reporting.wandb_artifact import WandbReport
-from tests.training.test_loggers import read_wandb
+from tests.training.wandb_files import read_wandb
 
 TABLES = Path(__file__).parent / "tables.yaml"
 

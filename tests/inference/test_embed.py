@@ -1,7 +1,5 @@
 """Embeddings of files: as an object, and as the embed command writes them."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.inference.file_embeddings import Embeddings, write_embeddings
 from sedcrnn.inference.media_windows import MediaWindows
 from sedcrnn.runs.checkpoints import load_checkpoint, read_content, write_checkpoint
+from tests.commands import exit_code
 
 
 @pytest.fixture
@@ -19,13 +18,7 @@ def run_command(monkeypatch, capsys):
     """Arguments -> exit code, standard output and standard error."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sedcrnn.embed", *map(str, arguments)])
-        try:
-            embed.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
+        return exit_code(monkeypatch, embed, *arguments), *capsys.readouterr()
 
     return run
 

@@ -86,6 +86,7 @@ def test_a_folder_becomes_one_npz_file(run_command, make_checkpoint, write_media
         assert list(found) == ["path", "second", "audio", "visual", "fused"]
         assert found["path"].tolist() == [str(media / "a.mp4")] * 2 + [str(media / "b.m4a")] * 3
         assert found["second"].tolist() == [0, 1, 0, 1, 2]
+        assert found["visual"].shape == (5, 8)
         assert np.isnan(found["visual"][2:]).all()
         expected = sedcrnn.load(make_checkpoint("fusion"), "cpu").embed(media / "a.mp4")
         for name in expected.names:

@@ -48,25 +48,27 @@ def write_video(path: Path, colour: tuple[int, int, int], seed: int, seconds: fl
         container.mux(stream.encode(None))
 
 
+def write_tau_set(root: Path, clips: int = 16) -> Path:
+    """Buses and parks in turn, each of a location of its own; the last four are to test."""
+    for folder in ("audio", "video", "evaluation_setup"):
+        (root / folder).mkdir(parents=True)
+    rows: dict[str, list[str]] = {"fold1_train.csv": [], "fold1_evaluate.csv": []}
+    for number in range(clips):
+        scene, colour = [("bus", (180, 40, 40)), ("park", (40, 160, 40))][number % 2]
+        name = f"{scene}-lisbon-{number}-{1000 + number}"
+        write_sound(root / "audio" / f"{name}.wav", scene == "bus", number)
+        write_video(root / "video" / f"{name}.mp4", colour, number)
+        fold = "fold1_evaluate.csv" if number >= clips - 4 else "fold1_train.csv"
+        rows[fold].append(f"audio/{name}.wav\tvideo/{name}.mp4\t{scene}")
+    for file, lines in rows.items():
+        text = "\n".join(["filename_audio\tfilename_video\tscene_label", *lines])
+        (root / "evaluation_setup" / file).write_text(text)
+    return root
+
+
 @pytest.fixture(scope="session")
 def make_tau_root() -> Callable[[Path], Path]:
-    def make(root: Path) -> Path:
-        for folder in ("audio", "video", "evaluation_setup"):
-            (root / folder).mkdir(parents=True)
-        rows: dict[str, list[str]] = {"fold1_train.csv": [], "fold1_evaluate.csv": []}
-        for number in range(16):
-            scene, colour = [("bus", (180, 40, 40)), ("park", (40, 160, 40))][number % 2]
-            name = f"{scene}-lisbon-{number}-{1000 + number}"
-            write_sound(root / "audio" / f"{name}.wav", scene == "bus", number)
-            write_video(root / "video" / f"{name}.mp4", colour, number)
-            fold = "fold1_evaluate.csv" if number >= 12 else "fold1_train.csv"
-            rows[fold].append(f"audio/{name}.wav\tvideo/{name}.mp4\t{scene}")
-        for file, lines in rows.items():
-            text = "\n".join(["filename_audio\tfilename_video\tscene_label", *lines])
-            (root / "evaluation_setup" / file).write_text(text)
-        return root
-
-    return make
+    return write_tau_set
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,14 @@ from sedcrnn.config.composition import compose
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.download import Archive
 from sedcrnn.datasets.tau2021 import Tau2021
+from tests.commands import exit_code
 
 Command = Callable[..., int]
 
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["sedcrnn.data", *arguments])
-        try:
-            data.main()
-        except SystemExit as stopped:
-            return int(stopped.code or 0)
-        return 0
-
-    return run
+    return partial(exit_code, monkeypatch, data)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.reporting.run_grids import heads_grid
 from sedcrnn.training.stage import make_datamodule, train
+from tests.commands import exit_code
 from tests.conftest import write_sound, write_video
 
 Stage = Callable[..., TrainConfig]
@@ -202,10 +202,7 @@ def test_misuse_ends_the_command_with_one_paragraph(
     own_root: Path,
 ) -> None:
     given = [argument.format(own=own_root) for argument in arguments]
-    monkeypatch.setattr(sys, "argv", ["sedcrnn.train", "experiment=audio", *smaller, *given])
-    with pytest.raises(SystemExit) as stopped:
-        train_command.main()
-    assert stopped.value.code == 1
+    assert exit_code(monkeypatch, train_command, "experiment=audio", *smaller, *given) == 1
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     paragraph = shown[shown.index("Error: ") :]

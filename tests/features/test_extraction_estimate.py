@@ -1,7 +1,6 @@
 """The extraction command on real media: what it says before, what it leaves behind, how it ends."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from sedcrnn import extract as command
 from sedcrnn.features.extraction_estimate import Cost
 from sedcrnn.features.store import FeatureStore
+from tests.commands import exit_code
 
 
 @pytest.fixture
@@ -31,12 +31,7 @@ def run(
             "features.frames.width=32",
             "features.spectrogram.bank.bands=4",
         ]
-        monkeypatch.setattr(sys, "argv", ["sedcrnn.extract", *arguments, *small, *overrides])
-        code = 0
-        try:
-            command.main()
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
+        code = exit_code(monkeypatch, command, *arguments, *small, *overrides)
         shown = capsys.readouterr()
         assert "Traceback" not in shown.err
         return code, shown.out, shown.err.partition("Error: ")[2]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import small_overrides, write_sound, write_video
+from tests.conftest import small_overrides, write_tau_set
 
 RANDOM = ("init_from.audio=null", "init_from.visual=null", "init_from.encoder=random")
 NETWORKS = {
@@ -49,20 +49,7 @@ def make_small_set(folder: Path, clips: int = 12) -> SmallSet:
     from sedcrnn.evaluation.fold_scores import evaluate
     from sedcrnn.training.stage import train
 
-    root = folder / "data"
-    for name in ("audio", "video", "evaluation_setup"):
-        (root / name).mkdir(parents=True)
-    rows: dict[str, list[str]] = {"fold1_train.csv": [], "fold1_evaluate.csv": []}
-    for number in range(clips):
-        scene, colour = [("bus", (180, 40, 40)), ("park", (40, 160, 40))][number % 2]
-        name = f"{scene}-lisbon-{number}-{1000 + number}"
-        write_sound(root / "audio" / f"{name}.wav", scene == "bus", number)
-        write_video(root / "video" / f"{name}.mp4", colour, number)
-        fold = "fold1_evaluate.csv" if number >= clips - 4 else "fold1_train.csv"
-        rows[fold].append(f"audio/{name}.wav\tvideo/{name}.mp4\t{scene}")
-    for file, lines in rows.items():
-        text = "\n".join(["filename_audio\tfilename_video\tscene_label", *lines])
-        (root / "evaluation_setup" / file).write_text(text)
+    write_tau_set(folder / "data", clips)
     small = SmallSet(folder)
     for seed in (0, 1):
         config = checked(compose("train", [*small.stage("audio"), "trainer.max_epochs=1", f"seed={seed}"]))

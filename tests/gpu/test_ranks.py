@@ -1,9 +1,5 @@
 """Two processes on one device come to the weights of one process with the joint batch."""
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -16,6 +12,7 @@ from omegaconf import OmegaConf
 
 from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.training.stage import make_datamodule
+from tests.training.two_processes import one_and_two
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
@@ -23,24 +20,17 @@ PROGRAM = Path(__file__).with_name("ranks_program.py")
 Stage = Callable[..., TrainConfig]
 
 
+def as_torchrun(rank: int) -> dict[str, str]:
+    """The place of a process that is alone on its node, so that all may have the same GPU."""
+    ranks = {"RANK": str(rank), "LOCAL_RANK": "0", "GROUP_RANK": str(rank)}
+    return {"TORCHELASTIC_RUN_ID": "one", "LOCAL_WORLD_SIZE": "1", **ranks}
+
+
 def weights_of(config: TrainConfig, folder: Path) -> list[dict[str, Any]]:
     """What one process with batches of four had, and the first and second of two with batches of two."""
     OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
     make_datamodule(config).prepare_data()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    started = []
-    for processes, rank in ((1, 0), (2, 0), (2, 1)):
-        torchrun = {"TORCHELASTIC_RUN_ID": "one", "RANK": str(rank), "LOCAL_RANK": "0", "GROUP_RANK": str(rank)}
-        places = {**torchrun, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1", **address} if processes > 1 else {}
-        command = [sys.executable, str(PROGRAM), str(folder / "config.yaml"), str(folder), str(4 // processes)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **places}
-        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    for process in started:
-        _, errors = process.communicate(timeout=110)
-        assert process.returncode == 0, errors[-3000:]
-    return [torch.load(folder / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1")]
+    return one_and_two(PROGRAM, folder, as_torchrun, timeout=110)
 
 
 def test_weights_are_those_of_the_joint_batch(stage: Stage, device: torch.device, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,7 @@ def test_torch_onnx_json_and_csv_have_the_same_numbers(
     expected = sedcrnn.load(run, "cpu").predict(path)
     from_onnx = sedcrnn.load(written, "cpu").predict(path)
     assert from_onnx.temperatures == TEMPERATURES
+    assert expected.probabilities.keys() == TEMPERATURES.keys()
     for head, values in expected.probabilities.items():
         np.testing.assert_allclose(from_onnx.probabilities[head], values, rtol=0, atol=1e-4)
     outputs = [f"json={tmp_path / 'a.json'}", f"csv={tmp_path / 'a.csv'}", "precision=32-true", "device=cpu"]
@@ -102,11 +104,13 @@ def test_torch_onnx_json_and_csv_have_the_same_numbers(
     for head, values in expected.probabilities.items():
         np.testing.assert_allclose(content["files"][0]["probabilities"][head], values, rtol=0, atol=1e-12)
     with (tmp_path / "a.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            assert float(row["temperature"]) == TEMPERATURES[row["head"]]
-            numbers = [float(row[scene]) for scene in TAU_SCENES]
-            values = expected.probabilities[row["head"]][int(row["second"])]
-            np.testing.assert_allclose(numbers, values, rtol=1e-5)
+        rows = list(csv.DictReader(file))
+    assert {(row["head"], row["second"]) for row in rows} == set(product(TEMPERATURES, "01"))
+    for row in rows:
+        assert float(row["temperature"]) == TEMPERATURES[row["head"]]
+        numbers = [float(row[scene]) for scene in TAU_SCENES]
+        values = expected.probabilities[row["head"]][int(row["second"])]
+        np.testing.assert_allclose(numbers, values, rtol=1e-5)
     monkeypatch.setattr(sys, "argv", ["sedcrnn.predict", f"run={run}", str(path), *outputs, "calibrated=false"])
     predict.main()
     assert "raw probabilities" in capsys.readouterr().out

@@ -1,7 +1,5 @@
 """Embeddings of files: as an object, and as the embed command writes them."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from sedcrnn.errors import ClipError, ConfigError
 from sedcrnn.inference.file_embeddings import Embeddings, write_embeddings
 from sedcrnn.inference.media_windows import MediaWindows
 from sedcrnn.runs.checkpoints import load_checkpoint, read_content, write_checkpoint
+from tests.commands import exit_code
 
 
 @pytest.fixture
@@ -19,13 +18,7 @@ def run_command(monkeypatch, capsys):
     """Arguments -> exit code, standard output and standard error."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sedcrnn.embed", *map(str, arguments)])
-        try:
-            embed.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
+        return exit_code(monkeypatch, embed, *arguments), *capsys.readouterr()
 
     return run
 
@@ -93,6 +86,7 @@ def test_a_folder_becomes_one_npz_file(run_command, make_checkpoint, write_media
         assert list(found) == ["path", "second", "audio", "visual", "fused"]
         assert found["path"].tolist() == [str(media / "a.mp4")] * 2 + [str(media / "b.m4a")] * 3
         assert found["second"].tolist() == [0, 1, 0, 1, 2]
+        assert found["visual"].shape == (5, 8)
         assert np.isnan(found["visual"][2:]).all()
         expected = sedcrnn.load(make_checkpoint("fusion"), "cpu").embed(media / "a.mp4")
         for name in expected.names:

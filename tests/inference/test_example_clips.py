@@ -66,6 +66,7 @@ def test_audio_and_video_become_one_file_that_loses_nothing(subtype, kind, make_
     expected = soundfile.read(tmp_path / "a.wav", dtype=kind)[0]
     np.testing.assert_array_equal(samples, expected)
     frames = [[frame.to_ndarray() for frame in av.open(path).decode(video=0)] for path in (clip.video, joined)]
+    assert len(frames[0]) == 20  # two seconds of ten
     np.testing.assert_array_equal(*frames)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "joined.mp4"]
 

@@ -3,9 +3,9 @@
 import csv
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +13,7 @@ from sedcrnn import inspect, predict
 from sedcrnn.inference.media_predictions import Media, figure_paths
 from sedcrnn.inference.predictor import Predictor
 from sedcrnn.runs.outputs import name_after
+from tests.commands import exit_code
 
 NAMES = [
     b"b\xfc.wav", b"\xff\xfe.wav", "J\u00f6rg.wav".encode(), "Jo\u0308rg.wav".encode(), "\u65e5\u672c.wav".encode(),
@@ -44,14 +45,8 @@ def sound_file(write_media: Callable[..., Path], tmp_path: Path) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Command and words -> exit code, and what was printed."""
 
-    def run(command: Callable[[], None], *words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sedcrnn", *map(str, words)])
-        try:
-            command()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capsys.readouterr()
+    def run(command: ModuleType, *words: str | Path) -> tuple[int, str, str]:
+        return exit_code(monkeypatch, command, *words), *capsys.readouterr()
 
     return run
 
@@ -62,7 +57,7 @@ Run = Callable[..., tuple[int, str, str]]
 def test_a_folder_of_all_names(run: Run, make_checkpoint: Callable[[str], Path], named: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     written = [f"csv={out / 'all.csv'}", f"json={out / 'all.json'}"]
-    code, shown, errors = run(predict.main, f"run={make_checkpoint('audio')}", named, *written)
+    code, shown, errors = run(predict, f"run={make_checkpoint('audio')}", named, *written)
     assert (code, "Traceback" in errors) == (0, False)
     assert f"The answers for {len(NAMES)} files:" in shown
     for name in (r"b\xfc.wav", r"new\nline.wav", r"esc\x1b[31m.wav", "Jörg.wav"):
@@ -72,7 +67,7 @@ def test_a_folder_of_all_names(run: Run, make_checkpoint: Callable[[str], Path],
     in_json = {Path(file["path"]).name for file in json.loads((out / "all.json").read_text())["files"]}
     assert in_table == in_json == set(map(os.fsdecode, NAMES))
     drawn = [named / os.fsdecode(name) for name in DRAWN]
-    code, _, errors = run(predict.main, f"run={make_checkpoint('audio')}", *drawn, f"plot={out / 'plots'}")
+    code, _, errors = run(predict, f"run={make_checkpoint('audio')}", *drawn, f"plot={out / 'plots'}")
     assert (code, "Traceback" in errors) == (0, False)
     assert sorted(file.stem for file in (out / "plots").iterdir()) == sorted(file.stem for file in drawn)
 
@@ -82,10 +77,10 @@ def test_words_of_all_names(
 ) -> None:
     monkeypatch.chdir(named)
     words = [os.fsdecode(name) for name in NAMES if name != b"--help.wav"]
-    code, shown, errors = run(predict.main, f"run={make_checkpoint('audio')}", *words)
+    code, shown, errors = run(predict, f"run={make_checkpoint('audio')}", *words)
     assert (code, errors.strip().count("Error")) == (0, 0)
     assert f"The answers for {len(words)} files:" in shown
-    code, shown, _ = run(inspect.main, words[0], "features=small", "features.frames=null", "seconds=1")
+    code, shown, _ = run(inspect, words[0], "features=small", "features.frames=null", "seconds=1")
     assert code == 0
     assert shown.startswith("b\\xfc.png\nNext: ")
     assert (named / os.fsdecode(b"b\xfc.png")).is_file()
@@ -112,7 +107,7 @@ def test_whatever_a_file_raises_ends_no_other(
         return predict_one(self, path, *rest, **options)
 
     monkeypatch.setattr(Predictor, "predict", fails)
-    code, shown, errors = run(predict.main, f"run={make_checkpoint('audio')}", named, f"json={tmp_path / 'all.json'}")
+    code, shown, errors = run(predict, f"run={make_checkpoint('audio')}", named, f"json={tmp_path / 'all.json'}")
     assert code == 1
     assert f"Error: 4 of {len(NAMES)} files could not be predicted." in errors
     assert f"The answers for {len(NAMES) - 4} files:" in shown
@@ -129,7 +124,7 @@ def test_files_of_one_name_in_two_folders_are_told_apart(
         os.link(sound_file, tmp_path / folder / "x.m4a")
     (tmp_path / "b" / "x.m4a").unlink()
     (tmp_path / "b" / "x.m4a").write_bytes(b"nothing")
-    code, shown, errors = run(predict.main, f"run={make_checkpoint('audio')}", *(tmp_path / each for each in "abc"))
+    code, shown, errors = run(predict, f"run={make_checkpoint('audio')}", *(tmp_path / each for each in "abc"))
     assert code == 1
     assert "1 of 3 files could not be predicted" in errors
     assert [line.split()[0] for line in shown.splitlines() if line.startswith("  /")] == [

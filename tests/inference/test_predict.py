@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -11,22 +10,16 @@ import pytest
 from sedcrnn import predict
 from sedcrnn.datasets.clips import TAU_SCENES
 from sedcrnn.inference.file_prediction import Prediction, certainty, overview, summary, table
+from tests.commands import exit_code
 from tests.fuzz.known_media import Film, write
 
 
 @pytest.fixture
 def run_command(monkeypatch, capsys):
-    """Arguments -> exit code, standard output, and the error as one line."""
+    """Arguments -> exit code, standard output and standard error."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sedcrnn.predict", *map(str, arguments)])
-        try:
-            predict.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        return exit_code(monkeypatch, predict, *arguments), *capsys.readouterr()
 
     return run
 

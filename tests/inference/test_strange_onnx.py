@@ -115,7 +115,7 @@ def test_what_it_says_of_itself_is_checked(
 ) -> None:
     path = save(tmp_path / "a.onnx", network(), {**METADATA, key: value})
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SedcrnnError):
+    with pytest.raises(SedcrnnError, match=r"a\.onnx|^The file names the class"):
         sedcrnn.load(path)
     assert [one.name for one in tmp_path.iterdir()] == ["a.onnx"]
 

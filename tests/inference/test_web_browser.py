@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 import soundfile
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -22,17 +20,12 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 import sedcrnn
 from sedcrnn.inference.web_answers import answer_in_words
+from tests.chromium import chromium, needs_browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,1600"),
-    *("--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--mute-audio", "--autoplay-policy=no-user-gesture-required"),
+    *("--window-size=1280,1600", "--mute-audio", "--autoplay-policy=no-user-gesture-required"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-in_a_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs the Debian packages chromium and chromium-driver"
-)
 
 
 @pytest.fixture
@@ -68,15 +61,9 @@ def page(run, port, tmp_path) -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path) -> Iterator[webdriver.Chrome]:
-    """A Chromium that reaches this computer alone, with a new profile."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, OFFLINE, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    chromium = webdriver.Chrome(options, Service(executable_path=DRIVER))
-    yield chromium
-    chromium.quit()
+    """One that reaches this computer alone."""
+    with chromium(tmp_path / "profile", *FLAGS) as browser:
+        yield browser
 
 
 class Visitor:
@@ -128,7 +115,7 @@ CHART = "#timeline .track:not(.wave)"
 
 
 @pytest.mark.slow
-@in_a_browser
+@needs_browser
 def test_a_visitor_drops_a_clip_plays_it_and_jumps_and_sees_why_a_broken_one_cannot_be_shown(
     page, browser, run, write_media, tmp_path
 ):
@@ -190,7 +177,7 @@ def test_a_visitor_drops_a_clip_plays_it_and_jumps_and_sees_why_a_broken_one_can
 
 
 @pytest.mark.slow
-@in_a_browser
+@needs_browser
 def test_a_visitor_tries_an_example_and_a_sound_that_the_browser_cannot_play(page, browser, run, tau_root, tmp_path):
     visitor = Visitor(browser)
     browser.get(page)
@@ -213,7 +200,7 @@ def test_a_visitor_tries_an_example_and_a_sound_that_the_browser_cannot_play(pag
 
 
 @pytest.mark.slow
-@in_a_browser
+@needs_browser
 @pytest.mark.parametrize("run", [True], indirect=True)
 def test_of_a_multi_label_network_a_visitor_sees_all_scenes_that_reach_their_thresholds(
     page, browser, run, write_media, tmp_path

@@ -1,12 +1,12 @@
 """Outputs of the same networks in Keras 3.15 (TensorFlow 2.21), written from the paper's description: conv, BN, ELU,
 GRU (reset_after) and dense layers of Keras with the same weights, their gates reordered and kernels transposed."""
 
-import numpy as np
 import torch
 
 from sedcrnn.networks.audio import AudioNetwork
 from sedcrnn.networks.fusion import FusionNetwork
 from sedcrnn.networks.visual import VisualNetwork
+from tests.waves import wave
 
 KERAS_AUDIO = [[0.3204450, 0.3382939, 0.3412611], [0.3135654, 0.3374144, 0.3490201]]
 KERAS_HEADS = {
@@ -15,11 +15,6 @@ KERAS_HEADS = {
     "early": [[0.2874074, 0.3066702, 0.4059224], [0.2164119, 0.4479575, 0.3356305]],
     "late": [[0.3026357, 0.4353675, 0.2619968], [0.2983848, 0.4415398, 0.2600754]],
 }
-
-
-def wave(shape, phase):
-    """Values in -1..1 that any library and version computes alike."""
-    return torch.from_numpy(np.sin(0.7 * np.arange(np.prod(shape)) ** 1.1 + phase).reshape(shape)).float()
 
 
 def fill_with_waves(network):

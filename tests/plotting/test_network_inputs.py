@@ -1,6 +1,5 @@
 """The figure of a file shows the very values that the data module gives a network, and refuses what cannot be read."""
 
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +20,7 @@ from sedcrnn.features.frames import Frames
 from sedcrnn.features.store import FeatureStore
 from sedcrnn.inspect import InspectOptions
 from sedcrnn.plotting import network_inputs
+from tests.commands import exit_code
 
 RATE, FPS = 16000, 10
 SMALL = ["features.frames.height=32", "features.frames.width=32"]
@@ -86,12 +86,7 @@ def drawn(monkeypatch) -> dict:
 
 
 def run(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["sedcrnn.inspect", *arguments, *SMALL])
-    try:
-        inspect_command.main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
+    return exit_code(monkeypatch, inspect_command, *arguments, *SMALL)
 
 
 def test_the_figure_shows_what_the_data_module_gives_a_network(

@@ -20,6 +20,7 @@ from sedcrnn.pretrained.encoder_weights import load_encoder_weights
 from sedcrnn.pretrained.finding import from_package, installed_file
 from sedcrnn.pretrained.origins import ORIGINS, PACKAGES
 from sedcrnn.pretrained.timm_origins import in_words
+from tests.commands import exit_code
 
 
 @pytest.fixture
@@ -28,12 +29,7 @@ def command(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sedcrnn.weights", *map(str, arguments)])
-        code = 0
-        try:
-            weights.main()
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
+        code = exit_code(monkeypatch, weights, *arguments)
         shown = capsys.readouterr()
         assert "Traceback" not in shown.err
         paragraph = shown.err.rpartition("\nError: ")[2].strip()

@@ -3,44 +3,27 @@
 import csv
 import json
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from statistics import mean, stdev
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from sedcrnn.reporting.collection import collect
 from sedcrnn.reporting.headline import headline, headline_rows, latest
 from sedcrnn.reporting.page import build_page
 from sedcrnn.reporting.report_files import results_text
+from tests.chromium import chromium, needs_browser
 from tests.reporting.conftest import AUDIO, LATE, VISUAL
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
-    *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-]
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs the Debian packages chromium and chromium-driver"
-)
 
 
 @pytest.fixture
 def browser(tmp_path) -> Iterator[webdriver.Chrome]:
-    """A Chromium that reaches nothing, with a new profile."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    chromium = webdriver.Chrome(options, Service(executable_path=DRIVER))
-    yield chromium
-    chromium.quit()
+    """One that reaches nothing, not even this computer."""
+    with chromium(tmp_path / "profile", "--host-resolver-rules=MAP * ~NOTFOUND") as browser:
+        yield browser
 
 
 def shown_table(browser: webdriver.Chrome, title: str) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from sedcrnn.errors import ConfigError
 from sedcrnn.reporting.publishing import README, RESULTS, describe_changes, refuse_losses, standing
 from sedcrnn.reporting.report_files import BEGIN, END
 from sedcrnn.reporting.tables import project_tables, read_tables
+from tests.commands import exit_code
 from tests.reporting.conftest import AUDIO
 
 HERE = Path(__file__).parent
@@ -51,12 +51,7 @@ def arguments(tmp_path, monkeypatch) -> list[str]:
 
 
 def run(monkeypatch, arguments: list[str]) -> int:
-    monkeypatch.setattr(sys, "argv", ["sedcrnn.report", *arguments])
-    try:
-        report_command.main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
+    return exit_code(monkeypatch, report_command, *arguments)
 
 
 def test_results_and_readme_are_to_the_letter(runs, arguments, tmp_path, monkeypatch, capsys):

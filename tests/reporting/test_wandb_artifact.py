@@ -10,7 +10,8 @@ import pytest
 from sedcrnn import report as report_command
 from sedcrnn.reporting.report_files import write_report
 from sedcrnn.reporting.wandb_artifact import WandbReport
-from tests.training.test_loggers import read_wandb
+from tests.commands import exit_code
+from tests.training.wandb_files import read_wandb
 
 TABLES = Path(__file__).parent / "tables.yaml"
 
@@ -44,10 +45,7 @@ def test_page_and_results_are_an_artifact_that_stays_as_it_was(
 
 def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """What the command says when it refuses, in one line; nothing is written."""
-    monkeypatch.setattr(sys, "argv", ["sedcrnn.report", *words])
-    with pytest.raises(SystemExit) as stopped:
-        report_command.main()
-    assert stopped.value.code not in (0, None)
+    assert exit_code(monkeypatch, report_command, *words) != 0
     return " ".join(capsys.readouterr().err.split())
 
 

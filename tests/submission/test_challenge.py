@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from sedcrnn.runs.checkpoints import BEST, load_checkpoint, write_checkpoint
 from sedcrnn.submission import challenge
 from sedcrnn.submission.challenge import submit
 from sedcrnn.training.stage import train
+from tests.commands import exit_code
 from tests.conftest import compose_stage, small_overrides, write_sound, write_video
 
 FILES = 12
@@ -62,12 +62,7 @@ def audio_run(stage: Callable[..., TrainConfig]) -> Path:
 
 
 def run_submit(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["sedcrnn.submit", *arguments])
-    try:
-        submit_command.main()
-    except SystemExit as stopped:
-        return int(stopped.code or 0)
-    return 0
+    return exit_code(monkeypatch, submit_command, *arguments)
 
 
 def direct_forward_pass(run: Path, evaluation_set: Path) -> dict[str, torch.Tensor]:

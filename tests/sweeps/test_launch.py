@@ -1,84 +1,20 @@
 """Sweeps whose jobs train with two processes (gloo): every case that other launchers get wrong (docs/sweeps.md)."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from sedcrnn.evaluation.fold_scores import evaluate
 from sedcrnn.runs.checkpoints import BEST
-from tests.training.test_loggers import history as wandb_history
-from tests.training.test_loggers import items as wandb_items
-
-ROOT = Path(__file__).parents[2]
+from tests.sweeps.conftest import Sweep, assert_all_processes_took_part, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # each process of each job takes seconds to load torch
-
-Sweep = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def arguments(small: list[str]) -> list[str]:
-    return [*small, "experiment=audio", "model.network.filters=[4,4,4]", "trainer.max_epochs=2"]
-
-
-@pytest.fixture
-def start(arguments: list[str]) -> Callable[..., subprocess.Popen[str]]:
-    """Overrides -> a running sweep of the small audio stage; `program` starts it otherwise."""
-
-    def start(*overrides: str, program: tuple[str, ...] = ("-m", "sedcrnn.train", "-m")) -> subprocess.Popen[str]:
-        command = [sys.executable, *program, *arguments, *overrides]
-        return subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    return start
-
-
-@pytest.fixture
-def run(start: Callable[..., subprocess.Popen[str]]) -> Sweep:
-    def run(*overrides: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        process = start(*overrides, **options)
-        output, errors = process.communicate(timeout=1500)
-        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-
-    return run
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def assert_all_processes_took_part(run: Path, store: Path) -> None:
-    """The validation scores of the best epoch, reduced over the processes, are those of one process that evaluates
-    the checkpoint; one that had trained alone would have seen only its share of the clips."""
-    report = json.loads(evaluate(str(run), fold="validation", extraction_workers=0, store=str(store)).read_text())
-    scores = report["heads"]["audio"]["window"]
-    best = json.loads((run / "record.json").read_text())["best"]["epoch"]  # from 1; metrics.csv counts from 0
-    epoch = rows(run)[int(best) - 1]
-    for name in ("macro_accuracy", "macro_log_loss", "accuracy", "log_loss"):
-        assert float(epoch[f"validation/{name}"]) == pytest.approx(scores[name], rel=1e-4), name
 
 
 @pytest.mark.parametrize("way", ["script", "module", "package"])
@@ -206,25 +142,6 @@ def kill_second_process_of(job: str, lr: float, runs: Path, sweep: subprocess.Po
     os.kill(int(second[0]), signal.SIGKILL)
 
 
-def test_an_optuna_search_over_jobs_of_two_processes(run: Sweep, runs: Path, shared_store: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra `sweep`")
-    search = run("trainer=ddp_cpu", "hydra/sweeper=optuna_tpe", "hydra.sweeper.n_trials=2")
-    assert search.returncode == 0, search.stdout + search.stderr
-    results = [json.loads((runs / "sweeps" / "audio" / str(n) / "result.json").read_text()) for n in range(2)]
-    best = yaml.safe_load((runs / "sweeps" / "audio" / "optimization_results.yaml").read_text())
-    assert best["best_value"] == max(result["score"] for result in results)
-    rates = []
-    for result in results:
-        trained = Path(result["runs"][0])
-        rates.append(yaml.safe_load((trained / "config.yaml").read_text())["recipe"]["optimizer"]["lr"])
-        # Both processes had this rate: the logged one is of the first, the scores are of both.
-        assert float(rows(trained)[0]["train/learning_rate"]) == pytest.approx(rates[-1])
-        assert_all_processes_took_part(trained, shared_store)
-    assert len(set(rates)) == 2
-    assert all(1e-5 <= rate <= 1e-2 for rate in rates)
-    assert best["best_params"]["recipe.optimizer.lr"] in [pytest.approx(rate) for rate in rates]
-
-
 def test_another_launcher_is_refused_where_a_job_has_several_processes(run: Sweep, runs: Path) -> None:
     sweep = run("hydra/launcher=basic", "trainer.devices=1,2", "trainer.max_epochs=1")
     assert sweep.returncode == 1
@@ -244,91 +161,3 @@ def test_a_sweep_is_started_once_and_not_by_every_process(
     assert sweep.returncode == 1
     assert "This is process 1 of 2 that start the same sweep" in sweep.stderr
     assert not list(runs.glob("audio-*"))
-
-
-def test_an_optuna_search_that_was_killed_goes_on(start: Callable[..., subprocess.Popen[str]], runs: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra `sweep`")
-    import optuna
-
-    def finished() -> list[Path]:
-        return [each for each in runs.glob("*/record.json") if json.loads(each.read_text())["status"] == "finished"]
-
-    options = ("hydra/sweeper=optuna_tpe", "hydra.sweeper.n_trials=3", "trainer.max_epochs=4")
-    search = start(*options)
-    while not (len(finished()) == 1 and len(list(runs.glob("*/checkpoints/last.ckpt"))) == 1):  # the second trains
-        assert search.poll() is None, search.communicate()
-        time.sleep(0.02)
-    os.killpg(search.pid, signal.SIGKILL)
-    search.wait()
-    first, known = finished()[0].stat().st_mtime_ns, set(runs.glob("*/record.json"))
-    output, errors = start(*options).communicate(timeout=1500)
-    assert "1 of 3 trials of this search are done" in output, output + errors
-    assert len(finished()) == 3
-    assert known <= set(finished()), "the killed trial's run went on"
-    assert min(record.stat().st_mtime_ns for record in finished()) == first, "the finished trial was not run again"
-    [summary] = optuna.get_all_study_summaries(f"sqlite:///{runs}/sweeps/audio/studies.sqlite")
-    study = optuna.load_study(summary.study_name, f"sqlite:///{runs}/sweeps/audio/studies.sqlite")
-    states = [trial.state.name for trial in study.trials]
-    assert sorted(states) == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
-    killed = study.trials[states.index("FAIL")]
-    assert [trial.params for trial in study.trials].count(killed.params) == 2
-    rates = {trial.params["recipe.optimizer.lr"] for trial in study.trials}
-    trained = {
-        yaml.safe_load((each.parent / "config.yaml").read_text())["recipe"]["optimizer"]["lr"] for each in finished()
-    }
-    assert sorted(rates) == pytest.approx(sorted(trained))
-    assert len(rates) == 3
-    output, errors = start(*options).communicate(timeout=1500)
-    assert "3 of 3 trials of this search are done" in output, output + errors
-    assert f"The best has {study.best_value:.4g}" in output
-
-
-def test_the_wandb_runs_of_a_sweep_compare(run: Sweep, runs: Path) -> None:
-    pytest.importorskip("wandb")
-    sweep = run("logger=wandb", "seed=0,1,2,3", "recipe.mixup_alpha=0,0.4", "hydra.launcher.jobs=2", "trainer=cpu")
-    assert sweep.returncode == 0, sweep.stdout + sweep.stderr
-    folders = sorted(record.parent for record in runs.glob("*/record.json"))
-    assert len(folders) == 8
-    keys, begun, drawn, configs = [], [], [], []
-    for folder in folders:
-        merged, records = wandb_history(folder)
-        keys.append({epoch: set(row) for epoch, row in merged.items()})
-        begun.append(next(record.run for record in records if record.WhichOneof("record_type") == "run"))
-        config = {key: one for key, one in wandb_items(begun[-1].config.update).items() if not key.startswith("_")}
-        drawn.append((config.pop("seed"), config["recipe"].pop("mixup_alpha")))
-        assert config["data"].pop("validation_seed") == drawn[-1][0]
-        configs.append(config)
-    assert all(one == keys[0] for one in keys)
-    assert all(one == configs[0] for one in configs)
-    assert {one.run_group for one in begun} == {"audio"}
-    assert {one.display_name for one in begun} == {folder.name for folder in folders}
-    assert sorted(drawn) == [(seed, alpha) for seed in range(4) for alpha in (0, 0.4)]
-
-
-def test_what_the_agent_of_a_wandb_sweep_starts_is_its_run(arguments: list[str], runs: Path) -> None:
-    pytest.importorskip("wandb")
-    sweep = yaml.safe_load((ROOT / "conf" / "wandb_sweep.yaml").read_text())
-    drawn = [f"{name}={one.get('values', [one.get('max')])[-1]}" for name, one in sweep["parameters"].items()]
-    own = [
-        *arguments,
-        "model.network.filters=[8,8,8]",
-        *drawn,
-        "logger.wandb.offline=true",
-    ]  # the agent's own needs a key
-    words = {
-        "${env}": ["env"],
-        "${interpreter}": [sys.executable],
-        "${program}": [sweep["program"]],
-        "${args_no_hyphens}": own,
-    }
-    command = [part for word in sweep["command"] for part in words.get(word, [word])]
-    environment = {**os.environ, "WANDB_RUN_ID": "fromagent", "WANDB_SWEEP_ID": "sweep1", "OMP_NUM_THREADS": "1"}
-    command.remove("logger.wandb.offline=false")
-    trial = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert trial.returncode == 0, trial.stdout + trial.stderr
-    (record,) = runs.glob("*/record.json")
-    merged, records = wandb_history(record.parent)
-    (begun,) = (one.run for one in records if one.WhichOneof("record_type") == "run")
-    assert (begun.run_id, begun.sweep_id) == ("fromagent", "sweep1")
-    compared = [row[sweep["metric"]["name"]] for row in merged.values()]
-    assert compared == [float(row["validation/macro_accuracy"]) for row in rows(record.parent)]

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def wave(shape, phase):
-    """Values in -1..1, as in tests/networks/test_keras_parity.py."""
+    """Values in -1..1, as in tests/waves.py."""
     return np.sin(0.7 * np.arange(np.prod(shape)) ** 1.1 + phase).reshape(shape).astype("float32")
 
 

@@ -1,10 +1,6 @@
 """Two processes (gloo) see what one process with the joint batch sees, and come to the same gradients and scores."""
 
 import math
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import chain
@@ -22,6 +18,7 @@ from sedcrnn.datasets.windows import ConsecutiveWindows, RandomWindows
 from sedcrnn.errors import ConfigError, DataError
 from sedcrnn.sweeps.ranks import check_sweep, check_world_size, count_processes, rank_and_world_size, shared
 from sedcrnn.training.stage import make_datamodule
+from tests.training.two_processes import one_and_two
 
 PROGRAM = Path(__file__).with_name("distributed_program.py")
 CPU = {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu"}
@@ -34,35 +31,24 @@ Results = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("distributed")
+def found() -> list[dict[str, Any]]:
+    """What the processes saw, once they have run."""
+    return []
 
 
 @pytest.fixture
-def results(own_stage: Stage, own_root: Path, folder: Path) -> Results:
+def results(own_stage: Stage, own_root: Path, found: list[dict[str, Any]], tmp_path: Path) -> Results:
     """What one process with batches of four saw, and the first and second of two with batches of two. The clips are of
     1 to 7 s: the two have parts of different sizes in training, and different numbers of batches in evaluation."""
-    names = ("1-0", "2-0", "2-1")
-    if not (folder / "2-1.pt").exists():
+    if not found:
         config = own_stage("fusion", "data=folder", f"data.root={own_root}")
-        OmegaConf.save(OmegaConf.create(asdict(config)), folder / "config.yaml")
+        OmegaConf.save(OmegaConf.create(asdict(config)), tmp_path / "config.yaml")
         datamodule = make_datamodule(config)
         datamodule.prepare_data()
         datamodule.setup()
         assert (len(datamodule.folds.train), len(datamodule.folds.validation)) == (6, 3)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-        started = []
-        for processes, rank in ((1, 0), (2, 0), (2, 1)):
-            places = {"LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "NODE_RANK": "0", **address} if processes > 1 else {}
-            command = [sys.executable, str(PROGRAM), str(folder / "config.yaml"), str(folder), str(4 // processes)]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", **places}
-            started.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-        for process in started:
-            _, errors = process.communicate(timeout=800)
-            assert process.returncode == 0, errors
-    one, first, second = (torch.load(folder / f"{name}.pt", weights_only=True) for name in names)
+        found += one_and_two(PROGRAM, tmp_path, lambda rank: {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}, timeout=800)
+    one, first, second = found
     return one, first, second
 
 

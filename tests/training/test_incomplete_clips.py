@@ -101,6 +101,7 @@ def test_batches_say_what_there_is_and_hold_what_is_there(incomplete: Stage) -> 
 def test_frames_need_not_be_stored(incomplete: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store = f"store={tmp_path / 'store'}"
     plain, unstored = set_up(incomplete("fusion")), incomplete("fusion", "features.frames.storage=none", store)
+    assert {name: len(ids) for name, ids in plain.incomplete.lacking.items()} == {"spectrogram": 4, "frames": 4}
     assert set_up(unstored).incomplete == plain.incomplete
     monkeypatch.setattr("sedcrnn.features.frames.Frames.stream", None)  # what is known is not looked for again
     assert set_up(unstored).incomplete == plain.incomplete
@@ -126,7 +127,9 @@ def test_what_is_learnt_for_a_missing_modality_is_used_by_evaluation_prediction_
 ) -> None:
     run = trained(incomplete, "model.network.missing=learned", "recipe.modality_dropout=0.5")
     network = load_checkpoint(str(run)).build()
-    assert all(values.abs().sum() > 0 for values in network.absent["audio"].parameters())
+    learnt = dict(network.absent["audio"].named_parameters())
+    assert learnt.keys() == {"steps", "logits"}
+    assert all(values.abs().sum() > 0 for values in learnt.values())
     metrics = evaluate(str(run), extraction_workers=0, store=str(shared_store))
     assert json.loads(metrics.read_text())["clips"] == 6
     found: dict[tuple[str, str], list[list[float]]] = {}

@@ -5,7 +5,6 @@ import csv
 import hashlib
 import json
 import re
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from sedcrnn.runs.checkpoints import load_checkpoint
 from sedcrnn.runs.records import read_config
 from sedcrnn.training.loggers import WANDB_ID, WandbLog, check_loggers
 from sedcrnn.training.stage import train
+from tests.training.wandb_files import history, items, read_wandb
 
 Stage = Callable[..., TrainConfig]
 
@@ -32,31 +32,6 @@ def curves(run: Path) -> dict[int, dict[str, float]]:
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {int(row.pop(EPOCH)): {k: float(v) for k, v in row.items() if k != "step"} for row in rows}
-
-
-def read_wandb(folder: Path) -> list[Any]:
-    """Records of the one offline file below a folder: blocks of 32 KiB, as LevelDB's log has them, of protobufs."""
-    pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-    # W&B's process writes the file, and a run may be finished before that: with the process it is whole.
-    pytest.importorskip("wandb").teardown()
-    (file,) = folder.glob("*.wandb")
-    data, offset, record, records = file.read_bytes(), 7, b"", []
-    while offset < len(data):
-        left = 32768 - offset % 32768
-        if left < 7:
-            offset += left
-            continue
-        length, kind = struct.unpack("<HB", data[offset + 4 : offset + 7])
-        record += data[offset + 7 : offset + 7 + length]
-        offset += 7 + length
-        if kind in (1, 4):  # whole, or its last part
-            records.append(pb.Record.FromString(record))
-            record = b""
-    return records
-
-
-def items(of: Any) -> dict[str, Any]:
-    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in of}
 
 
 def test_wandb_offline_holds_the_run_its_curves_and_what_is_shown(stage: Stage) -> None:
@@ -115,17 +90,6 @@ def test_wandb_offline_holds_the_run_its_curves_and_what_is_shown(stage: Stage) 
     assert again.experiment.id == begun.run_id
     again.finalize("success")
     assert wandb.run is None
-
-
-def history(run: Path) -> tuple[dict[int, dict[str, Any]], list[Any]]:
-    """What all sessions of a W&B run have logged, as epoch -> key -> value, and their records."""
-    merged: dict[int, dict[str, Any]] = {}
-    records = [record for folder in sorted((run / "wandb").glob("offline-run-*")) for record in read_wandb(folder)]
-    for record in records:
-        if record.WhichOneof("record_type") == "history":
-            row = items(record.history.item)
-            merged.setdefault(row[EPOCH], {}).update(row)
-    return merged, records
 
 
 def test_wandb_has_the_keys_that_the_documents_name_and_no_others(stage: Stage, fusion_parts: dict[str, Path]) -> None:

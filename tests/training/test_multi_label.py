@@ -116,6 +116,7 @@ def test_each_network_learns_what_its_track_tells(
     _, validation = scored(runs["fusion"], "validation", shared_store)
     on_validation = read_predictions(metrics.parents[1] / "validation" / "predictions.csv").predictions
     checkpoint = load_checkpoint(str(runs["fusion"]))
+    assert list(on_validation.log_probabilities) == ["audio", "visual", "early", "late"]
     for head, values in on_validation.log_probabilities.items():
         assert checkpoint.thresholds[head] == pytest.approx(choose_thresholds(values, on_validation.scene), abs=1e-6)
         found = report["heads"][head]
@@ -198,6 +199,7 @@ def test_an_onnx_file_answers_alike(runs: dict[str, Path], root: Path, tmp_path:
     clip = root / "g4-3.mp4", root / "g4-3.wav"
     ours, theirs = (sedcrnn.load(path, "cpu").predict(*clip) for path in (runs["fusion"], tmp_path / "network.onnx"))
     assert theirs.thresholds == ours.thresholds
+    assert sorted(scene for scene, _ in ours.answers()) == ["red", "rumble"]
     assert theirs.answers() == [(scene, pytest.approx(value, abs=1e-4)) for scene, value in ours.answers()]
     for head, values in ours.probabilities.items():
         np.testing.assert_allclose(theirs.probabilities[head], values, atol=1e-4)

@@ -135,7 +135,12 @@ def leave_city_out(manifest: Manifest, city: str) -> Manifest:
             "sedcrnn pipeline data.leave_out_city=all",
         )
     clips = (replace(clip, fold="test" if clip.city == city else "train") for clip in manifest.clips)
-    return replace(manifest, name=f"{manifest.name} without {city}", clips=tuple(clips))
+    return replace(manifest, name=f"{manifest.name}{city_in_name(city)}", clips=tuple(clips))
+
+
+def city_in_name(city: str | None) -> str:
+    """What follows the name of a data set of which a city is the test fold; nothing where none is."""
+    return f", {city} held out" if city else ""
 
 
 def shuffle_labels(folds: Folds, seed: int) -> Folds:

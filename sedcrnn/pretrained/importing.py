@@ -6,10 +6,11 @@ from huggingface_hub import hf_hub_download
 
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.pretrained.encoder_weights import EncoderWeights, convert, md5_of
-from sedcrnn.pretrained.finding import FOLDER, from_package, sha256_of
+from sedcrnn.pretrained.finding import from_package
 from sedcrnn.pretrained.formats import file_format
+from sedcrnn.pretrained.local_files import FOLDER, sha256_of
 from sedcrnn.pretrained.origins import ORIGINS, PACKAGES, Origin, identify
-from sedcrnn.pretrained.timm_origins import hub_file, package_origin, timm_origin
+from sedcrnn.pretrained.timm_origins import hub_file, timm_origin
 
 UNNAMED = "vgg16"  # what a file holds that neither its digest nor the user names
 
@@ -20,7 +21,7 @@ def import_weights(file: str, backbone: str | None, trained_on: str | None, outp
     file_format(path)
     if (packaged := _packaged(path, backbone, trained_on)) is not None:
         identity = f"the file of {PACKAGES[packaged].name}"
-        return _save(from_package(path, packaged), package_origin(packaged), identity, output)
+        return _save(from_package(path, packaged), PACKAGES[packaged], identity, output)
     backbone = backbone or UNNAMED
     architecture, _, tag = backbone.partition(".")
     if tag and trained_on is not None:

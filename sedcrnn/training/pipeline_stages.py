@@ -14,6 +14,7 @@ from sedcrnn.config.stage_config import TrainConfig
 from sedcrnn.config.targets import build
 from sedcrnn.datasets.clips import DataSource
 from sedcrnn.datasets.cross_validation import ALL, parts
+from sedcrnn.datasets.folds import city_in_name
 from sedcrnn.errors import ConfigError, SedcrnnError, check_choice
 from sedcrnn.evaluation.answer_check import answer_warnings
 from sedcrnn.evaluation.fold_scores import evaluate
@@ -109,7 +110,8 @@ def run_stages(
     name = json.loads(answer.read_text(encoding="utf-8"))["of"]["data"]["name"]
     if page is not None:
         page = _report(Path(config.runs), page)
-    log.info("\n%s", next_commands(evaluated[-1][chosen].parents[2], page, name in OWN_DATA))
+    own = name.removesuffix(city_in_name(config.data.leave_out_city)) in OWN_DATA
+    log.info("\n%s", next_commands(evaluated[-1][chosen].parents[2], page, own))
     return report_score(*(one[chosen].parents[2] for one in evaluated))
 
 

@@ -121,7 +121,7 @@ def cities() -> Manifest:
 
 def test_a_citys_clips_are_the_test_fold_and_all_others_the_training_fold(cities: Manifest) -> None:
     left = leave_city_out(cities, "lyon")
-    assert left.name == "made without lyon"
+    assert left.name == "made, lyon held out"
     assert {c.city for c in left.fold("test")} == {"lyon"}
     assert {c.city for c in left.fold("train")} == {"lisbon", "paris"}
     assert len(left.fold("test")) == 7

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from sedcrnn.errors import ConfigError, WeightsError
 from sedcrnn.networks.backbones import FrameEncoder, build_backbone
 from sedcrnn.pretrained.encoder_weights import EncoderWeights
-from sedcrnn.pretrained.finding import find_published, installed_file
+from sedcrnn.pretrained.finding import find_published
+from sedcrnn.pretrained.local_files import installed_file
 from sedcrnn.pretrained.origins import PACKAGES, Package
-from sedcrnn.pretrained.timm_origins import package_origin
+from sedcrnn.pretrained.timm_origins import timm_origin
 
 NAME = "test_resnet.r160_in1k"
 LITE = [f"tf_efficientnet_lite{number}.in1k" for number in range(3)]
@@ -50,7 +51,8 @@ def in_package(site: Path, seed: int, monkeypatch: pytest.MonkeyPatch, name: str
         f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
     )
     sha256 = hashlib.sha256((package / "model.pth").read_bytes()).hexdigest()
-    known = Package(name, f"{package.name}/model.pth", sha256, "a test", "nowhere", "MIT")
+    about = replace(timm_origin(NAME), what="a test", where="nowhere", licence="MIT")
+    known = Package(name=name, file=f"{package.name}/model.pth", sha256=sha256, **vars(about))
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setitem(PACKAGES, NAME, known)
     return known
@@ -201,7 +203,6 @@ def test_the_packages_hold_timms_networks_array_by_array_and_know_a_uniform(cach
     assert all(torch.equal(value, expected[key]) for key, value in weights.weights.items())
     assert weights.licence.startswith("Apache-2.0")
     assert weights.source == path.name
-    assert package_origin(name).classes == 1000
     encoder = FrameEncoder(name, "model", "timm").eval()
     encoder.load_published(weights.weights)
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:

@@ -1,6 +1,7 @@
 """The weights command as a user types it: what it writes, says, and exits with."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -17,9 +18,10 @@ import torch
 from sedcrnn import weights
 from sedcrnn.networks.backbones import NORMALISATIONS, FrameEncoder
 from sedcrnn.pretrained.encoder_weights import load_encoder_weights
-from sedcrnn.pretrained.finding import from_package, installed_file
+from sedcrnn.pretrained.finding import from_package
+from sedcrnn.pretrained.local_files import installed_file
 from sedcrnn.pretrained.origins import ORIGINS, PACKAGES
-from sedcrnn.pretrained.timm_origins import in_words
+from sedcrnn.pretrained.timm_origins import in_words, timm_origin
 from tests.commands import exit_code
 
 
@@ -103,6 +105,17 @@ def test_list_on_a_machine_with_nothing_says_so(command, monkeypatch, tmp_path):
     assert "None of those that are known" in command("list")[1].partition("KNOWN")[0]
 
 
+def test_installed_packages_and_what_is_known_are_listed_without_torch(tmp_path):
+    code = "import sys; from sedcrnn.weights import main; main(); print({'torch', 'timm', 'numpy'} & set(sys.modules))"
+    places = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "none")}
+    given = [sys.executable, "-c", code, "list"]
+    done = subprocess.run(given, capture_output=True, text=True, check=True, cwd=tmp_path, env=places)
+    machine, known = done.stdout.split("KNOWN, AND WHERE TO GET THEM")
+    assert machine.count("the SHA-256 is the one that is known") == 3
+    assert "frames    RGB, 0-255 less (127.5, 127.5, 127.5), divided by (127.5, 127.5, 127.5)" in known
+    assert done.stdout.endswith("set()\n")
+
+
 def test_the_file_of_a_package_is_known_by_its_digest(command, tmp_path):
     wheel_file = installed_file(PACKAGES["tf_efficientnet_lite0.in1k"])
     copied = tmp_path / "downloaded.pth"
@@ -125,6 +138,10 @@ def test_what_is_known_needs_neither_torch_nor_timm_and_agrees_with_the_networks
     assert done.stdout == "set()\n"
     for origin in ORIGINS.values():
         assert origin.frames == in_words(NORMALISATIONS[origin.normalisation])
+    for name, package in PACKAGES.items():
+        timms = timm_origin(name)
+        for key in ("data", "normalisation", "frames", "classes"):
+            assert getattr(package, key) == getattr(timms, key)
     choices = get_args(get_type_hints(weights.WeightsOptions)["trained_on"])[0]
     assert get_args(choices) == tuple(ORIGINS)
 

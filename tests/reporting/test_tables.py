@@ -238,6 +238,22 @@ def test_own_recordings_go_by_the_name_of_their_folder(write_run, tables_of, tmp
     ]
 
 
+def test_a_city_that_is_held_out_stands_in_titles_after_the_name_as_pooled_cities_do(write_run, tables_of, tmp_path):
+    data = {"source": {"_target_": "Manifest"}, "selection": "location_disjoint", "root": str(tmp_path / "my kitchen")}
+    for city, name in (("oslo", "manifest, oslo held out"), ("rome", "manifest, rome held out"), ("all", "manifest")):
+        about = {"data": {"name": name, "digest": city}, "init_from": {}}
+        config = {"data": {**data, "folds_seed": 0, "leave_out_city": city}}
+        pooled = {"pooled": "2 cities"} if city == "all" else {}
+        write_run("audio", 0, AUDIO, f"audio-s0-{city}", config=config, inputs=about, **pooled)
+    of_others = {"data": {"name": "tau2021, oslo held out", "digest": "d"}, "init_from": {}}
+    write_run("audio", 0, AUDIO, "audio-s0-tau", config={"data": {**data, "leave_out_city": "oslo"}}, inputs=of_others)
+    tables = tables_of(tmp_path / "runs")
+    own = ["my kitchen, 2 cities", "my kitchen, oslo held out", "my kitchen, rome held out"]
+    assert sorted(table.title for table in tables) == ["Networks", *own]
+    described = sorted(describe_data(table).partition(", test fold")[0] for table in tables)
+    assert described == [*(f"Data: {title}" for title in own), "Data: tau2021, oslo held out"]
+
+
 def test_names_are_short_and_distinguish():
     plain = {"a.b.lr": "0.1", "a.b.size": "8", "init_from.encoder": "/far/away/vgg16.safetensors", "same": "1"}
     other = {**plain, "a.b.lr": "0.2", "a.b.size": "16"}

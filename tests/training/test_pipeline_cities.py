@@ -60,6 +60,7 @@ def test_cities_that_were_there_are_found(work: Work) -> None:
     output = (work.place / "output-2").read_text()
     assert output.count("reusing") == 2
     assert output.count("audio: training in") == 1
+    assert "tau2021, oslo held out, test fold" in (work.place / "output-0").read_text()
     assert "tau2021, 3 cities pooled: 12 clips, each held out once" in output
     assert "Accuracy on 1-s windows by fold, audio head: lisbon: " in output
 

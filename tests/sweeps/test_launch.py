@@ -159,5 +159,5 @@ def test_a_sweep_is_started_once_and_not_by_every_process(
     monkeypatch.setenv("WORLD_SIZE", "2")
     sweep = run("seed=1,2")
     assert sweep.returncode == 1
-    assert "This is process 1 of 2 that start the same sweep" in sweep.stderr
+    assert "This is process 1 of 2 that start the same jobs" in sweep.stderr
     assert not list(runs.glob("audio-*"))

@@ -85,7 +85,7 @@ def _check_first_process() -> None:
     if rank > 0:
         raise ConfigError(
             f"This is process {rank} of {world_size} that start the same jobs",
-            "A sweep, or a pipeline with hydra.launcher.jobs, is started once; it starts the processes of its jobs itself",
+            "What has jobs is started once; it starts the processes of its jobs itself",
             "Start it without torchrun or srun",
         )
 

@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from tqdm import tqdm
@@ -41,6 +42,11 @@ def progress(over: Iterable[Any] | None = None, about: str | None = None, **opti
     if in_a_log():
         options |= {**_IN_A_LOG, "file": _Lines()}
     return tqdm(over, about, **options)
+
+
+def is_before(written: str, moment: float) -> bool:
+    """Whether a time as records have it, in whole seconds, lies before a moment of `time.time()`."""
+    return datetime.fromisoformat(written).timestamp() < int(moment)
 
 
 def time_in_words(seconds: float) -> str:

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sedcrnn.errors import ConfigError
-from sedcrnn.progress import time_in_words
+from sedcrnn.progress import is_before, time_in_words
 from sedcrnn.sweeps.ranks import SHARE
 
 log = logging.getLogger(__name__)
@@ -184,8 +183,7 @@ def _end(ended: _Running) -> Outcome:
         how = "ended as hopeless after" if result.get("hopeless") else "finished in"
         message = f"{how} {time.time() - ended.started:.0f} s"
     if result.get("runs"):
-        before = datetime.fromisoformat(result["finished"]).timestamp() < int(ended.started)
-        message = "was finished before" if before else message
+        message = "was finished before" if is_before(result["finished"], ended.started) else message
         message += f"; score {result['score']:.4f}; {', '.join(result['runs'])}"
     log.info("%s: %s", job, message)
     return outcome

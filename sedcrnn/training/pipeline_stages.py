@@ -68,9 +68,13 @@ def run_stages(
     words = []  # of every seed and fold
     composed = []  # of every seed, of every fold
     for seed in seeds:
-        held_out = _held_out_in_turn(compose_stages(stages, sizes, [*overrides, f"seed={seed}"]), folds)
+        words_of_seed = [*overrides, f"seed={seed}"]
+        configs = compose_stages(stages, sizes, words_of_seed)
+        held_out = _held_out_in_turn(configs, folds)
         words += [[f"seed={seed}", *part] for part in held_out]
-        composed.append([compose_stages(stages, sizes, [*overrides, *part]) for part in words[-len(held_out) :]])
+        composed.append(
+            [compose_stages(stages, sizes, [*words_of_seed, *part]) if part else configs for part in held_out]
+        )
     if len(slots := own_slots()) > 1 and len(words) > 1:
         check_stages(composed[0][0])
         launch_parts(words, _OF_A_PART, slots)  # their networks and scores are found below

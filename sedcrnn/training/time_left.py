@@ -3,11 +3,10 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from sedcrnn.config.stage_config import TrainConfig
-from sedcrnn.progress import time_in_words
+from sedcrnn.progress import is_before, time_in_words
 from sedcrnn.runs.records import is_finished, read_record
 from sedcrnn.sweeps.ranks import count_processes
 from sedcrnn.training.plan import make_plan
@@ -24,7 +23,7 @@ class TimeLeft:
         self.to_do = [stage for stages in stages_of_seeds for stage in stages.items()]
         self.pace: dict[str, float] = {}  # stage -> seconds per step
         self.clips = 0
-        self.begun = int(time.time())  # records count in seconds
+        self.begun = time.time()
 
     def after(self, stage: str, run: Path) -> str:
         """What is left after the next stage, whose finished run this is, as the end of a sentence; empty: nothing, or
@@ -34,7 +33,7 @@ class TimeLeft:
         if record["steps"]:
             self.pace[stage] = record["seconds"] / record["steps"]
             self.clips = record["clips"]["train"]
-        was_there = is_finished(record) and datetime.fromisoformat(record["finished"]).timestamp() < self.begun
+        was_there = is_finished(record) and is_before(record["finished"], self.begun)
         if was_there or not self.pace or not self.to_do:
             return ""
         average = statistics.fmean(self.pace.values())
